@@ -1,0 +1,89 @@
+//! The binary body format, and the only file that names bincode.
+//!
+//! bincode 2.0.1, `config::legacy()`: fixed-width little-endian integers, `u32` enum tags in the order of declaration,
+//! `u64` lengths before strings and lists, one byte before an optional field. The bytes are specified in `PROTOCOL.md`
+//! and pinned by `vectors/`, so that another language, or another crate here, can read them.
+//!
+//! Decoding is always limited. The types on the wire are neither recursive nor lists of zero-sized elements: with
+//! those a limit would not help.
+
+pub use bincode::de::{BorrowDecoder, Decoder};
+pub use bincode::enc::Encoder;
+pub use bincode::error::{DecodeError, EncodeError};
+pub use bincode::{BorrowDecode, Decode, Encode};
+
+/// No body is ever larger than this, before or after decompression: 16 MiB, the most a frame's length can say.
+/// Doors set lower limits of their own before a body gets here.
+pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why bytes are not a value.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// The bytes do not follow the layout, or claim more than the limit.
+    #[error("{0}")]
+    Layout(#[from] DecodeError),
+    /// A value was read, and bytes were left over.
+    #[error("{0} bytes follow the end of the value")]
+    Trailing(usize),
+}
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::legacy().with_limit::<MAX_BODY_BYTES>()
+}
+
+/// Appends the bytes of `value` to `out`.
+pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    // Writing to a `Vec` cannot fail, and none of our types refuses to be encoded. Were it ever to happen the receiver
+    // would find a short body and say so.
+    let _ = bincode::encode_into_std_write(value, out, config());
+}
+
+/// Reads exactly one value from all of `bytes`.
+///
+/// # Errors
+/// [`FormatError`] if the bytes are not such a value, claim too much, or go on after it.
+pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, FormatError> {
+    let (value, used) = bincode::decode_from_slice(bytes, config())?;
+    if used == bytes.len() { Ok(value) } else { Err(FormatError::Trailing(bytes.len() - used)) }
+}
+
+/// Reads one value from the start of `bytes`, and says how many bytes it took.
+///
+/// # Errors
+/// [`FormatError`] if the bytes do not start with such a value.
+pub fn decode_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), FormatError> {
+    Ok(bincode::decode_from_slice(bytes, config())?)
+}
+
+impl FormatError {
+    /// Whether the layout was kept and a value was outside its bounds: an id of 0, an unknown enum tag.
+    pub fn is_bad_value(&self) -> bool {
+        matches!(self, Self::Layout(DecodeError::Other(_) | DecodeError::UnexpectedVariant { .. }))
+    }
+}
+
+/// The error for a number or text outside its bounds.
+pub(crate) fn out_of_range() -> DecodeError {
+    DecodeError::Other("a value is out of its range")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_lies_is_an_error_and_not_an_allocation() {
+        for claimed in [1u64 << 20, 1 << 40, u64::MAX] {
+            assert!(decode::<String>(&claimed.to_le_bytes()).is_err());
+            assert!(decode::<Vec<u64>>(&claimed.to_le_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let mut bytes = Vec::new();
+        encode_into(&7u32, &mut bytes);
+        bytes.push(0);
+        assert!(matches!(decode::<u32>(&bytes), Err(FormatError::Trailing(1))));
+    }
+}

@@ -1,0 +1,122 @@
+//! A client's frame, and the body of a binary one: a byte of flags, then JSON or the binary format.
+
+use crate::code::{Code, Reject};
+use crate::commands::{Answer, RULES, Rule};
+use crate::format::{self, FormatError};
+use crate::json;
+use crate::packet::{Ack, Packet};
+use crate::request::Request;
+
+/// Flag: the body is JSON instead of the binary format.
+pub const FLAG_JSON: u8 = 1;
+/// Flag: the body is compressed with zstd. Only where both sides agreed on it.
+pub const FLAG_ZSTD: u8 = 2;
+
+/// A request as it came, with the id its answer repeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFrame {
+    /// Chosen by the client; comes back with the answer.
+    pub request_id: Option<u64>,
+    /// What it asks.
+    pub request: Request,
+}
+
+impl From<Request> for ClientFrame {
+    fn from(request: Request) -> Self {
+        Self { request_id: None, request }
+    }
+}
+
+/// A frame that could not be read, or a request that was refused before it reached the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The frame's `request_id`, where it could be read.
+    pub request_id: Option<u64>,
+    /// The packet it was, where that could be read.
+    pub rule: Option<&'static Rule>,
+    /// Why.
+    pub reject: Reject,
+}
+
+impl From<Reject> for Refused {
+    fn from(reject: Reject) -> Self {
+        Self { request_id: None, rule: None, reject }
+    }
+}
+
+impl Refused {
+    /// The answer: an `Ack` for packets answered by one, else an `Error`.
+    pub fn packet(self) -> Packet {
+        match self.rule.map(|rule| rule.answer) {
+            Some(Answer::Ack) => Packet::Ack(Ack::refused(self.reject, None)),
+            _ => Packet::Error(self.reject.into()),
+        }
+    }
+}
+
+/// Reads flags and body: a binary TCP frame after its length, a binary WebSocket frame, or a binary datagram.
+///
+/// # Errors
+/// [`Refused`] with `malformed`, `unknown_packet`, `invalid_field` or `too_deep`.
+pub fn decode(frame: &[u8]) -> Result<ClientFrame, Refused> {
+    let Some((&flags, body)) = frame.split_first() else {
+        return Err(Reject::new(Code::Malformed, "the frame is empty").into());
+    };
+    match flags {
+        0 => decode_binary(body),
+        FLAG_JSON => json::decode(body),
+        _ if flags & FLAG_ZSTD != 0 => {
+            Err(Reject::new(Code::Malformed, "compression was not agreed on in this connection").into())
+        }
+        _ => Err(Reject::new(Code::Malformed, format!("unknown flags {flags:#04x}")).into()),
+    }
+}
+
+fn decode_binary(body: &[u8]) -> Result<ClientFrame, Refused> {
+    let malformed = |error: FormatError| Refused::from(Reject::new(Code::Malformed, error.to_string()));
+    let (request_id, used) = format::decode_prefix::<Option<u64>>(body).map_err(malformed)?;
+    let body = &body[used..];
+    let tag = format::decode_prefix::<u32>(body).map_err(malformed)?.0;
+    let Some(rule) = usize::try_from(tag).ok().and_then(|tag| RULES.get(tag)) else {
+        let reject = Reject::new(Code::UnknownPacket, format!("there is no packet with the tag {tag}"));
+        return Err(Refused { request_id, rule: None, reject });
+    };
+    match format::decode::<Request>(body) {
+        Ok(request) => Ok(ClientFrame { request_id, request }),
+        Err(error) => {
+            let code = if error.is_bad_value() { Code::InvalidField } else { Code::Malformed };
+            let reject = Reject::new(code, format!("{}: {error}", rule.name));
+            Err(Refused { request_id, rule: Some(rule), reject })
+        }
+    }
+}
+
+/// Appends flags and body of a client's frame in the binary format.
+pub fn encode_request_into(frame: &ClientFrame, out: &mut Vec<u8>) {
+    out.push(0);
+    format::encode_into(&frame.request_id, out);
+    format::encode_into(&frame.request, out);
+}
+
+/// Appends flags and body of a server's packet in the binary format.
+pub fn encode_into(packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) {
+    out.push(0);
+    format::encode_into(&request_id, out);
+    format::encode_into(packet, out);
+}
+
+/// Reads flags and body of a server's packet, as a client does.
+///
+/// # Errors
+/// A sentence, if the bytes are not such a packet.
+pub fn decode_packet(frame: &[u8]) -> Result<(Option<u64>, Packet), String> {
+    match frame.split_first() {
+        Some((0, body)) => {
+            let (request_id, used) = format::decode_prefix::<Option<u64>>(body).map_err(|error| error.to_string())?;
+            let packet = format::decode::<Packet>(&body[used..]).map_err(|error| error.to_string())?;
+            Ok((request_id, packet))
+        }
+        Some((&FLAG_JSON, body)) => json::decode_packet(body).map_err(|error| error.to_string()),
+        _ => Err("unknown flags".to_owned()),
+    }
+}

@@ -1,0 +1,27 @@
+//! The chappe wire protocol, version 1: packets, framings, codecs, error codes and limits.
+//!
+//! No I/O, no actors, no clock: bytes in, values out, and back. `PROTOCOL.md` beside this crate is the contract in
+//! full; `vectors/` holds the bytes that other languages test against.
+//!
+//! Where to look: [`request`] is what a client sends, [`packet`] what the server sends, [`event`] what happens in a
+//! chat and is kept. [`stream`] splits a TCP connection into frames, [`frame`] and [`json`] read a frame's body,
+//! [`datagram`] reads UDP, [`outgoing`] writes.
+
+pub mod code;
+pub mod commands;
+pub mod datagram;
+pub mod event;
+pub mod format;
+pub mod frame;
+pub mod ids;
+pub mod json;
+pub mod limits;
+pub mod message;
+pub mod outgoing;
+pub mod packet;
+pub mod request;
+pub mod stream;
+pub mod websocket;
+
+pub use code::{CloseCode, Code, Reject};
+pub use ids::{ChatId, ClientId, MessageId, Millis, Seq, UserId};

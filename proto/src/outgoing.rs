@@ -1,0 +1,110 @@
+//! From a packet to the bytes of a connection.
+//!
+//! A connection has a [`Wire`]: its framing and its body format. A packet for many listeners is encoded once per body
+//! format, and framed once per wire.
+
+use crate::packet::Packet;
+use crate::websocket::{OPCODE_BINARY, OPCODE_TEXT, put_header};
+use crate::{frame, json};
+
+/// The framing and the body format that a connection's packets leave in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// TCP: JSON, a line each.
+    JsonLines,
+    /// TCP: binary frames with binary bodies.
+    Binary,
+    /// WebSocket: a text frame with JSON each.
+    WsText,
+    /// WebSocket: a binary frame with flags and binary body each.
+    WsBinary,
+}
+
+impl Wire {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::JsonLines, Self::Binary, Self::WsText, Self::WsBinary];
+
+    /// Its place in [`Wire::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::JsonLines => 0,
+            Self::Binary => 1,
+            Self::WsText => 2,
+            Self::WsBinary => 3,
+        }
+    }
+
+    /// Whether its bodies are JSON.
+    pub const fn is_json(self) -> bool {
+        matches!(self, Self::JsonLines | Self::WsText)
+    }
+
+    /// Appends an encoded body to `out`, framed.
+    pub fn put(self, body: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::JsonLines => {
+                out.extend_from_slice(body);
+                out.push(b'\n');
+                return;
+            }
+            Self::Binary => {
+                // Bodies are below 16 MiB: pages are limited in count and messages in size. Were one larger, the
+                // reader would find a frame that does not start with 0x00 and close, rather than misread.
+                let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+                out.extend_from_slice(&length.to_be_bytes());
+            }
+            Self::WsText => put_header(OPCODE_TEXT, body.len(), out),
+            Self::WsBinary => put_header(OPCODE_BINARY, body.len(), out),
+        }
+        out.extend_from_slice(body);
+    }
+}
+
+/// The bodies of one packet for many listeners: encoded when first asked for, once per format.
+#[derive(Debug, Default)]
+pub struct Bodies {
+    json: Vec<u8>,
+    binary: Vec<u8>,
+}
+
+impl Bodies {
+    /// Encodes `packet` in the formats that have listeners.
+    pub fn encode(packet: &Packet, with_json: bool, with_binary: bool) -> Self {
+        let mut bodies = Self::default();
+        if with_json {
+            json::encode_into(packet, None, &mut bodies.json);
+        }
+        if with_binary {
+            frame::encode_into(packet, None, &mut bodies.binary);
+        }
+        bodies
+    }
+
+    /// The body for `wire`; `None` if its format was not encoded.
+    pub fn get(&self, wire: Wire) -> Option<&[u8]> {
+        let body = if wire.is_json() { &self.json } else { &self.binary };
+        (!body.is_empty()).then_some(body.as_slice())
+    }
+}
+
+/// Encodes answers, each for one connection. Keeps its scratch space.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    scratch: Vec<u8>,
+}
+
+impl Encoder {
+    /// Appends `packet` to `out` as it leaves on `wire`.
+    pub fn put(&mut self, wire: Wire, packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) {
+        self.scratch.clear();
+        if wire.is_json() {
+            json::encode_into(packet, request_id, &mut self.scratch);
+        } else {
+            frame::encode_into(packet, request_id, &mut self.scratch);
+        }
+        wire.put(&self.scratch, out);
+        if self.scratch.capacity() > 1 << 20 {
+            self.scratch = Vec::new();
+        }
+    }
+}
