@@ -1,0 +1,33 @@
+//! A log in memory, for tests: it numbers as the others do, and forgets when it is dropped.
+
+use super::record::{Draft, Position, Record};
+use super::{EventLog, LogError, Numbering};
+
+/// Keeps records in a list.
+#[derive(Debug, Default)]
+pub struct MemoryLog {
+    numbering: Numbering,
+    records: Vec<Record>,
+}
+
+impl EventLog for MemoryLog {
+    fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Record>, LogError> {
+        let records: Vec<_> = drafts.into_iter().map(|draft| self.numbering.number(draft)).collect();
+        self.records.extend_from_slice(&records);
+        Ok(records)
+    }
+
+    fn scan(&mut self, after: Position, limit: usize) -> Result<Vec<Record>, LogError> {
+        let start = usize::try_from(after.0).unwrap_or(usize::MAX);
+        Ok(self.records.iter().skip(start).take(limit).cloned().collect())
+    }
+
+    fn record(&mut self, at: Position) -> Result<Option<Record>, LogError> {
+        let index = at.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        Ok(index.and_then(|index| self.records.get(index)).cloned())
+    }
+
+    fn epoch(&self) -> u64 {
+        1
+    }
+}

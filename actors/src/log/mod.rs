@@ -1,0 +1,181 @@
+//! The durable log: the truth. Everything else, memory and query tables alike, is built from it.
+//!
+//! [`EventLog`] is the one seam between the engine and where events are kept. The SQLite log is the one a server uses;
+//! the one in memory is for tests. `conformance` holds every implementation to the same promises.
+
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod memory;
+pub mod record;
+pub mod sqlite;
+pub mod wal;
+
+use std::collections::HashMap;
+
+use chappe_proto::{ChatId, Seq};
+
+use self::record::{Damage, Draft, Entry, Place, Position, Record};
+
+/// Why the log could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk does not take more, or is read-only; nothing of the batch was kept. Later it may work.
+    #[error("the disk takes no more: {0}")]
+    Full(String),
+    /// It is not known what of the batch was kept: after a failed flush the disk must be read anew.
+    #[error("the disk failed: {0}")]
+    Failed(String),
+    /// What stands in the log is not what was written.
+    #[error("the log is damaged: {0}")]
+    Damaged(#[from] Damage),
+    /// Rows of the log are missing.
+    #[error("the log is damaged: after position {after} comes {found}")]
+    Missing {
+        /// The last position that is there.
+        after: u64,
+        /// The one found instead of the next.
+        found: u64,
+    },
+    /// The folder was written by a newer version.
+    #[error("{file} has schema version {found}, and this version of chappe reads up to {known}")]
+    Newer {
+        /// Which file.
+        file: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The file is not a log of chappe's.
+    #[error("{0} is not a log of chappe's")]
+    Foreign(String),
+}
+
+impl LogError {
+    /// Whether the same write may succeed later, in this process.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}
+
+impl From<rusqlite::Error> for LogError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DiskFull, ReadOnly};
+        match error.sqlite_error_code() {
+            Some(DiskFull | ReadOnly) => Self::Full(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Where events are kept, in order, for good.
+///
+/// One writer: `append` is called from one place at a time.
+pub trait EventLog: Send {
+    /// Appends a batch, in order, and answers once it is on disk. All of it is kept, or nothing.
+    ///
+    /// Each draft gets the next position, and each that belongs to a chat the chat's next `seq`; a
+    /// [`Place::NewChat`] gets the next chat id and is that chat's event 1.
+    ///
+    /// # Errors
+    /// [`LogError::Full`]: nothing was kept. [`LogError::Failed`]: it is unknown what was; the log takes no more.
+    fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Record>, LogError>;
+
+    /// Up to about `limit` records after `after`, in order; none at the end. A page may be a little longer.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`], [`LogError::Missing`] or [`LogError::Failed`].
+    fn scan(&mut self, after: Position, limit: usize) -> Result<Vec<Record>, LogError>;
+
+    /// The record at a position.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] or [`LogError::Failed`].
+    fn record(&mut self, at: Position) -> Result<Option<Record>, LogError>;
+
+    /// Changes when the log was replaced by another. Below 2^53.
+    fn epoch(&self) -> u64;
+}
+
+/// Gives out positions, chat ids and chat numbers.
+#[derive(Debug, Default, Clone)]
+pub struct Numbering {
+    head: Position,
+    last_chat: u64,
+    heads: HashMap<ChatId, Seq>,
+}
+
+impl Numbering {
+    /// The last position given out.
+    pub fn head(&self) -> Position {
+        self.head
+    }
+
+    /// The last number given out in `chat`.
+    pub fn seq(&self, chat: ChatId) -> Seq {
+        self.heads.get(&chat).copied().unwrap_or_default()
+    }
+
+    /// Takes note of a record that is in the log.
+    pub fn note(&mut self, record: &Record) {
+        self.head = record.position;
+        if let Some((chat, seq)) = record.entry.numbered {
+            self.heads.insert(chat, seq);
+            self.last_chat = self.last_chat.max(chat.get());
+        }
+    }
+
+    /// What numbering `drafts` will change, for [`Numbering::restore`].
+    pub fn mark(&self, drafts: &[Draft]) -> Mark {
+        let chats = drafts.iter().filter_map(|draft| match draft.place {
+            Place::Chat(chat) => Some((chat, self.heads.get(&chat).copied())),
+            Place::Nowhere | Place::NewChat => None,
+        });
+        Mark { head: self.head, last_chat: self.last_chat, heads: chats.collect() }
+    }
+
+    /// Takes back what was numbered since `mark`.
+    pub fn restore(&mut self, mark: Mark) {
+        for chat in mark.last_chat + 1..=self.last_chat {
+            if let Ok(chat) = ChatId::parse(chat) {
+                self.heads.remove(&chat);
+            }
+        }
+        for (chat, seq) in mark.heads {
+            match seq {
+                Some(seq) => self.heads.insert(chat, seq),
+                None => self.heads.remove(&chat),
+            };
+        }
+        self.head = mark.head;
+        self.last_chat = mark.last_chat;
+    }
+
+    /// Numbers a draft.
+    pub fn number(&mut self, draft: Draft) -> Record {
+        self.head = self.head.next();
+        let chat = match draft.place {
+            Place::Nowhere => None,
+            Place::Chat(chat) => Some(chat),
+            Place::NewChat => {
+                self.last_chat += 1;
+                // Counted up from 1, a thousand million chats a second would reach 2^53 after three months.
+                ChatId::parse(self.last_chat).ok()
+            }
+        };
+        let numbered = chat.map(|chat| {
+            let seq = self.heads.entry(chat).or_default();
+            *seq = seq.next();
+            (chat, *seq)
+        });
+        Record { position: self.head, entry: Entry { at: draft.at, numbered, fact: draft.fact } }
+    }
+}
+
+/// See [`Numbering::mark`].
+#[derive(Debug)]
+pub struct Mark {
+    head: Position,
+    last_chat: u64,
+    heads: HashMap<ChatId, Option<Seq>>,
+}

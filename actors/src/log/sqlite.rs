@@ -1,0 +1,290 @@
+//! The log in an embedded SQLite file.
+//!
+//! One table, appended to and never updated: a commit is one or a few rows, each some records in one blob, and there
+//! is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit is one flush.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::record::{self, Damage, Draft, Position, Record};
+use super::{EventLog, LogError, Numbering};
+
+/// The log's file in the data folder.
+pub const FILE: &str = "log.db";
+/// The layout this version writes.
+pub const SCHEMA: i64 = 1;
+/// `chap` in ASCII: tells the file apart from other SQLite files.
+const APPLICATION_ID: i64 = 0x6368_6170;
+/// A row is closed at this size, so that finding one record never reads much more.
+const ROW_BYTES: usize = 64 * 1024;
+/// The oldest SQLite without the bug that could lose a WAL after a reset, as `sqlite3_libversion_number` counts.
+const MIN_SQLITE: i32 = 3_051_003;
+
+/// The log, open for appending. There is one in a data folder at a time; the folder's lock sees to that.
+#[derive(Debug)]
+pub struct SqliteLog {
+    connection: Connection,
+    numbering: Numbering,
+    epoch: u64,
+    /// Set once a write failed in doubt: nothing is taken any more.
+    failed: bool,
+    scratch: Vec<u8>,
+}
+
+/// What was found at the end of the log and taken off, so that the rest is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTail {
+    /// The first position that could not be read.
+    pub position: Position,
+    /// What was wrong with it.
+    pub damage: Damage,
+    /// The bytes taken off.
+    pub bytes: Vec<u8>,
+}
+
+impl SqliteLog {
+    /// Opens the log in `folder`, or begins one, and reads all of it: every record is checked and handed to `each`.
+    ///
+    /// A damaged end is taken off and returned; it holds at most the last row. Damage before the end is an error.
+    ///
+    /// # Errors
+    /// [`LogError`]: `Newer`, `Foreign`, `Damaged`, `Missing`, `Full` or `Failed`.
+    pub fn open(folder: &Path, epoch: u64, mut each: impl FnMut(Record)) -> Result<(Self, Option<TornTail>), LogError> {
+        let connection = Connection::open(folder.join(FILE))?;
+        prepare(&connection, epoch)?;
+        let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
+        let epoch = u64::try_from(epoch).unwrap_or_default();
+        let mut log =
+            Self { connection, numbering: Numbering::default(), epoch, failed: false, scratch: Vec::new() };
+        let torn = log.read_all(&mut each)?;
+        Ok((log, torn))
+    }
+
+    /// Opens a second, read-only view for [`EventLog::scan`] and [`EventLog::record`].
+    ///
+    /// # Errors
+    /// [`LogError::Failed`] if the file cannot be opened.
+    pub fn reader(folder: &Path) -> Result<Self, LogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(folder.join(FILE), flags)?;
+        let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
+        let epoch = u64::try_from(epoch).unwrap_or_default();
+        Ok(Self { connection, numbering: Numbering::default(), epoch, failed: true, scratch: Vec::new() })
+    }
+
+    /// The last position in the log.
+    pub fn head(&self) -> Position {
+        self.numbering.head()
+    }
+
+    /// The folder's lock file is ours: moves what the WAL holds into the main file.
+    ///
+    /// # Errors
+    /// [`LogError`] if the disk does not take it; nothing is lost then.
+    pub fn checkpoint(&mut self) -> Result<(), LogError> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn read_all(&mut self, each: &mut impl FnMut(Record)) -> Result<Option<TornTail>, LogError> {
+        let last: Option<i64> = self.connection.query_row("SELECT max(first) FROM batch", (), |row| row.get(0))?;
+        let mut torn = None;
+        {
+            let mut rows = self.connection.prepare("SELECT first, count, body FROM batch ORDER BY first")?;
+            let mut rows = rows.query(())?;
+            while let Some(row) = rows.next()? {
+                let first: i64 = row.get(0)?;
+                let count: i64 = row.get(1)?;
+                let body = row.get_ref(2)?.as_blob().map_err(|error| LogError::Failed(error.to_string()))?;
+                expect_next(self.numbering.head(), first)?;
+                let mut rest = body;
+                for _ in 0..count {
+                    match record::decode_from(self.numbering.head().next(), &mut rest) {
+                        Ok(record) => {
+                            self.numbering.note(&record);
+                            each(record);
+                        }
+                        Err(damage @ Damage::Unreadable(..)) => return Err(damage.into()),
+                        Err(damage) if Some(first) == last => {
+                            let kept = body.len() - rest.len();
+                            torn = Some((first, kept, damage, rest.to_vec()));
+                            break;
+                        }
+                        Err(damage) => return Err(damage.into()),
+                    }
+                }
+            }
+        }
+        let Some((first, kept, damage, bytes)) = torn else { return Ok(None) };
+        let position = self.numbering.head().next();
+        self.cut_row(first, kept, position)?;
+        Ok(Some(TornTail { position, damage, bytes }))
+    }
+
+    /// Leaves the first `kept` bytes of the last row, which end before `position`.
+    fn cut_row(&mut self, first: i64, kept: usize, position: Position) -> Result<(), LogError> {
+        let transaction = self.connection.transaction()?;
+        let count = to_sql(position.0) - first;
+        if count == 0 {
+            transaction.execute("DELETE FROM batch WHERE first = ?1", [first])?;
+        } else {
+            let kept = i64::try_from(kept).unwrap_or(i64::MAX);
+            transaction.execute(
+                "UPDATE batch SET count = ?2, body = substr(body, 1, ?3) WHERE first = ?1",
+                params![first, count, kept],
+            )?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn write(&mut self, records: &[Record]) -> Result<(), LogError> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut insert = transaction.prepare_cached("INSERT INTO batch (first, count, body) VALUES (?1, ?2, ?3)")?;
+            let mut records = records.iter().peekable();
+            while let Some(first) = records.peek().map(|record| record.position) {
+                self.scratch.clear();
+                let mut count = 0i64;
+                while self.scratch.len() < ROW_BYTES
+                    && let Some(record) = records.next()
+                {
+                    record::encode_into(record.position, &record.entry, &mut self.scratch);
+                    count += 1;
+                }
+                insert.execute(params![to_sql(first.0), count, self.scratch])?;
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+impl EventLog for SqliteLog {
+    fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Record>, LogError> {
+        if self.failed {
+            return Err(LogError::Failed("an earlier write failed in doubt".to_owned()));
+        }
+        // On failure the numbers given out are taken back: no position and no seq is ever skipped.
+        let before = self.numbering.mark(&drafts);
+        let records: Vec<_> = drafts.into_iter().map(|draft| self.numbering.number(draft)).collect();
+        match self.write(&records) {
+            Ok(()) => Ok(records),
+            Err(error) => {
+                self.numbering.restore(before);
+                self.failed = !error.is_passing();
+                Err(error)
+            }
+        }
+    }
+
+    fn scan(&mut self, after: Position, limit: usize) -> Result<Vec<Record>, LogError> {
+        let mut found = Vec::new();
+        // The row that holds `after` itself may hold what follows it.
+        let start: i64 = self
+            .connection
+            .prepare_cached("SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?
+            .query_row([to_sql(after.0.max(1))], |row| row.get(0))
+            .optional()?
+            .unwrap_or(1);
+        let mut rows =
+            self.connection.prepare_cached("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
+        let mut rows = rows.query([start])?;
+        let mut last = None;
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let first: i64 = row.get(0)?;
+            let count: i64 = row.get(1)?;
+            let mut body = row.get_ref(2)?.as_blob().map_err(|error| LogError::Failed(error.to_string()))?;
+            if let Some(last) = last {
+                expect_next(last, first)?;
+            }
+            let mut position = Position(u64::try_from(first).unwrap_or_default());
+            for _ in 0..count {
+                if position > after {
+                    found.push(record::decode_from(position, &mut body)?);
+                } else {
+                    record::take_body(position, &mut body)?;
+                }
+                last = Some(position);
+                position = position.next();
+            }
+        }
+        Ok(found)
+    }
+
+    fn record(&mut self, at: Position) -> Result<Option<Record>, LogError> {
+        let row = self
+            .connection
+            .prepare_cached("SELECT first, count, body FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?
+            .query_row([to_sql(at.0)], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
+            })
+            .optional()?;
+        let Some((first, count, body)) = row else { return Ok(None) };
+        let mut position = Position(u64::try_from(first).unwrap_or_default());
+        let end = position.plus(u64::try_from(count).unwrap_or_default());
+        if at >= end {
+            return Ok(None);
+        }
+        let mut rest = body.as_slice();
+        while position < at {
+            record::take_body(position, &mut rest)?;
+            position = position.next();
+        }
+        Ok(Some(record::decode_from(at, &mut rest)?))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
+
+/// Sets the connection up, and the file if it is new.
+fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
+    if rusqlite::version_number() < MIN_SQLITE {
+        return Err(LogError::Failed(format!("SQLite {} may lose a WAL", rusqlite::version())));
+    }
+    let version: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    let id: i64 = connection.query_row("PRAGMA application_id", (), |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if tables > 0 && id != APPLICATION_ID {
+        return Err(LogError::Foreign(FILE.to_owned()));
+    }
+    if version > SCHEMA {
+        return Err(LogError::Newer { file: FILE.to_owned(), found: version, known: SCHEMA });
+    }
+    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;
+    connection.execute_batch(
+        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA locking_mode=NORMAL; PRAGMA cache_size=-2048;",
+    )?;
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", (), |row| row.get(0))?;
+    if mode != "wal" || synchronous != 2 {
+        return Err(LogError::Failed(format!("SQLite took journal_mode {mode} and synchronous {synchronous}")));
+    }
+    if tables == 0 {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE;
+             PRAGMA application_id={APPLICATION_ID};
+             PRAGMA user_version={SCHEMA};
+             CREATE TABLE origin (epoch INTEGER NOT NULL);
+             CREATE TABLE batch (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, body BLOB NOT NULL);
+             INSERT INTO origin (epoch) VALUES ({epoch});
+             COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+fn expect_next(after: Position, found: i64) -> Result<(), LogError> {
+    if found == to_sql(after.0) + 1 {
+        Ok(())
+    } else {
+        Err(LogError::Missing { after: after.0, found: u64::try_from(found).unwrap_or_default() })
+    }
+}
+
+/// SQLite's integers are signed; our numbers stay below 2^53.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,133 @@
+//! What the engine answers. The hub turns a reply into a packet for a connection; HTTP turns it into JSON.
+
+use std::sync::Arc;
+
+use chappe_proto::event::Role;
+use chappe_proto::message::Message;
+use chappe_proto::packet::{self, Ack, ChatSummary, Packet};
+use chappe_proto::{ChatId, ClientId, MessageId, Millis, Reject, Seq, UserId};
+
+/// An answer to one [`Command`](crate::command::Command).
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// A change is on disk.
+    Accepted(Box<Accepted>),
+    /// Something was done that the log does not know of.
+    Done,
+    /// Refused.
+    Rejected {
+        /// Why.
+        reject: Reject,
+        /// The request's own.
+        client_id: Option<ClientId>,
+    },
+    /// The connection is known now.
+    Welcome(Box<packet::Welcome>),
+    /// A page of messages.
+    Messages(packet::Messages),
+    /// Events after a number.
+    Events(packet::Events),
+    /// The number asked for is beyond the chat's newest.
+    Reset(packet::Reset),
+    /// Chats.
+    Chats(packet::Chats),
+    /// One chat.
+    Chat(Box<ChatSummary>),
+    /// A chat's members.
+    Members(Members),
+    /// Presence.
+    Presence(packet::Presence),
+    /// A user.
+    User(User),
+    /// Users.
+    Users(Users),
+}
+
+/// A change that is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The chat.
+    pub chat: ChatId,
+    /// The event's number in it; a read mark's own.
+    pub seq: Seq,
+    /// The message it is about.
+    pub message_id: Option<MessageId>,
+    /// The request's own.
+    pub client_id: Option<ClientId>,
+    /// It was there already.
+    pub duplicate: bool,
+    /// The message, where one was posted.
+    pub message: Option<Arc<Message>>,
+}
+
+/// A page of a chat's members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// The chat.
+    pub chat: ChatId,
+    /// By id.
+    pub members: Vec<Member>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// A member of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// As what.
+    pub role: Role,
+    /// Read up to and with this number.
+    pub read: Seq,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub id: UserId,
+    /// What people call them.
+    pub nickname: Box<str>,
+    /// Since when.
+    pub created_at: Millis,
+}
+
+/// A page of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    /// By id.
+    pub users: Vec<User>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+impl From<Reject> for Reply {
+    fn from(reject: Reject) -> Self {
+        Self::Rejected { reject, client_id: None }
+    }
+}
+
+impl Reply {
+    /// As a packet for a connection. `acked` says that the request is answered by an `Ack`.
+    ///
+    /// `None` for replies that only HTTP asks for.
+    pub fn into_packet(self, acked: bool) -> Option<Packet> {
+        Some(match self {
+            Self::Accepted(accepted) => {
+                let Accepted { chat, seq, message_id, client_id, duplicate, message: _ } = *accepted;
+                Packet::Ack(Ack { duplicate, ..Ack::accepted(chat, seq, message_id, client_id) })
+            }
+            Self::Done => Packet::Ack(Ack { success: true, ..Ack::default() }),
+            Self::Rejected { reject, client_id } if acked => Packet::Ack(Ack::refused(reject, client_id)),
+            Self::Rejected { reject, .. } => Packet::Error(reject.into()),
+            Self::Welcome(welcome) => Packet::Welcome(welcome),
+            Self::Messages(messages) => Packet::Messages(messages),
+            Self::Events(events) => Packet::Events(events),
+            Self::Reset(reset) => Packet::Reset(reset),
+            Self::Chats(chats) => Packet::Chats(chats),
+            Self::Presence(presence) => Packet::Presence(presence),
+            Self::Chat(_) | Self::Members(_) | Self::User(_) | Self::Users(_) => return None,
+        })
+    }
+}
