@@ -243,6 +243,37 @@ pub enum PresenceOf {
 }
 
 impl Command {
+    /// Whether it leads to the log.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Post(_)
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::MarkRead { .. }
+            | Self::CreateChat { .. }
+            | Self::RenameChat { .. }
+            | Self::DeleteChat { .. }
+            | Self::AddMember { .. }
+            | Self::RemoveMember { .. }
+            | Self::CreateUser { .. } => true,
+            Self::Hello { .. }
+            | Self::Bye
+            | Self::GetChats { .. }
+            | Self::GetMessages { .. }
+            | Self::GetEvents { .. }
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Typing { .. }
+            | Self::Status { .. }
+            | Self::GetPresence { .. }
+            | Self::GetChat { .. }
+            | Self::GetMembers { .. }
+            | Self::GetUsers { .. }
+            | Self::GetOnline { .. } => false,
+        }
+    }
+
     /// The `client_id` that the answer repeats.
     pub fn client_id(&self) -> Option<&ClientId> {
         match self {

@@ -1,6 +1,20 @@
 //! The chappe engine: state, actors, the durable log and the query tables. No sockets, no command line.
 
+pub mod bounds;
+pub mod cache;
 pub mod clock;
 pub mod command;
+pub mod health;
+pub mod history;
+pub mod hub;
+pub mod log;
+pub mod metrics;
 pub mod origin;
+pub mod page;
+pub mod persist;
+pub mod projector;
+pub mod reader;
 pub mod reply;
+pub mod session;
+pub mod state;
+pub mod vital;

@@ -1,5 +1,7 @@
 //! Whom an answer goes to.
 
+use std::time::Duration;
+
 /// A connection, or an HTTP request that waits: a slot in the hub of the thread it lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
@@ -29,4 +31,6 @@ pub struct Origin {
     pub request_id: Option<u64>,
     /// What the request takes of the connection's window until the answer has left.
     pub weight: u32,
+    /// When it came, on the actors' clock.
+    pub arrived: Duration,
 }

@@ -14,6 +14,8 @@ pub enum Reply {
     Accepted(Box<Accepted>),
     /// Something was done that the log does not know of.
     Done,
+    /// Done, and the client is not told.
+    Quiet,
     /// Refused.
     Rejected {
         /// Why.
@@ -111,7 +113,7 @@ impl From<Reject> for Reply {
 impl Reply {
     /// As a packet for a connection. `acked` says that the request is answered by an `Ack`.
     ///
-    /// `None` for replies that only HTTP asks for.
+    /// `None` for replies that connections do not see.
     pub fn into_packet(self, acked: bool) -> Option<Packet> {
         Some(match self {
             Self::Accepted(accepted) => {
@@ -127,7 +129,7 @@ impl Reply {
             Self::Reset(reset) => Packet::Reset(reset),
             Self::Chats(chats) => Packet::Chats(chats),
             Self::Presence(presence) => Packet::Presence(presence),
-            Self::Chat(_) | Self::Members(_) | Self::User(_) | Self::Users(_) => return None,
+            Self::Quiet | Self::Chat(_) | Self::Members(_) | Self::User(_) | Self::Users(_) => return None,
         })
     }
 }

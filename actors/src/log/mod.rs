@@ -93,8 +93,21 @@ pub trait EventLog: Send {
     /// [`LogError::Damaged`] or [`LogError::Failed`].
     fn record(&mut self, at: Position) -> Result<Option<Record>, LogError>;
 
+    /// What is to be done between two commits from time to time; may take a while.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`]; nothing that was appended is lost.
+    fn maintain(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     /// Changes when the log was replaced by another. Below 2^53.
     fn epoch(&self) -> u64;
+}
+
+/// SQLite's integers are signed; our numbers stay below 2^53.
+pub(crate) fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Gives out positions, chat ids and chat numbers.

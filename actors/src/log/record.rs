@@ -4,9 +4,13 @@
 //! [`Record`]. The bytes of a record are `u32` length, `u32` CRC-32 of (position, body), body; all little-endian; the
 //! body is the binary format of the protocol crate.
 
-use chappe_proto::event::{ChatKind, Role};
+use std::sync::Arc;
+
+use chappe_proto::event::{
+    ChatCreated, ChatKind, ChatUpdated, Event, MemberJoined, MemberLeft, MessageDeleted, MessageEdited, Reaction, Role,
+};
 use chappe_proto::format::{self, Decode, Encode};
-use chappe_proto::message::MessageType;
+use chappe_proto::message::{Message, MessageType};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
 
 /// A record's place in the log: 1, 2, 3 … without gaps. A message's id is the position of its record.
@@ -34,6 +38,7 @@ impl Position {
 
 /// Something that happened and is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "chappe_proto::format")]
 pub enum Fact {
     /// A user was made.
     UserCreated {
@@ -166,6 +171,7 @@ pub struct Record {
 
 /// A record without its position, which is implied by where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "chappe_proto::format")]
 pub struct Entry {
     /// When it happened.
     pub at: Millis,
@@ -173,6 +179,52 @@ pub struct Entry {
     pub numbered: Option<(ChatId, Seq)>,
     /// What happened.
     pub fact: Fact,
+}
+
+impl Record {
+    /// The chat event that the record is, as clients see it; `None` for accounts and read marks.
+    pub fn into_event(self) -> Option<Event> {
+        let (chat_id, seq) = self.entry.numbered?;
+        let at = self.entry.at;
+        Some(match self.entry.fact {
+            Fact::UserCreated { .. } | Fact::ReadMarked { .. } => return None,
+            Fact::MessagePosted { sender, content, message_type, client_id, reply_to } => {
+                Event::Message(Arc::new(Message {
+                    id: self.position.message()?,
+                    chat_id,
+                    seq,
+                    sender_id: sender,
+                    content,
+                    message_type,
+                    client_id,
+                    reply_to,
+                    created_at: at,
+                    edited_at: None,
+                    deleted: false,
+                }))
+            }
+            Fact::MessageEdited { message: message_id, message_seq, content, by } => {
+                let (user_id, edited_at) = (by, at);
+                Event::MessageEdited(MessageEdited { chat_id, seq, message_id, message_seq, user_id, content, edited_at })
+            }
+            Fact::MessageDeleted { message: message_id, message_seq, by } => {
+                Event::MessageDeleted(MessageDeleted { chat_id, seq, message_id, message_seq, user_id: by, at })
+            }
+            Fact::Reacted { message: message_id, message_seq, user: user_id, emoji, removed } => {
+                Event::Reaction(Reaction { chat_id, seq, message_id, message_seq, user_id, emoji, removed, at })
+            }
+            Fact::ChatCreated { title, kind, by, members } => {
+                Event::ChatCreated(ChatCreated { chat_id, seq, title, kind, created_by: by, members, at })
+            }
+            Fact::ChatUpdated { title, deleted, by } => {
+                Event::ChatUpdated(ChatUpdated { chat_id, seq, title, deleted, user_id: by, at })
+            }
+            Fact::MemberJoined { user: user_id, role } => {
+                Event::MemberJoined(MemberJoined { chat_id, seq, user_id, role, at })
+            }
+            Fact::MemberLeft { user: user_id } => Event::MemberLeft(MemberLeft { chat_id, seq, user_id, at }),
+        })
+    }
 }
 
 /// Bytes of a record's head: length and checksum.

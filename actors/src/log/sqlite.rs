@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::record::{self, Damage, Draft, Position, Record};
-use super::{EventLog, LogError, Numbering};
+use super::{EventLog, LogError, Numbering, to_sql};
 
 /// The log's file in the data folder.
 pub const FILE: &str = "log.db";
@@ -18,6 +18,8 @@ pub const SCHEMA: i64 = 1;
 const APPLICATION_ID: i64 = 0x6368_6170;
 /// A row is closed at this size, so that finding one record never reads much more.
 const ROW_BYTES: usize = 64 * 1024;
+/// The write-ahead file is emptied when about so much was appended.
+const WAL_BYTES: usize = 64 * 1024 * 1024;
 /// The oldest SQLite without the bug that could lose a WAL after a reset, as `sqlite3_libversion_number` counts.
 const MIN_SQLITE: i32 = 3_051_003;
 
@@ -30,6 +32,8 @@ pub struct SqliteLog {
     /// Set once a write failed in doubt: nothing is taken any more.
     failed: bool,
     scratch: Vec<u8>,
+    /// Bytes appended since the write-ahead file was last emptied.
+    in_wal: usize,
 }
 
 /// What was found at the end of the log and taken off, so that the rest is whole.
@@ -56,7 +60,7 @@ impl SqliteLog {
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
         let mut log =
-            Self { connection, numbering: Numbering::default(), epoch, failed: false, scratch: Vec::new() };
+            Self { connection, numbering: Numbering::default(), epoch, failed: false, scratch: Vec::new(), in_wal: 0 };
         let torn = log.read_all(&mut each)?;
         Ok((log, torn))
     }
@@ -70,7 +74,7 @@ impl SqliteLog {
         let connection = Connection::open_with_flags(folder.join(FILE), flags)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
-        Ok(Self { connection, numbering: Numbering::default(), epoch, failed: true, scratch: Vec::new() })
+        Ok(Self { connection, numbering: Numbering::default(), epoch, failed: true, scratch: Vec::new(), in_wal: 0 })
     }
 
     /// The last position in the log.
@@ -152,6 +156,7 @@ impl SqliteLog {
                     record::encode_into(record.position, &record.entry, &mut self.scratch);
                     count += 1;
                 }
+                self.in_wal += self.scratch.len();
                 insert.execute(params![to_sql(first.0), count, self.scratch])?;
             }
         }
@@ -235,6 +240,14 @@ impl EventLog for SqliteLog {
         Ok(Some(record::decode_from(at, &mut rest)?))
     }
 
+    fn maintain(&mut self) -> Result<(), LogError> {
+        if self.in_wal < WAL_BYTES {
+            return Ok(());
+        }
+        self.in_wal = 0;
+        self.checkpoint()
+    }
+
     fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -282,9 +295,4 @@ fn expect_next(after: Position, found: i64) -> Result<(), LogError> {
     } else {
         Err(LogError::Missing { after: after.0, found: u64::try_from(found).unwrap_or_default() })
     }
-}
-
-/// SQLite's integers are signed; our numbers stay below 2^53.
-fn to_sql(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,211 @@
+//! What a text, a list or a page may be, checked once for every door: before a [`Command`](crate::command::Command) is
+//! made. Pure; what a chat or a user may do is the state's question.
+
+use chappe_proto::ids::MAX_ID;
+use chappe_proto::limits::{
+    DEFAULT_PAGE, Limits, MAX_EMOJI_BYTES, MAX_LIST, MAX_NICKNAME_BYTES, MAX_PAGE, MAX_PAGE_DEPTH, MAX_STATUS_BYTES,
+    MAX_TITLE_BYTES,
+};
+use chappe_proto::request::GetMessages;
+use chappe_proto::{Code, Reject, Seq};
+
+use crate::command::Page;
+
+/// A message's content: 1 to `limits.content_bytes` bytes.
+///
+/// # Errors
+/// `invalid_field` if it is empty, `too_large` if it is longer.
+pub fn content(text: &str, limits: &Limits) -> Result<(), Reject> {
+    filled("content", text)?;
+    at_most("content", text, usize::try_from(limits.content_bytes).unwrap_or(usize::MAX))
+}
+
+/// A chat's title: 1 to 256 bytes.
+///
+/// # Errors
+/// As for [`content`].
+pub fn title(text: &str) -> Result<(), Reject> {
+    filled("title", text)?;
+    at_most("title", text, MAX_TITLE_BYTES)
+}
+
+/// A user's nickname: 1 to 64 bytes.
+///
+/// # Errors
+/// As for [`content`].
+pub fn nickname(text: &str) -> Result<(), Reject> {
+    filled("nickname", text)?;
+    at_most("nickname", text, MAX_NICKNAME_BYTES)
+}
+
+/// A reaction: 1 to 64 bytes.
+///
+/// # Errors
+/// As for [`content`].
+pub fn emoji(text: &str) -> Result<(), Reject> {
+    filled("emoji", text)?;
+    at_most("emoji", text, MAX_EMOJI_BYTES)
+}
+
+/// A status or typing text: at most 64 bytes.
+///
+/// # Errors
+/// `too_large` if it is longer.
+pub fn status(text: &str) -> Result<(), Reject> {
+    at_most("status_data", text, MAX_STATUS_BYTES)
+}
+
+/// How many things the list called `name` may hold: 1,000.
+///
+/// # Errors
+/// `too_large` if it holds more.
+pub fn list_len(name: &str, len: usize) -> Result<(), Reject> {
+    if len > MAX_LIST {
+        return Err(Reject::new(Code::TooLarge, format!("{name} has {len} entries; {MAX_LIST} are allowed")));
+    }
+    Ok(())
+}
+
+/// A place in a chat, called `name`: any number that JSON holds exactly.
+///
+/// # Errors
+/// `invalid_field` if it is larger.
+pub fn seq(name: &str, seq: Seq) -> Result<(), Reject> {
+    if seq.0 > MAX_ID {
+        return Err(Reject::new(Code::InvalidField, format!("{name} is a number from 0 to {MAX_ID}, not {seq}")));
+    }
+    Ok(())
+}
+
+/// How many things a page holds: 50 unless asked for, and 1 to 500 whatever was asked for.
+pub fn page_limit(asked: Option<u32>) -> u32 {
+    asked.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
+}
+
+/// Which messages are asked for, and how many: a `page` of `per_page`, or `limit` of them `before` or `after` a number.
+///
+/// # Errors
+/// `invalid_field` if the two ways are mixed, for page 0, and for a page that lies too deep.
+pub fn page(asked: &GetMessages) -> Result<(Page, u32), Reject> {
+    let &GetMessages { chat_id: _, page, per_page, before, after, limit } = asked;
+    let refuse = |message: &'static str| Err(Reject::new(Code::InvalidField, message));
+    if let Some(before) = before {
+        seq("before", before)?;
+    }
+    if let Some(after) = after {
+        seq("after", after)?;
+    }
+    if (page.is_some() || per_page.is_some()) && (before.is_some() || after.is_some()) {
+        return refuse("page and per_page do not go with before or after");
+    }
+    if per_page.is_some() && limit.is_some() {
+        return refuse("per_page and limit mean the same: give one of them");
+    }
+    let size = page_limit(per_page.or(limit));
+    let page = match (before, after) {
+        (Some(_), Some(_)) => return refuse("before and after do not go together"),
+        (Some(before), None) => Page::Before(before),
+        (None, Some(after)) => Page::After(after),
+        (None, None) => {
+            let Some(newer) = page.unwrap_or(1).checked_sub(1) else {
+                return refuse("page counts from 1, the newest");
+            };
+            let skip = u64::from(newer) * u64::from(size);
+            if skip + u64::from(size) > MAX_PAGE_DEPTH {
+                let message = format!(
+                    "pages reach {MAX_PAGE_DEPTH} messages deep; from there go on with before or after, which are as fast at any depth"
+                );
+                return Err(Reject::new(Code::InvalidField, message));
+            }
+            Page::Newest { skip }
+        }
+    };
+    Ok((page, size))
+}
+
+fn filled(name: &str, text: &str) -> Result<(), Reject> {
+    if text.is_empty() { Err(Reject::new(Code::InvalidField, format!("{name} is empty"))) } else { Ok(()) }
+}
+
+fn at_most(name: &str, text: &str, max: usize) -> Result<(), Reject> {
+    if text.len() > max {
+        let message = format!("{name} has {} bytes; {max} are allowed", text.len());
+        return Err(Reject::new(Code::TooLarge, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chappe_proto::ChatId;
+
+    use super::*;
+
+    fn code(result: Result<(), Reject>) -> Option<Code> {
+        result.err().map(|reject| reject.code)
+    }
+
+    #[test]
+    fn a_text_is_neither_empty_nor_too_long() {
+        let limits = Limits { content_bytes: 5, ..Limits::default() };
+        let limited = |text: &str| content(text, &limits);
+        let checks: [(&dyn Fn(&str) -> Result<(), Reject>, usize); 4] =
+            [(&limited, 5), (&title, 256), (&nickname, 64), (&emoji, 64)];
+        for (check, max) in checks {
+            assert_eq!(code(check("")), Some(Code::InvalidField));
+            assert_eq!(code(check(&"x".repeat(max))), None);
+            assert_eq!(code(check(&"x".repeat(max + 1))), Some(Code::TooLarge));
+        }
+        assert_eq!(code(limited("äöü")), Some(Code::TooLarge), "bytes are counted, not characters");
+        assert_eq!(code(status("")), None);
+        assert_eq!(code(status(&"x".repeat(65))), Some(Code::TooLarge));
+    }
+
+    #[test]
+    fn a_list_has_at_most_a_thousand_entries() {
+        assert_eq!(code(list_len("members", 1000)), None);
+        assert_eq!(code(list_len("members", 1001)), Some(Code::TooLarge));
+    }
+
+    #[test]
+    fn a_page_is_of_1_to_500_and_50_if_nothing_is_said() {
+        for (asked, expected) in [(None, 50), (Some(0), 1), (Some(7), 7), (Some(501), 500), (Some(u32::MAX), 500)] {
+            assert_eq!(page_limit(asked), expected);
+        }
+    }
+
+    #[test]
+    fn a_page_is_asked_for_in_one_way() {
+        let none = GetMessages {
+            chat_id: ChatId::parse(1).unwrap(),
+            page: None,
+            per_page: None,
+            before: None,
+            after: None,
+            limit: None,
+        };
+        let ask = |change: &dyn Fn(&mut GetMessages)| {
+            let mut asked = none.clone();
+            change(&mut asked);
+            page(&asked).map_err(|reject| reject.code)
+        };
+        let newest = |skip, size| Ok((Page::Newest { skip }, size));
+        let invalid = Err(Code::InvalidField);
+        assert_eq!(ask(&|_| ()), newest(0, 50));
+        assert_eq!(ask(&|m| (m.page, m.per_page) = (Some(3), Some(20))), newest(40, 20));
+        assert_eq!(ask(&|m| m.limit = Some(20)), newest(0, 20));
+        assert_eq!(ask(&|m| (m.before, m.limit) = (Some(Seq(9)), Some(2))), Ok((Page::Before(Seq(9)), 2)));
+        assert_eq!(ask(&|m| m.after = Some(Seq(0))), Ok((Page::After(Seq(0)), 50)));
+        assert_eq!(ask(&|m| m.page = Some(0)), invalid);
+        assert_eq!(ask(&|m| (m.page, m.before) = (Some(1), Some(Seq(1)))), invalid);
+        assert_eq!(ask(&|m| (m.per_page, m.after) = (Some(1), Some(Seq(1)))), invalid);
+        assert_eq!(ask(&|m| (m.before, m.after) = (Some(Seq(1)), Some(Seq(1)))), invalid);
+        assert_eq!(ask(&|m| (m.per_page, m.limit) = (Some(1), Some(1))), invalid);
+        assert_eq!(ask(&|m| m.before = Some(Seq(MAX_ID + 1))), invalid);
+        assert_eq!(ask(&|m| m.after = Some(Seq(MAX_ID + 1))), invalid);
+        // The last page that is reached, and the first that is not.
+        assert_eq!(ask(&|m| m.page = Some(2000)), newest(99_950, 50));
+        assert_eq!(ask(&|m| m.page = Some(2001)), invalid);
+        assert_eq!(ask(&|m| (m.page, m.per_page) = (Some(u32::MAX), Some(u32::MAX))), invalid);
+    }
+}

@@ -1,0 +1,359 @@
+//! The actor that owns the state. It decides nothing itself: commands go into the state, and what comes out is carried
+//! out, to the log, the readers and the hubs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use chappe_proto::outgoing::Bodies;
+use chappe_proto::packet::Packet;
+use chappe_proto::{ChatId, Code, Reject};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::command::Command;
+use crate::health::{Health, Phase, Storage};
+use crate::hub::{Deliver, HubActor, Item};
+use crate::metrics::metrics;
+use crate::origin::{Origin, SessionId};
+use crate::persist::{Append, PersistActor, Written};
+use crate::reader::{self, Look, Looked, Reader};
+use crate::reply::Reply;
+use crate::state::State;
+use crate::state::step::{Ask, Delivery, Step};
+use crate::vital::AreYouThere;
+
+/// How often presence is told around.
+const TICK: Duration = Duration::from_secs(1);
+/// So many questions may wait for the readers; more are refused as `busy`.
+const MAX_LOOKS: usize = 2048;
+
+/// Commands of one thread, in order.
+///
+/// From: the hubs, for sessions and HTTP. Bounded by their windows. Each is answered, through [`Deliver`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Batch(pub Vec<(Origin, Command)>);
+
+/// A hub is there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RegisterHub {
+    /// Its number.
+    pub index: u16,
+    /// Its address.
+    pub hub: Addr<HubActor>,
+}
+
+/// Which formats a hub's connections use.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Formats {
+    /// Which hub.
+    pub hub: u16,
+    /// Whether some use JSON.
+    pub json: bool,
+    /// Whether some use the binary format.
+    pub binary: bool,
+}
+
+/// Where the log's writer and the readers are. Sent once, before anything else.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Connect {
+    /// The writer.
+    pub persist: Addr<PersistActor>,
+    /// The readers.
+    pub readers: Addr<Reader>,
+}
+
+/// Takes no more writes, and tells once all that were taken are on disk.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Drain(pub oneshot::Sender<()>);
+
+/// How the engine is.
+#[derive(Debug, Message)]
+#[rtype(result = "Health")]
+pub struct GetHealth;
+
+struct HubLink {
+    hub: Addr<HubActor>,
+    json: bool,
+    binary: bool,
+    /// What goes to it with the step at hand.
+    items: Vec<Item>,
+}
+
+/// See the module.
+pub struct CacheActor {
+    state: State,
+    clock: Clock,
+    persist: Option<Addr<PersistActor>>,
+    readers: Option<Addr<Reader>>,
+    hubs: Vec<Option<HubLink>>,
+    looks: usize,
+    draining: bool,
+    drained: Option<oneshot::Sender<()>>,
+    storage: Storage,
+}
+
+impl CacheActor {
+    /// An actor over a state that was built from the log.
+    pub fn new(state: State, clock: Clock) -> Self {
+        Self {
+            state,
+            clock,
+            persist: None,
+            readers: None,
+            hubs: Vec::new(),
+            looks: 0,
+            draining: false,
+            drained: None,
+            storage: Storage::Writable,
+        }
+    }
+
+    fn carry_out(&mut self, mut step: Step) {
+        // What cannot be asked is answered at once, and may lead to more; never to the same question again.
+        while let Some(answers) = self.ask(std::mem::take(&mut step.ask)) {
+            for answer in answers {
+                self.looked(answer, &mut step);
+            }
+        }
+        if !step.append.is_empty()
+            && let Some(persist) = &self.persist
+        {
+            // The state holds how many drafts are on their way below `limits.pending_writes`.
+            persist.do_send(Append(step.append));
+        }
+        for delivery in step.deliver {
+            self.sort(delivery);
+        }
+        for link in self.hubs.iter_mut().flatten().filter(|link| !link.items.is_empty()) {
+            link.hub.do_send(Deliver(std::mem::take(&mut link.items)));
+        }
+        let pending = self.state.pending_writes();
+        metrics().pending_writes.set(as_level(pending));
+        if pending == 0
+            && let Some(drained) = self.drained.take()
+        {
+            // Whoever asked may have given up.
+            let _ = drained.send(());
+        }
+    }
+
+    /// Sends questions to the readers. Answers those for which there is no room.
+    fn ask(&mut self, asks: Vec<Ask>) -> Option<Vec<Looked>> {
+        let mut refused = Vec::new();
+        for ask in asks {
+            match &self.readers {
+                Some(readers) if self.looks < MAX_LOOKS => {
+                    self.looks += 1;
+                    readers.do_send(Look(ask));
+                }
+                _ => {
+                    self.looks += 1;
+                    refused.push(match reader::failed(&ask) {
+                        Looked::Reply(to, _) => Looked::Reply(to, Reject::plain(Code::Busy).into()),
+                        other => other,
+                    });
+                }
+            }
+        }
+        metrics().reads_waiting.set(as_level(self.looks));
+        (!refused.is_empty()).then_some(refused)
+    }
+
+    fn looked(&mut self, looked: Looked, step: &mut Step) {
+        self.looks = self.looks.saturating_sub(1);
+        match looked {
+            Looked::Answered(question, key, answer) => {
+                self.state.answered(question, key, answer, self.clock.now(), step);
+            }
+            Looked::Warmed(chat, events) => self.state.warmed(chat, events),
+            Looked::Reply(to, reply) => step.deliver.push(Delivery::Reply { to, reply }),
+        }
+    }
+
+    /// Puts one thing to be sent to the hubs it concerns, encoded once.
+    fn sort(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Reply { to, reply } => self.put(to.session.hub, Item::Reply(to, reply)),
+            Delivery::Listen { session, chats } => self.put(session.hub, Item::Listen(session, chats)),
+            Delivery::Unlisten { session, chats } => self.put(session.hub, Item::Unlisten(session, chats)),
+            Delivery::Event(event) => {
+                let (chat, seq) = (event.chat_id(), event.seq());
+                let hubs: Vec<u16> = self.state.hubs_hearing(chat).collect();
+                let bodies = self.encode(&Packet::Event(event), &hubs);
+                for hub in hubs {
+                    self.put(hub, Item::Event(chat, seq, Arc::clone(&bodies)));
+                }
+            }
+            Delivery::Ephemeral { chats, packet, except } => {
+                let mut hubs: Vec<u16> = chats.iter().flat_map(|chat| self.state.hubs_hearing(*chat)).collect();
+                hubs.sort_unstable();
+                hubs.dedup();
+                let bodies = self.encode(&packet, &hubs);
+                let (chats, except): (Arc<[ChatId]>, Arc<[SessionId]>) = (chats.into(), except.into());
+                for hub in hubs {
+                    self.put(hub, Item::Ephemeral(Arc::clone(&chats), Arc::clone(&bodies), Arc::clone(&except)));
+                }
+            }
+        }
+    }
+
+    fn encode(&self, packet: &Packet, hubs: &[u16]) -> Arc<Bodies> {
+        let links = || hubs.iter().filter_map(|hub| self.hubs.get(usize::from(*hub))?.as_ref());
+        Arc::new(Bodies::encode(packet, links().any(|link| link.json), links().any(|link| link.binary)))
+    }
+
+    fn put(&mut self, hub: u16, item: Item) {
+        if let Some(Some(link)) = self.hubs.get_mut(usize::from(hub)) {
+            link.items.push(item);
+        }
+    }
+
+    fn publish_sizes(&mut self) {
+        let [chats, users, sessions, bytes] = self.state.sizes();
+        let metrics = metrics();
+        metrics.chats.set(as_level(chats));
+        metrics.users.set(as_level(users));
+        metrics.sessions.set(as_level(sessions));
+        metrics.cache_bytes.set(as_level(bytes));
+        let tally = self.state.take_tally();
+        metrics.cache_hits.inc_by(tally.hits);
+        metrics.cache_misses.inc_by(tally.misses);
+        metrics.cache_evictions.inc_by(tally.evictions);
+    }
+}
+
+impl Actor for CacheActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.publish_sizes();
+        ctx.run_interval(TICK, |cache, _| {
+            let mut step = Step::default();
+            cache.state.tick(cache.clock.now(), &mut step);
+            cache.carry_out(step);
+            cache.publish_sizes();
+        });
+    }
+}
+
+impl Handler<Batch> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, Batch(commands): Batch, _: &mut Self::Context) {
+        let now = self.clock.now();
+        let mut step = Step::default();
+        for (origin, command) in commands {
+            if self.draining && command.is_write() {
+                let (reject, client_id) = (Reject::plain(Code::ShuttingDown), command.client_id().cloned());
+                step.deliver.push(Delivery::Reply { to: origin, reply: Reply::Rejected { reject, client_id } });
+            } else {
+                self.state.handle(origin, command, now, &mut step);
+            }
+        }
+        self.carry_out(step);
+    }
+}
+
+impl Handler<Written> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, written: Written, _: &mut Self::Context) {
+        let mut step = Step::default();
+        match written {
+            Written::Committed(records) => {
+                self.storage = Storage::Writable;
+                self.state.commit(records, self.clock.now(), &mut step);
+            }
+            Written::Refused { count, reason } => {
+                let reject = Reject::new(Code::StorageUnavailable, "the disk takes no writes; nothing was kept");
+                self.storage = Storage::Unavailable { reason: reason.into() };
+                self.state.fail(count, &reject, &mut step);
+            }
+        }
+        self.carry_out(step);
+    }
+}
+
+impl Handler<Looked> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, looked: Looked, _: &mut Self::Context) {
+        let mut step = Step::default();
+        self.looked(looked, &mut step);
+        self.carry_out(step);
+    }
+}
+
+impl Handler<RegisterHub> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, message: RegisterHub, _: &mut Self::Context) {
+        let index = usize::from(message.index);
+        if self.hubs.len() <= index {
+            self.hubs.resize_with(index + 1, || None);
+        }
+        self.hubs[index] = Some(HubLink { hub: message.hub, json: false, binary: false, items: Vec::new() });
+    }
+}
+
+impl Handler<Formats> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Formats, _: &mut Self::Context) {
+        if let Some(Some(link)) = self.hubs.get_mut(usize::from(message.hub)) {
+            (link.json, link.binary) = (message.json, message.binary);
+        }
+    }
+}
+
+impl Handler<Connect> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Connect, _: &mut Self::Context) {
+        self.persist = Some(message.persist);
+        self.readers = Some(message.readers);
+    }
+}
+
+impl Handler<Drain> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, Drain(drained): Drain, _: &mut Self::Context) {
+        self.draining = true;
+        self.drained = Some(drained);
+        self.carry_out(Step::default());
+    }
+}
+
+impl Handler<GetHealth> for CacheActor {
+    type Result = MessageResult<GetHealth>;
+
+    fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
+        MessageResult(Health {
+            phase: if self.draining { Phase::Draining } else { Phase::Serving },
+            storage: self.storage.clone(),
+            log_position: self.state.head().0,
+            projected_position: metrics().projected_position.get(),
+            ..Health::default()
+        })
+    }
+}
+
+impl Handler<AreYouThere> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, AreYouThere(answer): AreYouThere, _: &mut Self::Context) {
+        // Nobody waits any more: the watchdog has given up already.
+        let _ = answer.send(());
+    }
+}
+
+fn as_level(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,115 @@
+//! Answers what memory cannot, on threads of their own: a small pool, each with connections of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix::prelude::*;
+use chappe_proto::packet::{Events, Messages};
+use chappe_proto::{ChatId, Code, Reject};
+
+use crate::history::History;
+use crate::log::LogError;
+use crate::origin::Origin;
+use crate::reply::Reply;
+use crate::state::holds::Key;
+use crate::state::step::{Answer, Ask, Question};
+
+/// Something to look up.
+///
+/// From: the cache actor, which bounds how many wait.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Look(pub Ask);
+
+/// What was found.
+///
+/// To: the cache actor. One for each [`Look`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum Looked {
+    /// The state asked.
+    Answered(Question, Key, Answer),
+    /// A chat's newest events.
+    Warmed(ChatId, Vec<Arc<chappe_proto::event::Event>>),
+    /// A client asked.
+    Reply(Origin, Reply),
+}
+
+/// One of the pool.
+#[derive(Debug)]
+pub struct Reader {
+    folder: PathBuf,
+    /// How many events warm a chat.
+    warm: usize,
+    to: Recipient<Looked>,
+    history: Option<History>,
+}
+
+impl Reader {
+    /// A reader of the files in `folder`, which are opened when first needed.
+    pub fn new(folder: &Path, warm: usize, to: Recipient<Looked>) -> Self {
+        Self { folder: folder.to_owned(), warm, to, history: None }
+    }
+
+    fn history(&mut self) -> Result<&mut History, LogError> {
+        match &mut self.history {
+            Some(history) => Ok(history),
+            empty => Ok(empty.insert(History::open(&self.folder)?)),
+        }
+    }
+
+    fn look(&mut self, ask: &Ask) -> Result<Looked, LogError> {
+        let warm = self.warm;
+        let history = self.history()?;
+        let as_size = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(match *ask {
+            Ask::Question { question, key } => {
+                let answer = match question {
+                    Question::Locate(id) => Answer::Located(history.locate(id)?),
+                    Question::Count(chat, seq) => Answer::Counted(history.count(chat, seq)?),
+                    Question::Original(id) => Answer::Original(history.original(id)?),
+                };
+                Looked::Answered(question, key, answer)
+            }
+            Ask::Warm(chat) => Looked::Warmed(chat, history.newest(chat, warm)?.into_iter().map(Arc::new).collect()),
+            Ask::Messages { to, chat, page, limit } => {
+                let (messages, has_more) = history.messages(chat, page, as_size(limit))?;
+                Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }))
+            }
+            Ask::Events { to, chat, after, limit, head } => {
+                let events = history.events(chat, after, as_size(limit))?;
+                let head = events.last().map_or(head, |event| event.seq().max(head));
+                Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }))
+            }
+        })
+    }
+}
+
+/// What is answered when the disk could not be read.
+pub fn failed(ask: &Ask) -> Looked {
+    let reject = || Reply::from(Reject::new(Code::StorageUnavailable, "the history cannot be read at the moment"));
+    match *ask {
+        Ask::Question { question, key } => Looked::Answered(question, key, Answer::Failed),
+        Ask::Warm(chat) => Looked::Warmed(chat, Vec::new()),
+        Ask::Messages { to, .. } | Ask::Events { to, .. } => Looked::Reply(to, reject()),
+    }
+}
+
+impl Actor for Reader {
+    type Context = SyncContext<Self>;
+}
+
+impl Handler<Look> for Reader {
+    type Result = ();
+
+    fn handle(&mut self, Look(ask): Look, _: &mut Self::Context) {
+        let looked = self.look(&ask).unwrap_or_else(|error| {
+            tracing::error!(%error, ?ask, "read the history");
+            // The next one opens the files anew.
+            self.history = None;
+            failed(&ask)
+        });
+        // The cache actor bounds how many questions are open, so its mailbox is bounded too.
+        self.to.do_send(looked);
+    }
+}

@@ -1,0 +1,140 @@
+//! The session core that all doors share: from a client's packet to a command of the engine, and what can be answered
+//! on the spot. A transport only turns bytes into packets, and packets into bytes.
+
+pub mod admit;
+pub mod identity;
+pub mod outbox;
+
+use std::rc::Rc;
+
+use chappe_proto::code::CloseCode;
+use chappe_proto::commands::Answer;
+use chappe_proto::frame::{ClientFrame, Refused};
+use chappe_proto::packet::{Ack, Packet, Pong};
+use chappe_proto::request::Request;
+use chappe_proto::{ClientId, Code, Reject};
+
+use self::admit::admit;
+use self::identity::Identity;
+use self::outbox::Outbox;
+use crate::command::Command;
+use crate::hub::{self, Door};
+use crate::metrics::metrics;
+use crate::origin::{Origin, SessionId};
+
+/// One client's connection, whatever its transport.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    identity: Identity,
+    outbox: Rc<Outbox>,
+    /// Commands of the packets read since the last flush.
+    commands: Vec<(Origin, Command)>,
+}
+
+impl Session {
+    /// Registers a connection with the hub of this thread.
+    ///
+    /// # Errors
+    /// `busy` where the thread has no hub: the server is starting or stopping; or where there are too many connections.
+    pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<Self, Reject> {
+        let id = hub::open(door, Rc::clone(&outbox))?;
+        Ok(Self { id, identity: Identity::default(), outbox, commands: Vec::new() })
+    }
+
+    /// Names the connection in logs.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Where its answers wait.
+    pub fn outbox(&self) -> &Rc<Outbox> {
+        &self.outbox
+    }
+
+    /// Takes one packet, or what could not be read as one.
+    pub fn take(&mut self, frame: Result<ClientFrame, Refused>) {
+        match frame {
+            Ok(ClientFrame { request_id, request }) => self.request(request_id, request),
+            Err(refused) => {
+                let ticket = self.admit_refused(&refused);
+                metrics().refuse(refused.reject.code);
+                let request_id = refused.request_id;
+                self.put(refused.packet(), ticket, request_id, 1);
+            }
+        }
+    }
+
+    /// Sends the commands on their way. To be called when no more packets are at hand.
+    pub fn flush(&mut self) {
+        if !self.commands.is_empty() {
+            hub::submit(std::mem::take(&mut self.commands));
+        }
+    }
+
+    /// Ends the connection after what is in its outbox.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        hub::with_encoder(|encoder| self.outbox.close(encoder, code, reason, None));
+    }
+
+    fn request(&mut self, request_id: Option<u64>, request: Request) {
+        let rule = request.rule();
+        if let Some(counter) = metrics().packets.get(request.kind()) {
+            counter.inc();
+        }
+        let ticket = self.outbox.admit(rule.weight, rule.answer == Answer::Ack);
+        if let Request::Ping(ping) = &request {
+            let pong = Pong { nonce: ping.nonce, server_time: Some(hub::now().wall) };
+            return self.put(Packet::Pong(pong), None, request_id, rule.weight);
+        }
+        let is_hello = matches!(request, Request::Hello(_));
+        let client_id = client_id(&request);
+        match admit(&mut self.identity, &hub::limits(), request) {
+            Ok(command) => {
+                let arrived = hub::now().mono;
+                let origin = Origin { session: self.id, ticket, request_id, weight: rule.weight, arrived };
+                self.commands.push((origin, command));
+            }
+            Err(reject) => {
+                metrics().refuse(reject.code);
+                let code = reject.code;
+                let packet = match rule.answer {
+                    Answer::Ack => Packet::Ack(Ack::refused(reject, client_id)),
+                    Answer::Data | Answer::None => Packet::Error(reject.into()),
+                };
+                self.put(packet, ticket, request_id, rule.weight);
+                match code {
+                    Code::UnsupportedVersion => {
+                        self.close(CloseCode::UnsupportedVersion, "the server speaks another protocol version");
+                    }
+                    Code::NotAuthenticated if is_hello => {
+                        self.close(CloseCode::NotAuthenticated, "Hello was refused");
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn admit_refused(&self, refused: &Refused) -> Option<u64> {
+        self.outbox.admit(1, refused.rule.is_some_and(|rule| rule.answer == Answer::Ack))
+    }
+
+    fn put(&self, packet: Packet, ticket: Option<u64>, request_id: Option<u64>, weight: u32) {
+        hub::with_encoder(|encoder| self.outbox.answer(encoder, packet, ticket, request_id, weight));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.outbox.kill();
+        hub::close(self.id);
+    }
+}
+
+fn client_id(request: &Request) -> Option<ClientId> {
+    match request {
+        Request::SendMessage(send) => send.message.client_id.clone(),
+        _ => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! What an outbox promises.
+
+use std::task::Waker;
+
+use chappe_proto::packet::{Ack, Pong};
+use chappe_proto::{Code, Reject};
+
+use super::*;
+
+fn outbox(limit: usize) -> Outbox {
+    Outbox::new(Wire::JsonLines, limit, 4)
+}
+
+fn chat() -> ChatId {
+    ChatId::parse(1).unwrap()
+}
+
+fn ack(message_id: u64) -> Packet {
+    Packet::Ack(Ack { message_id, success: true, ..Ack::default() })
+}
+
+fn events(outbox: &Outbox, seq: u64, bytes: usize) {
+    let mut line = vec![b'e'; bytes];
+    line[bytes - 1] = b'\n';
+    outbox.events(&mut Encoder::default(), chat(), Seq(seq), Seq(seq), Bytes::from(line));
+}
+
+/// All that leaves, `at_once` bytes a write.
+fn drained(outbox: &Outbox, at_once: usize) -> String {
+    let mut out = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    let written: Result<(), ()> = outbox.drain(&mut Encoder::default(), &mut context, |_, pieces| {
+        let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).take(at_once).collect();
+        out.extend_from_slice(&all);
+        Poll::Ready(Ok(all.len()))
+    });
+    written.unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn acks_leave_in_the_order_of_their_requests() {
+    let outbox = outbox(10_000);
+    let tickets: Vec<_> = (0..3).map(|_| outbox.admit(1, true)).collect();
+    for index in [2, 0, 1] {
+        outbox.answer(&mut Encoder::default(), ack(index as u64), tickets[index], None, 1);
+    }
+    let ids: Vec<_> = drained(&outbox, usize::MAX)
+        .lines()
+        .map(|line| serde_json_id(line))
+        .collect();
+    assert_eq!(ids, [0, 1, 2]);
+    assert!(outbox.is_settled());
+}
+
+fn serde_json_id(line: &str) -> u64 {
+    line.split("\"message_id\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_window_opens_when_the_answer_has_left_and_not_before() {
+    let outbox = outbox(10_000);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..4 {
+        outbox.admit(1, false);
+    }
+    assert!(outbox.poll_room(&mut context).is_pending());
+    outbox.answer(&mut Encoder::default(), Packet::Pong(Pong::default()), None, None, 1);
+    assert!(outbox.poll_room(&mut context).is_pending(), "answered, not sent");
+    drained(&outbox, 3);
+    assert!(outbox.poll_room(&mut context).is_ready());
+}
+
+#[test]
+fn a_full_outbox_drops_ephemera_first_then_events_and_tells_the_gap() {
+    let outbox = outbox(1000);
+    outbox.ephemeral(Bytes::from(vec![b'x'; 400]));
+    events(&outbox, 1, 500);
+    events(&outbox, 2, 400);
+    for seq in 3..=5 {
+        events(&outbox, seq, 400);
+    }
+    let lines = drained(&outbox, usize::MAX);
+    assert!(!lines.contains('x'), "the ephemeral one made room for event 2");
+    assert!(lines.ends_with("{\"packet_type\":\"Gap\",\"chat_id\":1,\"from\":3,\"to\":5}\n"), "{lines}");
+    events(&outbox, 6, 400);
+    assert_eq!(drained(&outbox, usize::MAX).len(), 400, "after the word, events flow again");
+}
+
+#[test]
+fn an_answer_is_never_dropped() {
+    let outbox = outbox(100);
+    events(&outbox, 1, 100);
+    let reject = Reject::plain(Code::Busy);
+    outbox.answer(&mut Encoder::default(), Packet::Error(reject.into()), None, None, 1);
+    assert!(drained(&outbox, 7).contains("busy"));
+}
+
+#[test]
+fn bytes_leave_in_order_however_they_are_taken() {
+    for at_once in [1, 2, 3, 64, 1000] {
+        let outbox = outbox(100_000);
+        for seq in 1..=20 {
+            outbox.answer(&mut Encoder::default(), ack(seq), None, None, 0);
+            events(&outbox, seq, 50);
+        }
+        let text = drained(&outbox, at_once);
+        assert_eq!(text.lines().count(), 40);
+        assert_eq!(text.lines().step_by(2).map(serde_json_id).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_closed_outbox_sends_what_is_in_and_ends() {
+    let outbox = outbox(1000);
+    let mut context = Context::from_waker(Waker::noop());
+    events(&outbox, 1, 10);
+    outbox.close(&mut Encoder::default(), CloseCode::ShuttingDown, "bye", Some(7));
+    let mut chunks = Vec::new();
+    while let Poll::Ready(Some(chunk)) = outbox.poll_chunk(&mut Encoder::default(), &mut context) {
+        chunks.push(chunk);
+    }
+    assert_eq!(chunks.len(), 2);
+    assert!(matches!(outbox.poll_chunk(&mut Encoder::default(), &mut context), Poll::Ready(None)));
+}

@@ -1,0 +1,281 @@
+//! From a record of the log to the state it leads to: at the start for all of the log, then for each commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chappe_proto::event::{ChatCreated, ChatKind, ChatUpdated, Event, Role};
+use chappe_proto::message::Message;
+use chappe_proto::packet::{Packet, Read};
+use chappe_proto::{ChatId, ClientId, Seq, UserId};
+
+use super::chat::{Chat, Member};
+use super::recent::Recent;
+use super::step::{Delivery, Spot, Step};
+use super::{State, User};
+use crate::log::record::{Fact, Record};
+use crate::origin::Origin;
+use crate::reply::{self, Accepted, Reply};
+
+/// What a record turned out to be.
+pub(super) enum Applied {
+    /// An event of a chat.
+    Event(Arc<Event>),
+    /// A user was made.
+    User(UserId),
+    /// A read mark moved.
+    Read(ChatId, Seq),
+    /// A fact without a place: there is none besides those above.
+    Nothing,
+}
+
+impl State {
+    /// Applies one record. `step` is there when it is news: then those who hear the chat are told.
+    pub(super) fn apply(&mut self, record: Record, mut step: Option<&mut Step>) -> Applied {
+        self.head = record.position;
+        let at = record.entry.at;
+        match &record.entry.fact {
+            Fact::UserCreated { user, nickname } => {
+                let user = *user;
+                self.users.insert(user, User { nickname: nickname.clone(), created_at: at, chats: Vec::new() });
+                return Applied::User(user);
+            }
+            Fact::ReadMarked { chat, user, seq, count } => {
+                let (chat_id, user_id, seq) = (*chat, *user, *seq);
+                self.mark(chat_id, user_id, seq, *count);
+                if let Some(step) = step.as_deref_mut()
+                    && self.roster.is_heard(chat_id)
+                {
+                    let packet = Packet::Read(Read { chat_id, user_id, seq });
+                    step.deliver.push(Delivery::Ephemeral { chats: vec![chat_id], packet, except: Vec::new() });
+                }
+                return Applied::Read(chat_id, seq);
+            }
+            _ => {}
+        }
+        let Some(event) = record.into_event() else { return Applied::Nothing };
+        let event = Arc::new(event);
+        self.apply_event(&event, step.as_deref_mut());
+        Applied::Event(event)
+    }
+
+    fn apply_event(&mut self, event: &Arc<Event>, mut step: Option<&mut Step>) {
+        let id = event.chat_id();
+        if let Event::ChatCreated(created) = &**event {
+            self.begin_chat(created);
+        }
+        let Some(chat) = self.chats.get_mut(&id) else { return };
+        chat.head = event.seq();
+        let keep = super::recent::Keep { messages: self.settings.messages_per_chat };
+        let before = chat.recent.bytes();
+        let mut joined = Vec::new();
+        let mut left = None;
+        match &**event {
+            Event::Message(message) => {
+                chat.messages += 1;
+                if let Some(member) = chat.members.get_mut(&message.sender_id) {
+                    (member.read, member.read_count) = (message.seq, chat.messages);
+                }
+            }
+            Event::MessageEdited(edited) => chat.recent.change(edited.message_seq, |message| {
+                message.content = edited.content.clone();
+                message.edited_at = Some(edited.edited_at);
+            }),
+            Event::MessageDeleted(deleted) => {
+                chat.recent.change(deleted.message_seq, |message| {
+                    message.content = Box::default();
+                    message.deleted = true;
+                });
+                chat.recent.redact_edits(deleted.message_seq);
+                self.known.deleted(deleted.message_id);
+            }
+            Event::Reaction(_) => {}
+            Event::ChatCreated(created) => {
+                for user in &created.members {
+                    let role = if created.created_by == Some(*user) { Role::Owner } else { Role::Member };
+                    chat.members.insert(*user, Member { role, read: created.seq, read_count: 0 });
+                    joined.push(*user);
+                }
+            }
+            Event::ChatUpdated(updated) => chat.title = updated.title.clone(),
+            Event::MemberJoined(join) => {
+                let member = Member { role: join.role, read: join.seq, read_count: chat.messages };
+                chat.members.insert(join.user_id, member);
+                joined.push(join.user_id);
+            }
+            Event::MemberLeft(leave) => {
+                chat.members.remove(&leave.user_id);
+                left = Some(leave.user_id);
+            }
+        }
+        chat.recent.push(Arc::clone(event), keep);
+        let after = chat.recent.bytes();
+        if let Event::Message(message) = &**event {
+            self.note_message(message);
+        }
+        self.account(id, before, after);
+        for user in joined {
+            self.join(user, id, step.as_deref_mut());
+        }
+        if let Some(step) = step.as_deref_mut()
+            && self.roster.is_heard(id)
+        {
+            step.deliver.push(Delivery::Event(Arc::clone(event)));
+        }
+        if let Some(user) = left {
+            self.part(user, id, step.as_deref_mut());
+        }
+        if let Event::ChatUpdated(ChatUpdated { deleted: true, .. }) = &**event {
+            self.end_chat(id, step);
+        }
+    }
+
+    fn begin_chat(&mut self, created: &ChatCreated) {
+        let chat = Chat {
+            id: created.chat_id,
+            title: created.title.clone(),
+            kind: created.kind,
+            created_by: created.created_by,
+            created_at: created.at,
+            members: BTreeMap::new(),
+            head: Seq::ZERO,
+            messages: 0,
+            recent: Recent::default(),
+            warming: false,
+        };
+        self.chats.insert(created.chat_id, chat);
+        if created.kind == ChatKind::Open {
+            self.open.insert(created.chat_id);
+        }
+    }
+
+    fn end_chat(&mut self, id: ChatId, mut step: Option<&mut Step>) {
+        let Some(chat) = self.chats.remove(&id) else { return };
+        self.open.remove(&id);
+        if self.warm.remove(&id).is_some() {
+            self.warm_bytes -= chat.recent.bytes();
+        }
+        for user in chat.members.keys() {
+            if let Some(user) = self.users.get_mut(user) {
+                user.chats.retain(|other| *other != id);
+            }
+        }
+        for session in self.roster.hearing(id) {
+            self.roster.unlisten(session, id, false);
+            if let Some(step) = step.as_deref_mut() {
+                step.deliver.push(Delivery::Unlisten { session, chats: vec![id] });
+            }
+        }
+    }
+
+    /// The user's connections hear the chat from its next event on; the one that made them a member is that.
+    fn join(&mut self, user: UserId, chat: ChatId, step: Option<&mut Step>) {
+        if let Some(user) = self.users.get_mut(&user)
+            && let Err(index) = user.chats.binary_search(&chat)
+        {
+            user.chats.insert(index, chat);
+        }
+        let Some(step) = step else { return };
+        for session in self.roster.sessions_of(user).to_vec() {
+            if self.roster.listen(session, chat, false) {
+                step.deliver.push(Delivery::Listen { session, chats: vec![chat] });
+            }
+        }
+    }
+
+    fn part(&mut self, user: UserId, chat: ChatId, step: Option<&mut Step>) {
+        if let Some(user) = self.users.get_mut(&user) {
+            user.chats.retain(|other| *other != chat);
+        }
+        let Some(step) = step else { return };
+        for session in self.roster.sessions_of(user).to_vec() {
+            if self.roster.unlisten(session, chat, false) {
+                step.deliver.push(Delivery::Unlisten { session, chats: vec![chat] });
+            }
+        }
+    }
+
+    fn mark(&mut self, chat: ChatId, user: UserId, seq: Seq, count: u64) {
+        let member = self.chats.get_mut(&chat).and_then(|chat| chat.members.get_mut(&user));
+        if let Some(member) = member.filter(|member| member.read < seq) {
+            (member.read, member.read_count) = (seq, count);
+        }
+    }
+
+    fn note_message(&mut self, message: &Message) {
+        let &Message { id, chat_id: chat, seq, sender_id: sender, .. } = message;
+        self.known.posted(Spot { id, chat, seq, sender, deleted: false });
+        if let Some(name) = &message.client_id {
+            self.dedup.note(chat, sender, name, id);
+        }
+    }
+
+    /// Keeps the sum of what the chats hold, and the longest unused out of memory once it is too much.
+    pub(super) fn account(&mut self, chat: ChatId, before: usize, after: usize) {
+        self.warm_bytes = self.warm_bytes.saturating_sub(before) + after;
+        if after > 0 {
+            self.touch(chat);
+        }
+        while self.warm_bytes > self.settings.cache_bytes && self.warm.len() > 1 {
+            let Some((coldest, ())) = self.warm.pop_front() else { break };
+            if let Some(chat) = self.chats.get_mut(&coldest) {
+                self.warm_bytes = self.warm_bytes.saturating_sub(chat.recent.bytes());
+                chat.recent.clear();
+                self.tally.evictions += 1;
+            }
+        }
+    }
+
+    /// The chat was used.
+    pub(super) fn touch(&mut self, chat: ChatId) {
+        if self.warm.to_back(&chat).is_none() {
+            self.warm.insert(chat, ());
+        }
+    }
+
+    /// The answer to the request that led to a record.
+    pub(super) fn answer(&self, applied: Applied, origin: Origin, client_id: Option<ClientId>) -> Reply {
+        let accepted = |chat, seq, message_id, message| {
+            Reply::Accepted(Box::new(Accepted { chat, seq, message_id, client_id, duplicate: false, message }))
+        };
+        match applied {
+            Applied::Nothing => Reply::Done,
+            Applied::Read(chat, seq) => accepted(chat, seq, None, None),
+            Applied::User(id) => match self.users.get(&id) {
+                Some(user) => {
+                    let User { nickname, created_at, .. } = user;
+                    Reply::User(reply::User { id, nickname: nickname.clone(), created_at: *created_at })
+                }
+                None => Reply::Done,
+            },
+            Applied::Event(event) => {
+                let (chat, seq) = (event.chat_id(), event.seq());
+                match &*event {
+                    // Connections know acks; only HTTP makes chats, and gets them back.
+                    Event::ChatCreated(ChatCreated { created_by: user, .. })
+                    | Event::ChatUpdated(ChatUpdated { user_id: user, deleted: false, .. })
+                        if origin.ticket.is_none() =>
+                    {
+                        match self.chats.get(&chat) {
+                            Some(chat) => Reply::Chat(Box::new(chat.summary(*user))),
+                            None => Reply::Done,
+                        }
+                    }
+                    Event::Message(message) => {
+                        // An HTTP answer shows the message; an ack only names it.
+                        let shown = origin.ticket.is_none().then(|| Arc::clone(message));
+                        accepted(chat, seq, Some(message.id), shown)
+                    }
+                    Event::MessageEdited(event) => accepted(chat, seq, Some(event.message_id), None),
+                    Event::MessageDeleted(event) => accepted(chat, seq, Some(event.message_id), None),
+                    Event::Reaction(event) => accepted(chat, seq, Some(event.message_id), None),
+                    _ => accepted(chat, seq, None, None),
+                }
+            }
+        }
+    }
+
+    /// Applies a record of the log at the start.
+    pub fn replay(&mut self, record: Record) {
+        self.apply(record, None);
+    }
+}

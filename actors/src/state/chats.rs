@@ -1,0 +1,173 @@
+//! Chats, their members, and users: made, changed, deleted.
+
+use std::collections::BTreeSet;
+
+use chappe_proto::event::{ChatKind, Role};
+use chappe_proto::{ChatId, Code, Reject, UserId};
+
+use super::chat::Member;
+use super::holds::Key;
+use super::step::Step;
+use super::{GENERAL, State};
+use crate::clock::Now;
+use crate::command::Command;
+use crate::log::record::{Draft, Fact, Place};
+use crate::origin::Origin;
+use crate::reply::{Accepted, Reply};
+
+impl State {
+    #[expect(clippy::too_many_arguments, reason = "one field each of the command")]
+    pub(super) fn create_chat(
+        &mut self,
+        origin: Origin,
+        by: Option<UserId>,
+        title: Box<str>,
+        kind: ChatKind,
+        members: Vec<UserId>,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let all: BTreeSet<UserId> = members.iter().copied().chain(by).collect();
+        if kind == ChatKind::Direct && all.len() != 2 {
+            return step.reply(origin, Reject::new(Code::InvalidField, "a direct chat has two different members"));
+        }
+        if let Err(reject) = self.admit_write() {
+            return step.reply(origin, reject);
+        }
+        let keys: Vec<Key> = all.iter().map(|user| Key::User(*user)).collect();
+        let command = Command::CreateChat { user: by, title, kind, members };
+        let Some(Command::CreateChat { title, .. }) = self.wait_for(&keys, origin, command) else { return };
+        for user in &all {
+            if !self.users.contains_key(user) {
+                self.append_user(*user, Self::default_nickname(*user), None, now, step);
+            }
+        }
+        let fact = Fact::ChatCreated { title, kind, by, members: all.into_iter().collect() };
+        self.append(Draft { at: now.wall, place: Place::NewChat, fact }, Some(origin), None, step);
+    }
+
+    /// Renames the chat, or deletes it where there is no `title`.
+    pub(super) fn update_chat(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        chat: ChatId,
+        title: Option<Box<str>>,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let command = match title {
+            Some(title) => Command::RenameChat { user, chat, title },
+            None => Command::DeleteChat { user, chat },
+        };
+        let Some(command) = self.wait_for(&[Key::Chat(chat)], origin, command) else { return };
+        let checked = self.admit_write().and_then(|()| self.chat(chat)).and_then(|found| {
+            found.managed_by(user)?;
+            Ok(found.title.clone())
+        });
+        let (title, deleted) = match (checked, command) {
+            (Err(reject), _) => return step.reply(origin, reject),
+            (Ok(_), Command::RenameChat { title, .. }) => (title, false),
+            (Ok(_), _) if chat.get() == GENERAL => {
+                return step.reply(origin, Reject::new(Code::Forbidden, "chat 1 is open to all and stays"));
+            }
+            (Ok(title), _) => (title, true),
+        };
+        let fact = Fact::ChatUpdated { title, deleted, by: user };
+        let draft = Draft { at: now.wall, place: Place::Chat(chat), fact };
+        self.append(draft, Some(origin), Some(Key::Chat(chat)), step);
+    }
+
+    pub(super) fn add_member(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        chat: ChatId,
+        member: UserId,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let keys = [Key::User(member), Key::Chat(chat), Key::Member(chat, member)];
+        let command = Command::AddMember { user, chat, member };
+        if self.wait_for(&keys, origin, command).is_none() {
+            return;
+        }
+        let checked = self.admit_write().and_then(|()| self.chat(chat)).and_then(|found| {
+            // Into an open chat everybody may let themselves.
+            if found.kind != ChatKind::Open || user != Some(member) {
+                found.managed_by(user)?;
+            }
+            if found.kind == ChatKind::Direct {
+                return Err(Reject::new(Code::Forbidden, "a direct chat has two members"));
+            }
+            Ok(found.members.contains_key(&member).then_some(found.head))
+        });
+        match checked {
+            Err(reject) => step.reply(origin, reject),
+            Ok(Some(seq)) => {
+                let accepted = Accepted { chat, seq, message_id: None, client_id: None, duplicate: true, message: None };
+                step.reply(origin, Reply::Accepted(Box::new(accepted)));
+            }
+            Ok(None) => {
+                if !self.users.contains_key(&member) {
+                    self.append_user(member, Self::default_nickname(member), None, now, step);
+                }
+                if self.holds.any(&[Key::Member(chat, member)]).is_some() {
+                    // Being made, the user has just been let into this very chat.
+                    let command = Command::AddMember { user, chat, member };
+                    return self.holds.park(Key::Member(chat, member), origin, command);
+                }
+                self.append_join(member, chat, Role::Member, Some(origin), now, step);
+            }
+        }
+    }
+
+    pub(super) fn remove_member(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        chat: ChatId,
+        member: UserId,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let keys = [Key::Chat(chat), Key::Member(chat, member)];
+        if self.wait_for(&keys, origin, Command::RemoveMember { user, chat, member }).is_none() {
+            return;
+        }
+        let checked = self.admit_write().and_then(|()| self.chat(chat)).and_then(|found| {
+            if user != Some(member) {
+                found.managed_by(user)?;
+            }
+            match found.members.get(&member) {
+                None => Err(Reject::new(Code::UnknownUser, "this user is not a member of the chat")),
+                Some(Member { role: Role::Owner, .. }) if user != Some(member) => {
+                    Err(Reject::new(Code::Forbidden, "an owner leaves by themselves"))
+                }
+                Some(_) => Ok(()),
+            }
+        });
+        if let Err(reject) = checked {
+            return step.reply(origin, reject);
+        }
+        let draft = Draft { at: now.wall, place: Place::Chat(chat), fact: Fact::MemberLeft { user: member } };
+        self.append(draft, Some(origin), Some(Key::Member(chat, member)), step);
+    }
+
+    pub(super) fn create_user(&mut self, origin: Origin, nickname: Box<str>, now: Now, step: &mut Step) {
+        if let Err(reject) = self.admit_write() {
+            return step.reply(origin, reject);
+        }
+        // Ids that clients chose themselves are passed over.
+        let free = loop {
+            let Ok(user) = UserId::parse(self.next_user) else {
+                return step.reply(origin, Reject::plain(Code::Internal));
+            };
+            self.next_user += 1;
+            if !self.users.contains_key(&user) && self.holds.any(&[Key::User(user)]).is_none() {
+                break user;
+            }
+        };
+        self.append_user(free, nickname, Some(origin), now, step);
+    }
+}

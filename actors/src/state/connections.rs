@@ -1,0 +1,166 @@
+//! Connections come and go, say what they hear, and how their users are.
+
+use chappe_proto::packet::{Packet, Presence, StatusNow, TypingNow, Welcome};
+use chappe_proto::request::VERSION;
+use chappe_proto::{ChatId, Code, Reject, UserId};
+
+use super::State;
+use super::chat::Chat;
+use super::holds::Key;
+use super::step::{Delivery, Step};
+use crate::clock::Now;
+use crate::command::{Command, PresenceOf};
+use crate::origin::Origin;
+use crate::reply::Reply;
+
+/// Presence is not told around in chats with more members than this: it would cost the square of them. It can be
+/// asked for.
+const PRESENCE_MEMBERS: usize = 1000;
+/// The most chats a connection hears beyond those its user is a member of.
+const MAX_HEARD: usize = 10_000;
+
+impl State {
+    pub(super) fn hello(&mut self, origin: Origin, user: UserId, now: Now, step: &mut Step) {
+        let general = ChatId::parse(super::GENERAL).ok();
+        let keys = [Some(Key::User(user)), general.map(|chat| Key::Member(chat, user))];
+        let keys: Vec<Key> = keys.into_iter().flatten().collect();
+        let Some(command) = self.wait_for(&keys, origin, Command::Hello { user }) else { return };
+        if !self.users.contains_key(&user) {
+            if let Err(reject) = self.admit_write() {
+                return step.reply(origin, reject);
+            }
+            self.append_user(user, Self::default_nickname(user), None, now, step);
+            return self.holds.park(Key::User(user), origin, command);
+        }
+        let session = origin.session;
+        if self.roster.enter(session, user) {
+            self.presence.connected(user, now);
+        }
+        let all = self.users.get(&user).map(|user| user.chats.clone()).unwrap_or_default();
+        let chats: Vec<ChatId> = all.into_iter().filter(|chat| self.roster.listen(session, *chat, false)).collect();
+        step.deliver.push(Delivery::Listen { session, chats });
+        let welcome = Welcome {
+            version: VERSION,
+            connection_id: session.number(),
+            user_id: user,
+            epoch: self.settings.epoch,
+            server_time: now.wall,
+            heartbeat_ms: self.settings.heartbeat_ms,
+            limits: self.settings.limits,
+        };
+        step.reply(origin, Reply::Welcome(Box::new(welcome)));
+    }
+
+    pub(super) fn bye(&mut self, origin: Origin, now: Now) {
+        if let Some(user) = self.roster.leave(origin.session) {
+            self.presence.disconnected(user, now);
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, origin: Origin, user: Option<UserId>, chats: Vec<ChatId>, step: &mut Step) {
+        // All of them, or none: half a subscription is a surprise.
+        let allowed = chats.iter().try_for_each(|id| {
+            let named = |reject: Reject| Reject::new(reject.code, format!("chat {id}: {}", reject.message));
+            self.chat(*id).and_then(|chat| chat.readable_by(user)).map_err(named)
+        });
+        if let Err(reject) = allowed {
+            return step.reply(origin, reject);
+        }
+        if self.roster.heard_by(origin.session) + chats.len() > MAX_HEARD + chappe_proto::limits::MAX_LIST {
+            let reject = Reject::new(Code::TooLarge, format!("a connection hears at most {MAX_HEARD} chats by Subscribe"));
+            return step.reply(origin, reject);
+        }
+        let session = origin.session;
+        let chats: Vec<ChatId> = chats.into_iter().filter(|chat| self.roster.listen(session, *chat, true)).collect();
+        step.deliver.push(Delivery::Listen { session, chats });
+        step.reply(origin, Reply::Done);
+    }
+
+    pub(super) fn unsubscribe(&mut self, origin: Origin, chats: Vec<ChatId>, step: &mut Step) {
+        let session = origin.session;
+        let chats: Vec<ChatId> = chats.into_iter().filter(|chat| self.roster.unlisten(session, *chat, true)).collect();
+        step.deliver.push(Delivery::Unlisten { session, chats });
+        step.reply(origin, Reply::Done);
+    }
+
+    pub(super) fn typing(&mut self, origin: Origin, user: UserId, chat: ChatId, stop: bool, step: &mut Step) {
+        if let Err(reject) = self.chat(chat).and_then(|chat| chat.writable_by(user)) {
+            return step.reply(origin, reject);
+        }
+        if self.roster.is_heard(chat) {
+            let status_data = if stop { "stop" } else { "start" }.into();
+            let packet = Packet::Typing(TypingNow { chat_id: chat, user_id: user, status_data });
+            let except = self.roster.sessions_of(user).to_vec();
+            step.deliver.push(Delivery::Ephemeral { chats: vec![chat], packet, except });
+        }
+        step.reply(origin, Reply::Quiet);
+    }
+
+    pub(super) fn get_presence(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        of: PresenceOf,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let users = match of {
+            PresenceOf::Users(mut asked) => {
+                asked.sort_unstable();
+                asked.dedup();
+                let visible = |other: UserId| user.is_none_or(|user| user == other || self.share_a_chat(user, other));
+                let offline =
+                    |user_id| StatusNow { user_id, status_data: "offline".into(), last_seen: None };
+                let of = |id| if visible(id) { self.presence.of(id, now) } else { offline(id) };
+                asked.into_iter().map(of).collect()
+            }
+            PresenceOf::Chat(chat) => match self.chat(chat).and_then(|chat| {
+                chat.readable_by(user)?;
+                Ok(chat)
+            }) {
+                Err(reject) => return step.reply(origin, reject),
+                Ok(chat) => {
+                    let members = chat.members.keys().map(|member| self.presence.of(*member, now));
+                    members
+                        .filter(|status| &*status.status_data != "offline")
+                        .take(chappe_proto::limits::MAX_LIST)
+                        .collect()
+                }
+            },
+        };
+        step.reply(origin, Reply::Presence(Presence { users }));
+    }
+
+    pub(super) fn get_online(&mut self, origin: Origin, limit: u32, now: Now, step: &mut Step) {
+        let users = self.presence.online(usize::try_from(limit).unwrap_or(usize::MAX), now);
+        step.reply(origin, Reply::Presence(Presence { users }));
+    }
+
+    /// Tells those who share a chat whose presence changed.
+    pub(super) fn tell_presence(&mut self, now: Now, step: &mut Step) {
+        for status in self.presence.flush(now) {
+            let Some(user) = self.users.get(&status.user_id) else { continue };
+            let small = |chat: &Chat| chat.members.len() <= PRESENCE_MEMBERS;
+            let heard = user.chats.iter().filter(|chat| self.roster.is_heard(**chat));
+            let chats: Vec<ChatId> =
+                heard.filter(|chat| self.chats.get(chat).is_some_and(small)).copied().collect();
+            if !chats.is_empty() {
+                let packet = Packet::Status(status);
+                step.deliver.push(Delivery::Ephemeral { chats, packet, except: Vec::new() });
+            }
+        }
+    }
+
+    fn share_a_chat(&self, one: UserId, other: UserId) -> bool {
+        let chats = |user| self.users.get(&user).map_or(&[][..], |user: &super::User| user.chats.as_slice());
+        let (mut one, mut other) = (chats(one).iter().peekable(), chats(other).iter().peekable());
+        while let (Some(a), Some(b)) = (one.peek(), other.peek()) {
+            match a.cmp(b) {
+                std::cmp::Ordering::Equal => return true,
+                std::cmp::Ordering::Less => one.next(),
+                std::cmp::Ordering::Greater => other.next(),
+            };
+        }
+        false
+    }
+}

@@ -1,0 +1,96 @@
+//! What is known of messages beside the chats' recent events: where the fresh ones stand, and what the reader was
+//! asked lately.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chappe_proto::message::Message;
+use chappe_proto::{ChatId, MessageId, Seq};
+use hashlink::LruCache;
+
+use super::step::{Answer, Question, Spot};
+
+/// So many of the newest messages are located without a question.
+const FRESH: usize = 65_536;
+/// So many answers of each kind are kept.
+const ASKED: usize = 4096;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Known {
+    fresh: VecDeque<Spot>,
+    spots: LruCache<MessageId, Option<Spot>>,
+    counts: LruCache<(ChatId, Seq), u64>,
+    originals: LruCache<MessageId, Option<Arc<Message>>>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            fresh: VecDeque::new(),
+            spots: LruCache::new(ASKED),
+            counts: LruCache::new(ASKED),
+            originals: LruCache::new(ASKED / 16),
+        }
+    }
+}
+
+impl Known {
+    /// Notes a message just posted.
+    pub(super) fn posted(&mut self, spot: Spot) {
+        if self.fresh.len() >= FRESH {
+            self.fresh.pop_front();
+        }
+        self.fresh.push_back(spot);
+    }
+
+    /// Notes a message just deleted.
+    pub(super) fn deleted(&mut self, id: MessageId) {
+        if let Ok(index) = self.fresh.binary_search_by_key(&id, |spot| spot.id) {
+            self.fresh[index].deleted = true;
+        }
+        if let Some(Some(spot)) = self.spots.get_mut(&id) {
+            spot.deleted = true;
+        }
+    }
+
+    /// Where a message stands; the outer `None` says to ask.
+    pub(super) fn spot(&mut self, id: MessageId, last: u64) -> Option<Option<Spot>> {
+        if id.get() > last {
+            return Some(None);
+        }
+        if let Ok(index) = self.fresh.binary_search_by_key(&id, |spot| spot.id) {
+            return Some(Some(self.fresh[index]));
+        }
+        if self.fresh.front().is_some_and(|oldest| oldest.id < id) {
+            return Some(None);
+        }
+        self.spots.get(&id).copied()
+    }
+
+    /// How many messages of `chat` have a number up to `seq`.
+    pub(super) fn count(&mut self, chat: ChatId, seq: Seq) -> Option<u64> {
+        self.counts.get(&(chat, seq)).copied()
+    }
+
+    /// A message as it was posted.
+    pub(super) fn original(&mut self, id: MessageId) -> Option<Option<Arc<Message>>> {
+        self.originals.get(&id).cloned()
+    }
+
+    /// Keeps an answer.
+    pub(super) fn learn(&mut self, question: Question, answer: Answer) {
+        match (question, answer) {
+            (Question::Locate(id), Answer::Located(spot)) => {
+                self.spots.insert(id, spot);
+            }
+            (Question::Count(chat, seq), Answer::Counted(count)) => {
+                self.counts.insert((chat, seq), count);
+            }
+            (Question::Original(id), Answer::Original(message)) => {
+                self.originals.insert(id, message);
+            }
+            _ => {}
+        }
+    }
+}

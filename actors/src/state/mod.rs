@@ -1,0 +1,369 @@
+//! The hot state of the server, as plain data: no actors, no sockets, no clock, no random numbers.
+//!
+//! A command goes in through [`State::handle`], and a [`Step`] comes out: what to write, what to send, what to look up.
+//! What was written comes back through [`State::commit`], in the order it went out; only then is it applied, answered
+//! and shown to anybody. The same [`State::apply`] builds the state from the log at the start.
+
+mod apply;
+pub mod chat;
+mod chats;
+mod connections;
+pub mod dedup;
+pub mod holds;
+mod known;
+mod messages;
+pub mod presence;
+mod reads;
+pub mod recent;
+pub mod roster;
+pub mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use chappe_proto::event::{ChatKind, Event, Role};
+use chappe_proto::limits::Limits;
+use chappe_proto::{ChatId, ClientId, Code, Millis, Reject, UserId};
+use hashlink::LinkedHashMap;
+
+use self::chat::Chat;
+use self::dedup::Dedup;
+use self::holds::{Holds, Key};
+use self::known::Known;
+use self::presence::Presence;
+use self::recent::Keep;
+use self::roster::Roster;
+use self::step::{Answer, Ask, Question, Step};
+use crate::clock::Now;
+use crate::command::Command;
+use crate::log::record::{Draft, Fact, Place, Position, Record};
+use crate::origin::Origin;
+use crate::reply::Reply;
+
+/// The chat that is there from the beginning, open to all.
+pub const GENERAL: u64 = 1;
+
+/// What the state is told at the start.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Told to clients, and held.
+    pub limits: Limits,
+    /// How many messages of a chat stay in memory.
+    pub messages_per_chat: usize,
+    /// How much memory the recent events of all chats may take, in bytes.
+    pub cache_bytes: usize,
+    /// How many writes may be on their way to the disk or wait for one that is; more are refused as `busy`.
+    pub pending_writes: usize,
+    /// Told to clients, in milliseconds.
+    pub heartbeat_ms: u32,
+    /// The log's.
+    pub epoch: u64,
+}
+
+/// A user.
+#[derive(Debug)]
+pub struct User {
+    /// What people call them.
+    pub nickname: Box<str>,
+    /// Since when.
+    pub created_at: Millis,
+    /// The chats they are in, ascending.
+    pub chats: Vec<ChatId>,
+}
+
+/// A draft on its way to the disk.
+#[derive(Debug)]
+struct Pending {
+    /// Who is answered when it is there.
+    origin: Option<Origin>,
+    client_id: Option<ClientId>,
+    /// What is settled then.
+    release: Option<Key>,
+}
+
+/// Counts of what the state did, for the metrics.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    /// Pages answered from memory.
+    pub hits: u64,
+    /// Pages that the reader had to answer.
+    pub misses: u64,
+    /// Chats whose recent events were dropped to stay within the budget.
+    pub evictions: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct State {
+    settings: Settings,
+    users: BTreeMap<UserId, User>,
+    chats: HashMap<ChatId, Chat>,
+    /// The chats open to all.
+    open: BTreeSet<ChatId>,
+    dedup: Dedup,
+    known: Known,
+    presence: Presence,
+    roster: Roster,
+    holds: Holds,
+    pending: VecDeque<Pending>,
+    /// Chats with recent events in memory, the longest unused first.
+    warm: LinkedHashMap<ChatId, ()>,
+    warm_bytes: usize,
+    head: Position,
+    /// The next user id to try for users that do not choose theirs.
+    next_user: u64,
+    tally: Tally,
+}
+
+impl State {
+    /// An empty state.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            users: BTreeMap::new(),
+            chats: HashMap::new(),
+            open: BTreeSet::new(),
+            dedup: Dedup::default(),
+            known: Known::default(),
+            presence: Presence::default(),
+            roster: Roster::default(),
+            holds: Holds::default(),
+            pending: VecDeque::new(),
+            warm: LinkedHashMap::new(),
+            warm_bytes: 0,
+            head: Position::default(),
+            next_user: 1001,
+            tally: Tally::default(),
+        }
+    }
+
+    /// What an empty log begins with: the chat `general`.
+    pub fn beginning(now: Now) -> Vec<Draft> {
+        let fact = Fact::ChatCreated { title: "general".into(), kind: ChatKind::Open, by: None, members: Vec::new() };
+        vec![Draft { at: now.wall, place: Place::NewChat, fact }]
+    }
+
+    /// Tells the log's epoch, which is known only once the log was read.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.settings.epoch = epoch;
+    }
+
+    /// Decides what `command` leads to.
+    pub fn handle(&mut self, origin: Origin, command: Command, now: Now, step: &mut Step) {
+        match command {
+            Command::Post(post) => self.post(origin, post, now, step),
+            Command::Edit { user, message, content } => self.edit(origin, user, message, content, now, step),
+            Command::Delete { user, message } => self.delete(origin, user, message, now, step),
+            Command::React { user, message, emoji, remove } => {
+                self.react(origin, user, message, emoji, remove, now, step);
+            }
+            Command::MarkRead { user, chat, seq } => self.mark_read(origin, user, chat, seq, now, step),
+            Command::Hello { user } => self.hello(origin, user, now, step),
+            Command::Bye => self.bye(origin, now),
+            Command::Subscribe { user, chats } => self.subscribe(origin, user, chats, step),
+            Command::Unsubscribe { chats } => self.unsubscribe(origin, chats, step),
+            Command::Typing { user, chat, stop } => self.typing(origin, user, chat, stop, step),
+            Command::Status { user, text } => {
+                self.presence.renew(user, &text, now);
+                step.reply(origin, Reply::Quiet);
+            }
+            Command::GetPresence { user, of } => self.get_presence(origin, user, of, now, step),
+            Command::GetOnline { limit } => self.get_online(origin, limit, now, step),
+            Command::GetChats { user, after, limit } => self.get_chats(origin, user, after, limit, step),
+            Command::GetMessages { user, chat, page, limit } => {
+                self.get_messages(origin, user, chat, page, limit, step);
+            }
+            Command::GetEvents { user, chat, after, limit } => self.get_events(origin, user, chat, after, limit, step),
+            Command::GetChat { user, chat } => self.get_chat(origin, user, chat, step),
+            Command::GetMembers { user, chat, after, limit } => {
+                self.get_members(origin, user, chat, after, limit, step);
+            }
+            Command::GetUsers { after, limit } => self.get_users(origin, after, limit, step),
+            Command::CreateChat { user, title, kind, members } => {
+                self.create_chat(origin, user, title, kind, members, now, step);
+            }
+            Command::RenameChat { user, chat, title } => {
+                self.update_chat(origin, user, chat, Some(title), now, step);
+            }
+            Command::DeleteChat { user, chat } => self.update_chat(origin, user, chat, None, now, step),
+            Command::AddMember { user, chat, member } => self.add_member(origin, user, chat, member, now, step),
+            Command::RemoveMember { user, chat, member } => self.remove_member(origin, user, chat, member, now, step),
+            Command::CreateUser { nickname } => self.create_user(origin, nickname, now, step),
+        }
+    }
+
+    /// Takes what is on disk now: applies it, answers for it and shows it. `records` are the oldest drafts that went
+    /// out, in order.
+    pub fn commit(&mut self, records: Vec<Record>, now: Now, step: &mut Step) {
+        let mut settled = Vec::new();
+        for record in records {
+            let pending = self.pending.pop_front();
+            let applied = self.apply(record, Some(step));
+            if let Some(Pending { origin, client_id, release }) = pending {
+                if let Some(origin) = origin {
+                    let reply = self.answer(applied, origin, client_id);
+                    step.reply(origin, reply);
+                }
+                settled.extend(release);
+            }
+        }
+        for key in settled {
+            self.resume(key, now, step);
+        }
+    }
+
+    /// The oldest `count` drafts that went out were not kept.
+    pub fn fail(&mut self, count: usize, reject: &Reject, step: &mut Step) {
+        for pending in self.pending.drain(..count.min(self.pending.len())).collect::<Vec<_>>() {
+            let refuse = |client_id| Reply::Rejected { reject: reject.clone(), client_id };
+            if let Some(origin) = pending.origin {
+                step.reply(origin, refuse(pending.client_id));
+            }
+            // Whoever waited for it would only try the same.
+            for (origin, command) in pending.release.map(|key| self.holds.release(key)).unwrap_or_default() {
+                step.reply(origin, refuse(command.client_id().cloned()));
+            }
+        }
+    }
+
+    /// Takes the answer to a question, and goes on with whoever waited for it.
+    pub fn answered(&mut self, question: Question, key: Key, answer: Answer, now: Now, step: &mut Step) {
+        if matches!(answer, Answer::Failed) {
+            let reject = Reject::plain(Code::StorageUnavailable);
+            for (origin, command) in self.holds.release(key) {
+                let client_id = command.client_id().cloned();
+                step.reply(origin, Reply::Rejected { reject: reject.clone(), client_id });
+            }
+            return;
+        }
+        self.known.learn(question, answer);
+        self.resume(key, now, step);
+    }
+
+    /// Takes the newest events of a chat whose recent events had been dropped.
+    pub fn warmed(&mut self, chat: ChatId, events: Vec<Arc<Event>>) {
+        let keep = self.keep();
+        if let Some(chat) = self.chats.get_mut(&chat) {
+            chat.warming = false;
+            let before = chat.recent.bytes();
+            chat.recent.warm(events, chat.head, keep);
+            let after = chat.recent.bytes();
+            let id = chat.id;
+            self.account(id, before, after);
+        }
+    }
+
+    /// What others have to be told of users' presence; to be called about once a second.
+    pub fn tick(&mut self, now: Now, step: &mut Step) {
+        self.tell_presence(now, step);
+    }
+
+    /// How many writes are on their way, or wait for one that is.
+    pub fn pending_writes(&self) -> usize {
+        self.pending.len() + self.holds.parked()
+    }
+
+    /// The last position applied.
+    pub fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Counts since the last call, for the metrics.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// How many chats, users, connections there are, and how many bytes of recent events.
+    pub fn sizes(&self) -> [usize; 4] {
+        [self.chats.len(), self.users.len(), self.roster.len(), self.warm_bytes]
+    }
+
+    /// Which hubs have connections that hear `chat`.
+    pub fn hubs_hearing(&self, chat: ChatId) -> impl Iterator<Item = u16> + '_ {
+        self.roster.hubs_hearing(chat)
+    }
+
+    fn keep(&self) -> Keep {
+        Keep { messages: self.settings.messages_per_chat }
+    }
+
+    fn resume(&mut self, key: Key, now: Now, step: &mut Step) {
+        for (origin, command) in self.holds.release(key) {
+            self.handle(origin, command, now, step);
+        }
+    }
+
+    /// Lets `command` wait if one of `keys` is unsettled. Gives it back if none is.
+    fn wait_for(&mut self, keys: &[Key], origin: Origin, command: Command) -> Option<Command> {
+        match self.holds.any(keys) {
+            Some(key) => {
+                self.holds.park(key, origin, command);
+                None
+            }
+            None => Some(command),
+        }
+    }
+
+    /// Asks the reader, and goes on with `command` when it has answered.
+    fn ask(&mut self, question: Question, key: Key, origin: Origin, command: Command, step: &mut Step) {
+        self.holds.hold(key);
+        self.holds.park(key, origin, command);
+        step.ask.push(Ask::Question { question, key });
+    }
+
+    /// Whether there is room for another write.
+    fn admit_write(&self) -> Result<(), Reject> {
+        if self.pending_writes() < self.settings.pending_writes {
+            Ok(())
+        } else {
+            Err(Reject::plain(Code::Busy))
+        }
+    }
+
+    /// Sends a draft on its way. `release` is unsettled until it is on disk; then `origin` is answered.
+    fn append(&mut self, draft: Draft, origin: Option<Origin>, release: Option<Key>, step: &mut Step) {
+        if let Some(key) = release {
+            self.holds.hold(key);
+        }
+        let client_id = match &draft.fact {
+            Fact::MessagePosted { client_id, .. } if origin.is_some() => client_id.clone(),
+            _ => None,
+        };
+        self.pending.push_back(Pending { origin, client_id, release });
+        step.append.push(draft);
+    }
+
+    /// Makes `user`, who was not known, and lets them into the chat that is open to all.
+    fn append_user(&mut self, user: UserId, nickname: Box<str>, answer: Option<Origin>, now: Now, step: &mut Step) {
+        let fact = Fact::UserCreated { user, nickname };
+        self.append(Draft { at: now.wall, place: Place::Nowhere, fact }, answer, Some(Key::User(user)), step);
+        if let Some(general) = ChatId::parse(GENERAL).ok().filter(|chat| self.open.contains(chat)) {
+            self.append_join(user, general, Role::Member, None, now, step);
+        }
+    }
+
+    fn append_join(
+        &mut self,
+        user: UserId,
+        chat: ChatId,
+        role: Role,
+        answer: Option<Origin>,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let fact = Fact::MemberJoined { user, role };
+        let draft = Draft { at: now.wall, place: Place::Chat(chat), fact };
+        self.append(draft, answer, Some(Key::Member(chat, user)), step);
+    }
+
+    fn chat(&self, chat: ChatId) -> Result<&Chat, Reject> {
+        self.chats.get(&chat).ok_or_else(|| Reject::plain(Code::UnknownChat))
+    }
+
+    /// The nickname of a user who chose only a number.
+    fn default_nickname(user: UserId) -> Box<str> {
+        format!("user {user}").into()
+    }
+}

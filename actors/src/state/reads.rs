@@ -1,0 +1,208 @@
+//! Questions that change nothing: from memory where it reaches, else to the reader, which answers by itself.
+
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use chappe_proto::event::Event;
+use chappe_proto::message::Message;
+use chappe_proto::packet::{Chats, Events, Messages, Reset};
+use chappe_proto::{ChatId, Reject, Seq, UserId};
+
+use super::State;
+use super::chat::Chat;
+use super::step::{Ask, Step};
+use crate::command::Page;
+use crate::page::{fitting, text_bytes};
+use crate::origin::Origin;
+use crate::reply::{self, Members, Reply, Users};
+
+impl Chat {
+    /// A page of messages out of memory, oldest first, and whether more lie in its direction; `None` where memory does
+    /// not reach.
+    fn page(&self, page: Page, limit: usize) -> Option<(Vec<Arc<Message>>, bool)> {
+        let held = self.recent.messages();
+        let all_held = held as u64 == self.messages;
+        match page {
+            Page::Newest { .. } | Page::Before(_) => {
+                let skip = match page {
+                    Page::Newest { skip } => usize::try_from(skip).ok()?,
+                    Page::Before(seq) => usize::try_from(self.recent.messages_after(Seq(seq.0.saturating_sub(1)))?).ok()?,
+                    Page::After(_) => 0,
+                };
+                if !all_held && skip.saturating_add(limit) > held {
+                    return None;
+                }
+                let wanted = || self.recent.newest_first().skip(skip).take(limit);
+                let count = fitting(wanted().map(|message| message.content.len()));
+                let mut messages: Vec<_> = wanted().take(count).cloned().collect();
+                messages.reverse();
+                let has_more = self.messages > (skip + messages.len()) as u64;
+                Some((messages, has_more))
+            }
+            Page::After(seq) => {
+                let after = || Some(self.recent.events_after(seq)?.filter_map(|event| event.message()));
+                let count = fitting(after()?.take(limit).map(|message| message.content.len()));
+                let messages = after()?.take(count).cloned().collect();
+                Some((messages, after()?.nth(count).is_some()))
+            }
+        }
+    }
+}
+
+impl State {
+    /// Counts a page, and asks for the chat's recent events if they had been dropped.
+    fn count_page(&mut self, chat: ChatId, hit: bool, step: &mut Step) {
+        if hit {
+            self.tally.hits += 1;
+            self.touch_if_held(chat);
+            return;
+        }
+        self.tally.misses += 1;
+        if let Some(chat) = self.chats.get_mut(&chat)
+            && chat.recent.is_empty()
+            && !chat.warming
+        {
+            chat.warming = true;
+            step.ask.push(Ask::Warm(chat.id));
+        }
+    }
+
+    fn touch_if_held(&mut self, chat: ChatId) {
+        self.warm.to_back(&chat);
+    }
+
+    fn readable(&self, user: Option<UserId>, chat: ChatId) -> Result<&Chat, Reject> {
+        let chat = self.chat(chat)?;
+        chat.readable_by(user)?;
+        Ok(chat)
+    }
+
+    pub(super) fn get_messages(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        chat: ChatId,
+        page: Page,
+        limit: u32,
+        step: &mut Step,
+    ) {
+        let found = match self.readable(user, chat) {
+            Ok(found) => found.page(page, usize::try_from(limit).unwrap_or(usize::MAX)),
+            Err(reject) => return step.reply(origin, reject),
+        };
+        self.count_page(chat, found.is_some(), step);
+        match found {
+            Some((messages, has_more)) => {
+                step.reply(origin, Reply::Messages(Messages { chat_id: chat, messages, has_more }));
+            }
+            None => step.ask.push(Ask::Messages { to: origin, chat, page, limit }),
+        }
+    }
+
+    pub(super) fn get_events(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        chat_id: ChatId,
+        after: Seq,
+        limit: u32,
+        step: &mut Step,
+    ) {
+        let chat = match self.readable(user, chat_id) {
+            Ok(chat) => chat,
+            Err(reject) => return step.reply(origin, reject),
+        };
+        let head = chat.head;
+        if after > head {
+            let reason = "the chat has not come so far: start afresh from its head".into();
+            return step.reply(origin, Reply::Reset(Reset { chat_id, head, reason }));
+        }
+        let limit_here = usize::try_from(limit).unwrap_or(usize::MAX);
+        let held = if after == head { Some(Vec::new()) } else { events_held(chat, after, limit_here) };
+        self.count_page(chat_id, held.is_some(), step);
+        match held {
+            Some(events) => step.reply(origin, Reply::Events(Events { chat_id, events, head })),
+            None => step.ask.push(Ask::Events { to: origin, chat: chat_id, after, limit, head }),
+        }
+    }
+
+    pub(super) fn get_chats(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        after: Option<ChatId>,
+        limit: u32,
+        step: &mut Step,
+    ) {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let from = after.map_or(Unbounded, Excluded);
+        // One more than asked for tells whether more follow.
+        let mut ids: Vec<ChatId> = match user {
+            None => self.open.range((from, Unbounded)).take(limit + 1).copied().collect(),
+            Some(user) => {
+                let all = self.users.get(&user).map_or(&[][..], |user| user.chats.as_slice());
+                let start = after.map_or(0, |after| all.partition_point(|chat| *chat <= after));
+                all.iter().skip(start).take(limit + 1).copied().collect()
+            }
+        };
+        let mut has_more = ids.len() > limit;
+        ids.truncate(limit);
+        let mut chats: Vec<_> = ids.iter().filter_map(|id| self.chats.get(id)).map(|chat| chat.summary(user)).collect();
+        let size = |summary: &chappe_proto::packet::ChatSummary| {
+            summary.last_message.as_ref().map_or(0, |message| message.content.len())
+        };
+        let count = fitting(chats.iter().map(size));
+        has_more |= count < chats.len();
+        chats.truncate(count);
+        step.reply(origin, Reply::Chats(Chats { chats, has_more }));
+    }
+
+    pub(super) fn get_chat(&mut self, origin: Origin, user: Option<UserId>, chat: ChatId, step: &mut Step) {
+        match self.readable(user, chat) {
+            Ok(chat) => step.reply(origin, Reply::Chat(Box::new(chat.summary(user)))),
+            Err(reject) => step.reply(origin, reject),
+        }
+    }
+
+    pub(super) fn get_members(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        chat: ChatId,
+        after: Option<UserId>,
+        limit: u32,
+        step: &mut Step,
+    ) {
+        let found = match self.readable(user, chat) {
+            Ok(found) => found,
+            Err(reject) => return step.reply(origin, reject),
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let range = found.members.range((after.map_or(Unbounded, Excluded), Unbounded));
+        let mut members: Vec<_> = range
+            .take(limit + 1)
+            .map(|(user, member)| reply::Member { user: *user, role: member.role, read: member.read })
+            .collect();
+        let has_more = members.len() > limit;
+        members.truncate(limit);
+        step.reply(origin, Reply::Members(Members { chat, members, has_more }));
+    }
+
+    pub(super) fn get_users(&mut self, origin: Origin, after: Option<UserId>, limit: u32, step: &mut Step) {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let range = self.users.range((after.map_or(Unbounded, Excluded), Unbounded));
+        let mut users: Vec<_> = range
+            .take(limit + 1)
+            .map(|(id, user)| reply::User { id: *id, nickname: user.nickname.clone(), created_at: user.created_at })
+            .collect();
+        let has_more = users.len() > limit;
+        users.truncate(limit);
+        step.reply(origin, Reply::Users(Users { users, has_more }));
+    }
+}
+
+fn events_held(chat: &Chat, after: Seq, limit: usize) -> Option<Vec<Event>> {
+    let events = || Some(chat.recent.events_after(after)?.take(limit));
+    let count = fitting(events()?.map(|event| text_bytes(event)));
+    Some(events()?.take(count).map(|event| Event::clone(event)).collect())
+}

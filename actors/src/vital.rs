@@ -1,0 +1,60 @@
+//! What must not end while the process lives on: the cache, the writer, the projector. If one does, the process ends
+//! (nothing acknowledged is lost) and is started again from the disk.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+/// Threads of this prefix must not panic.
+pub const PREFIX: &str = "chappe-";
+/// How long a vital actor may take to answer the watchdog.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks a vital actor whether it lives. Answered by sending on the channel.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AreYouThere(pub mpsc::Sender<()>);
+
+/// Ends the process: what is in doubt must not be acknowledged, and what is gone does not come back by itself.
+pub fn end_process(reason: &str) -> ! {
+    tracing::error!(reason, "end the process");
+    std::process::abort()
+}
+
+/// Makes a panic on a vital thread the end of the process. To be called once, at the start.
+pub fn guard_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        if thread::current().name().is_some_and(|name| name.starts_with(PREFIX)) {
+            end_process("a vital thread panicked");
+        }
+    }));
+}
+
+/// Starts a thread that asks `ask` every second whether it lives, and ends the process when it does not answer.
+///
+/// # Errors
+/// If no thread can be started.
+pub fn watch(name: &'static str, ask: impl Fn(AreYouThere) -> bool + Send + 'static) -> std::io::Result<()> {
+    let watchdog = thread::Builder::new().name(format!("watch-{name}"));
+    watchdog.spawn(move || {
+        loop {
+            let (sender, answer) = mpsc::channel();
+            let asked = Instant::now();
+            if !ask(AreYouThere(sender)) {
+                return;
+            }
+            match answer.recv_timeout(PATIENCE) {
+                Ok(()) => {}
+                // A dropped question means that the actor ended; at a stop the process ends before this matters.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => end_process(name),
+            }
+            thread::sleep(Duration::from_secs(1).saturating_sub(asked.elapsed()));
+        }
+    })?;
+    Ok(())
+}
