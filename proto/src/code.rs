@@ -72,7 +72,7 @@ codes! {
         client: "Check the spelling and the protocol version. The connection goes on.",
         operator: "Upgrade the server if the client speaks a newer version.";
     InvalidField "invalid_field" 422 false
-        "A field is missing, has the wrong type, or is out of its bounds; the text says which.",
+        "A field is missing, has the wrong type, or is out of its bounds; the text says which, or where it stands.",
         client: "Mend the request.",
         operator: "Nothing.";
     TooLarge "too_large" 413 false

@@ -1,4 +1,7 @@
 //! UDP: one packet a datagram, JSON if it starts with `{`, else flags and body.
+//!
+//! A datagram may be padded, JSON with white space and a binary body with zero bytes: an answer is never larger than
+//! what was asked, and a binary `Pong` has a byte more than its `Ping`.
 
 use crate::code::{Code, Reject};
 use crate::frame::{self, ClientFrame, Refused};
@@ -17,7 +20,7 @@ pub fn decode(datagram: &[u8]) -> Result<ClientFrame, Refused> {
         return Err(Reject::new(Code::TooLarge, format!("a datagram has at most {DATAGRAM_BYTES} bytes")).into());
     }
     let text = datagram.trim_ascii();
-    let frame = if text.first() == Some(&b'{') { json::decode(text)? } else { frame::decode(datagram)? };
+    let frame = if text.first() == Some(&b'{') { json::decode(text)? } else { frame::decode_padded(datagram)? };
     let rule = frame.request.rule();
     if rule.datagram {
         Ok(frame)
@@ -73,10 +76,26 @@ mod tests {
         assert_eq!(out, br#"{"packet_type":"Pong"}"#);
         let mut asked = Vec::new();
         encode_request_into(Request::Ping(Ping::default()), false, &mut asked);
-        assert!(!pong(&asked[..5], None, &Ping::default(), Millis(0), &mut out));
-        assert!(
-            pong(&asked, None, &Ping::default(), Millis(0), &mut out) == (out.len() <= asked.len() && !out.is_empty())
-        );
+        assert!(!pong(&asked, None, &Ping::default(), Millis(0), &mut out));
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_padded_ping_leaves_room_for_the_nonce_and_the_clock() {
+        let ping = Ping { nonce: Some(7) };
+        for (as_json, padding) in [(true, b' '), (false, 0)] {
+            let mut asked = Vec::new();
+            encode_request_into(Request::Ping(ping.clone()), as_json, &mut asked);
+            asked.resize(asked.len() + 40, padding);
+            assert_eq!(decode(&asked).unwrap().request, Request::Ping(ping.clone()));
+            let mut out = Vec::new();
+            assert!(pong(&asked, None, &ping, Millis(9), &mut out));
+            let (_, packet) =
+                if as_json { json::decode_packet(&out).unwrap() } else { frame::decode_packet(&out).unwrap() };
+            assert_eq!(packet, Packet::Pong(Pong { nonce: Some(7), server_time: Some(Millis(9)) }));
+            *asked.last_mut().unwrap() = b'x';
+            assert!(decode(&asked).is_err());
+        }
     }
 
     #[test]

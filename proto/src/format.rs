@@ -11,8 +11,10 @@ pub use bincode::de::{BorrowDecoder, Decoder};
 pub use bincode::enc::Encoder;
 pub use bincode::error::{DecodeError, EncodeError};
 pub use bincode::{BorrowDecode, Decode, Encode};
+/// What the derives of other crates refer to, as `#[bincode(crate = "chappe_proto::format")]`.
+pub use bincode::{de, enc, error};
 
-/// No body is ever larger than this, before or after decompression: 16 MiB, the most a frame's length can say.
+/// No body is ever larger than this, before or after decompression: 16 MiB, just above what a frame's length can say.
 /// Doors set lower limits of their own before a body gets here.
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -38,7 +40,8 @@ pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     let _ = bincode::encode_into_std_write(value, out, config());
 }
 
-/// Reads exactly one value from all of `bytes`.
+/// Reads exactly one value from all of `bytes`, which come from our own log or from a server we chose. A length that
+/// lies may reserve up to [`MAX_BODY_BYTES`]; for bytes that anybody may send there is [`decode_untrusted_prefix`].
 ///
 /// # Errors
 /// [`FormatError`] if the bytes are not such a value, claim too much, or go on after it.
@@ -47,12 +50,35 @@ pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, FormatError> {
     if used == bytes.len() { Ok(value) } else { Err(FormatError::Trailing(bytes.len() - used)) }
 }
 
-/// Reads one value from the start of `bytes`, and says how many bytes it took.
+/// Reads one value from the start of `bytes`, and says how many bytes it took. Trusts them as [`decode`] does.
 ///
 /// # Errors
 /// [`FormatError`] if the bytes do not start with such a value.
 pub fn decode_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), FormatError> {
     Ok(bincode::decode_from_slice(bytes, config())?)
+}
+
+/// Reads one value from the start of `bytes`, which anybody may have sent, and says how many bytes it took.
+///
+/// A length that lies reserves at most 16 times what was sent, or 256 bytes; and no more than 64 KiB if so much was
+/// sent at most. Only for types whose list elements are no larger in memory than on the wire, as in a request: the
+/// limit counts both.
+///
+/// # Errors
+/// [`FormatError`] if the bytes do not start with such a value, or claim too much.
+pub fn decode_untrusted_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), FormatError> {
+    // bincode takes its limit as a constant, so there are a few of them. It reserves what a length claims before it
+    // looks whether so much is there.
+    fn within<T: Decode<()>, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), FormatError> {
+        Ok(bincode::decode_from_slice(bytes, bincode::config::legacy().with_limit::<LIMIT>())?)
+    }
+    match bytes.len() {
+        0..=0x100 => within::<T, 0x100>(bytes),
+        0x101..=0x1000 => within::<T, 0x1000>(bytes),
+        0x1001..=0x1_0000 => within::<T, 0x1_0000>(bytes),
+        0x1_0001..=0x10_0000 => within::<T, 0x10_0000>(bytes),
+        _ => within::<T, MAX_BODY_BYTES>(bytes),
+    }
 }
 
 impl FormatError {
@@ -76,6 +102,7 @@ mod tests {
         for claimed in [1u64 << 20, 1 << 40, u64::MAX] {
             assert!(decode::<String>(&claimed.to_le_bytes()).is_err());
             assert!(decode::<Vec<u64>>(&claimed.to_le_bytes()).is_err());
+            assert!(decode_untrusted_prefix::<Vec<u64>>(&claimed.to_le_bytes()).is_err());
         }
     }
 

@@ -63,7 +63,7 @@ pub fn decode(frame: &[u8]) -> Result<ClientFrame, Refused> {
         return Err(Reject::new(Code::Malformed, "the frame is empty").into());
     };
     match flags {
-        0 => decode_binary(body),
+        0 => decode_binary(body, false),
         FLAG_JSON => json::decode(body),
         _ if flags & FLAG_ZSTD != 0 => {
             Err(Reject::new(Code::Malformed, "compression was not agreed on in this connection").into())
@@ -72,16 +72,33 @@ pub fn decode(frame: &[u8]) -> Result<ClientFrame, Refused> {
     }
 }
 
-fn decode_binary(body: &[u8]) -> Result<ClientFrame, Refused> {
+/// Reads flags and body of a binary datagram, which zero bytes behind a binary body may pad, so that there is room for
+/// its answer.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_padded(frame: &[u8]) -> Result<ClientFrame, Refused> {
+    match frame.split_first() {
+        Some((0, body)) => decode_binary(body, true),
+        _ => decode(frame),
+    }
+}
+
+fn decode_binary(body: &[u8], padded: bool) -> Result<ClientFrame, Refused> {
     let malformed = |error: FormatError| Refused::from(Reject::new(Code::Malformed, error.to_string()));
-    let (request_id, used) = format::decode_prefix::<Option<u64>>(body).map_err(malformed)?;
+    let (request_id, used) = format::decode_untrusted_prefix::<Option<u64>>(body).map_err(malformed)?;
     let body = &body[used..];
-    let tag = format::decode_prefix::<u32>(body).map_err(malformed)?.0;
+    let tag = format::decode_untrusted_prefix::<u32>(body).map_err(malformed)?.0;
     let Some(rule) = usize::try_from(tag).ok().and_then(|tag| RULES.get(tag)) else {
         let reject = Reject::new(Code::UnknownPacket, format!("there is no packet with the tag {tag}"));
         return Err(Refused { request_id, rule: None, reject });
     };
-    match format::decode::<Request>(body) {
+    let request = format::decode_untrusted_prefix::<Request>(body).and_then(|(request, used)| {
+        let rest = &body[used..];
+        let is_padding = padded && rest.iter().all(|byte| *byte == 0);
+        if rest.is_empty() || is_padding { Ok(request) } else { Err(FormatError::Trailing(rest.len())) }
+    });
+    match request {
         Ok(request) => Ok(ClientFrame { request_id, request }),
         Err(error) => {
             let code = if error.is_bad_value() { Code::InvalidField } else { Code::Malformed };

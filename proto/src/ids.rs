@@ -105,9 +105,42 @@ id! {
 }
 
 /// A chat event's number: 1, 2, 3 … without gaps within its chat. 0 stands for "before the first".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
-#[serde(transparent)]
+///
+/// What comes from outside is at most [`MAX_ID`], as an id is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Seq(pub u64);
+
+/// A number that cannot be a `seq`: above [`MAX_ID`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a seq is an integer from 0 to {MAX_ID}, not {0}")]
+pub struct BadSeq(pub u64);
+
+impl TryFrom<u64> for Seq {
+    type Error = BadSeq;
+
+    fn try_from(raw: u64) -> Result<Self, BadSeq> {
+        if raw <= MAX_ID { Ok(Self(raw)) } else { Err(BadSeq(raw)) }
+    }
+}
+
+impl From<Seq> for u64 {
+    fn from(seq: Seq) -> u64 {
+        seq.0
+    }
+}
+
+impl<C> Decode<C> for Seq {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Self::try_from(u64::decode(decoder)?).map_err(|_| format::out_of_range())
+    }
+}
+
+impl<'de, C> BorrowDecode<'de, C> for Seq {
+    fn borrow_decode<D: format::BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        <Self as Decode<C>>::decode(decoder)
+    }
+}
 
 impl Seq {
     /// Before the first event.
@@ -201,6 +234,16 @@ mod tests {
             assert!(serde_json::from_str::<ChatId>(bad).is_err(), "{bad}");
         }
         assert_eq!(size_of::<Option<ChatId>>(), 8);
+    }
+
+    #[test]
+    fn a_seq_is_below_two_to_the_53_and_may_be_zero() {
+        assert_eq!(serde_json::from_str::<Seq>("0").unwrap(), Seq::ZERO);
+        assert_eq!(serde_json::from_str::<Seq>("9007199254740991").unwrap(), Seq(MAX_ID));
+        for bad in ["-1", "9007199254740992", "1.5", "\"1\"", "null"] {
+            assert!(serde_json::from_str::<Seq>(bad).is_err(), "{bad}");
+        }
+        assert!(format::decode::<Seq>(&(MAX_ID + 1).to_le_bytes()).is_err());
     }
 
     #[test]

@@ -25,10 +25,15 @@ struct Head<'a> {
 /// [`Refused`] with `malformed`, `too_deep`, `unknown_packet` or `invalid_field`; the packet's `request_id` is in it
 /// where it could be read.
 pub fn decode(text: &[u8]) -> Result<ClientFrame, Refused> {
-    if deeper_than(text, JSON_DEPTH) {
+    // serde_json looks at the UTF-8 of the strings it keeps, not of those it passes over.
+    let text = std::str::from_utf8(text).map_err(|error| Reject::new(Code::Malformed, error.to_string()))?;
+    if text.bytes().find(|byte| !byte.is_ascii_whitespace()) != Some(b'{') {
+        return Err(Reject::new(Code::Malformed, "a packet is a JSON object").into());
+    }
+    if deeper_than(text.as_bytes(), JSON_DEPTH) {
         return Err(Reject::new(Code::TooDeep, format!("JSON may be nested {JSON_DEPTH} deep")).into());
     }
-    let head: Head<'_> = serde_json::from_slice(text).map_err(|error| {
+    let head: Head<'_> = serde_json::from_str(text).map_err(|error| {
         let code = if error.is_data() { Code::InvalidField } else { Code::Malformed };
         Refused::from(Reject::new(code, error.to_string()))
     })?;
@@ -49,9 +54,9 @@ pub fn decode(text: &[u8]) -> Result<ClientFrame, Refused> {
 /// Reads the fields of the packet that `rule` names.
 ///
 /// Not through serde's internally tagged enum: that one copies every packet into a tree first.
-fn body(rule: &Rule, text: &[u8]) -> Result<Request, serde_json::Error> {
-    fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(text)
+fn body(rule: &Rule, text: &str) -> Result<Request, serde_json::Error> {
+    fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+        serde_json::from_str(text)
     }
     Ok(match rule.name {
         "Hello" => Request::Hello(read(text)?),
@@ -152,7 +157,9 @@ mod tests {
         let deep = format!("{{\"packet_type\":\"Ping\",\"x\":{}{}}}", "[".repeat(40), "]".repeat(40));
         for (text, expected) in [
             ("{", Code::Malformed),
-            ("[]", Code::InvalidField),
+            ("[]", Code::Malformed),
+            ("", Code::Malformed),
+            ("{\"packet_type\":\"Ping\"} {}", Code::Malformed),
             ("{\"packet_type\":\"Pi\u{0}ng\"}", Code::Malformed),
             ("{}", Code::InvalidField),
             ("{\"packet_type\":7}", Code::InvalidField),
@@ -164,7 +171,13 @@ mod tests {
         ] {
             assert_eq!(code(text), expected, "{text}");
         }
-        assert_eq!(decode(b"{\"packet_type\":\"P\xff\"}").unwrap_err().reject.code, Code::Malformed);
+        for broken_utf8 in [
+            &b"{\"packet_type\":\"P\xff\"}"[..],
+            b"{\"packet_type\":\"Status\",\"status_data\":\"\xff\"}",
+            b"{\"packet_type\":\"Ping\",\"unknown\":\"\xff\"}",
+        ] {
+            assert_eq!(decode(broken_utf8).unwrap_err().reject.code, Code::Malformed);
+        }
     }
 
     #[test]

@@ -20,8 +20,10 @@ pub mod message;
 pub mod outgoing;
 pub mod packet;
 pub mod request;
+mod scan;
 pub mod stream;
 pub mod websocket;
+pub mod websocket_input;
 
 pub use code::{CloseCode, Code, Reject};
 pub use ids::{ChatId, ClientId, MessageId, Millis, Seq, UserId};

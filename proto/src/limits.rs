@@ -6,7 +6,7 @@ use crate::format::{Decode, Encode};
 
 /// The largest datagram, either way, in bytes: what passes the internet unfragmented.
 pub const DATAGRAM_BYTES: usize = 1200;
-/// How deep a JSON packet may nest. The packets themselves need three.
+/// How deep a JSON packet may nest. No request needs more than two.
 pub const JSON_DEPTH: u32 = 32;
 /// The most messages or events one page holds; a larger `limit` is taken as this.
 pub const MAX_PAGE: u32 = 500;
@@ -14,7 +14,7 @@ pub const MAX_PAGE: u32 = 500;
 pub const DEFAULT_PAGE: u32 = 50;
 /// How deep `page`/`per_page` reaches, in messages. Beyond, `before` and `after` are as fast as on the first page.
 pub const MAX_PAGE_DEPTH: u64 = 100_000;
-/// The longest title of a chat, nickname of a user, or status text, in bytes.
+/// The longest title of a chat, in bytes.
 pub const MAX_TITLE_BYTES: usize = 256;
 /// The longest nickname, in bytes.
 pub const MAX_NICKNAME_BYTES: usize = 64;
@@ -28,7 +28,7 @@ pub const MAX_LIST: usize = 1000;
 /// What one connection may ask of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Limits {
-    /// The largest packet, in bytes, on every framing.
+    /// The largest packet a client may send, in bytes, on every framing: JSON text, or flags and body.
     pub frame_bytes: u32,
     /// The longest message content, in bytes of UTF-8.
     pub content_bytes: u32,

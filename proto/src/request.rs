@@ -3,6 +3,11 @@
 //! In JSON the variant's name stands in `packet_type`, beside the fields. `request_id` may stand there too; it belongs
 //! to the frame, not to the request, and comes back with the answer.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::format::{Decode, Encode};
@@ -52,7 +57,7 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Hello {
     /// The protocol version the client speaks; [`VERSION`] if absent.
-    #[serde(default = "current_version")]
+    #[serde(default = "current_version", deserialize_with = "or_current")]
     pub version: u32,
     /// A token, where the server asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,11 +74,40 @@ fn current_version() -> u32 {
     VERSION
 }
 
+/// `null` counts as absent.
+fn or_current<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Option::deserialize(deserializer).map(|version| version.unwrap_or(VERSION))
+}
+
 /// See [`Request::SendMessage`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct SendMessage {
     /// The message.
+    #[serde(deserialize_with = "from_object")]
     pub message: NewMessage,
+}
+
+/// Reads a struct from a JSON object only: serde's own readers also take an array of the fields, which no client means.
+fn from_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
 }
 
 /// A message that is not posted yet.

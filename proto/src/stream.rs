@@ -5,6 +5,7 @@
 //! in, and nothing is kept of a frame that is larger than the limit.
 
 use crate::code::{Code, Reject};
+use crate::scan::{Scan, Step};
 
 /// How a connection is framed. Fixed by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +41,6 @@ pub enum Broken {
     Length(u8),
 }
 
-/// Where in a JSON value the scan stands.
-#[derive(Debug, Default, Clone, Copy)]
-struct Scan {
-    depth: u32,
-    quoted: bool,
-    escaped: bool,
-}
-
 /// What is going on between two calls.
 #[derive(Debug, Clone, Copy)]
 enum State {
@@ -70,17 +63,19 @@ enum State {
 pub struct Splitter {
     framing: Option<Framing>,
     state: State,
-    /// The start of a frame whose end has not come yet. Never longer than the limit.
+    /// The start of a frame whose end has not come yet. Never longer than the limit and a binary frame's length.
     carry: Vec<u8>,
     /// Whether `carry` was handed out whole and is to be dropped at the next call.
     spent: bool,
+    /// Why the stream is broken, once it is.
+    broken: Option<Broken>,
     frame_bytes: usize,
 }
 
 impl Splitter {
-    /// Splits frames of at most `frame_bytes`.
+    /// Splits frames of at most `frame_bytes`: of JSON text, or of flags and body.
     pub fn new(frame_bytes: usize) -> Self {
-        Self { framing: None, state: State::Between, carry: Vec::new(), spent: false, frame_bytes }
+        Self { framing: None, state: State::Between, carry: Vec::new(), spent: false, broken: None, frame_bytes }
     }
 
     /// The framing, once the first byte has come.
@@ -93,15 +88,24 @@ impl Splitter {
         matches!(self.state, State::Between | State::Garbage) && (self.spent || self.carry.is_empty())
     }
 
+    /// How much memory holds the start of a frame whose end has not come yet, in bytes: at most twice the limit, and 0
+    /// while the connection is idle.
+    pub fn held_bytes(&self) -> usize {
+        self.carry.capacity()
+    }
+
     /// Takes the next piece out of `input`, which is moved past what was used. `None` when `input` is used up.
     ///
     /// # Errors
     /// [`Broken`] when the stream can be split no further; it stays broken.
-    pub fn next<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, Broken> {
+    pub fn next<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Result<Option<Piece<'a>>, Broken> {
         if self.spent {
             self.spent = false;
             // Not `clear`: an idle connection keeps no buffer.
             self.carry = Vec::new();
+        }
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
         }
         let framing = match self.framing {
             Some(framing) => framing,
@@ -109,8 +113,8 @@ impl Splitter {
                 None => return Ok(None),
                 Some(0) => *self.framing.insert(Framing::Binary),
                 Some(b'{' | b' ' | b'\t' | b'\r' | b'\n') => *self.framing.insert(Framing::Json),
-                Some(0x16) => return Err(Broken::Tls),
-                Some(&other) => return Err(Broken::FirstByte(other)),
+                Some(0x16) => return Err(self.break_off(Broken::Tls)),
+                Some(&other) => return Err(self.break_off(Broken::FirstByte(other))),
             },
         };
         match framing {
@@ -119,7 +123,7 @@ impl Splitter {
         }
     }
 
-    fn next_json<'a>(&'a mut self, input: &mut &'a [u8]) -> Option<Piece<'a>> {
+    fn next_json<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Option<Piece<'a>> {
         let bytes = *input;
         let mut start = 0;
         let mut at = 0;
@@ -130,7 +134,7 @@ impl Splitter {
                     b' ' | b'\t' | b'\r' | b'\n' => {}
                     b'{' => {
                         start = at - 1;
-                        self.state = State::Value(Scan { depth: 1, ..Scan::default() });
+                        self.state = State::Value(Scan::opened());
                     }
                     _ => {
                         self.state = State::Garbage;
@@ -148,13 +152,14 @@ impl Splitter {
                 }
                 State::Value(scan) | State::Oversized(scan) => match scan.step(byte) {
                     Step::Inside => {}
-                    Step::Broken => {
-                        self.state = if byte == b'\n' { State::Between } else { State::Garbage };
+                    step @ (Step::Broken | Step::Restart) => {
+                        let restart = step == Step::Restart;
+                        self.state = if restart || byte == b'\n' { State::Between } else { State::Garbage };
                         self.carry = Vec::new();
-                        *input = &bytes[at..];
+                        *input = &bytes[if restart { at - 1 } else { at }..];
                         return Some(Piece::Skipped(Reject::new(
                             Code::Malformed,
-                            "a line ends, or a control character stands, inside a JSON string",
+                            "a JSON packet breaks off; the rest of its line is passed over",
                         )));
                     }
                     Step::End => {
@@ -189,7 +194,7 @@ impl Splitter {
         None
     }
 
-    fn next_binary<'a>(&'a mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, Broken> {
+    fn next_binary<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Result<Option<Piece<'a>>, Broken> {
         if let State::Skip(left) = self.state {
             let now = left.min(input.len());
             *input = &input[now..];
@@ -199,7 +204,7 @@ impl Splitter {
             // The header itself is split.
             let Some((&byte, rest)) = input.split_first() else { return Ok(None) };
             if self.carry.is_empty() && byte != 0 {
-                return Err(Broken::Length(byte));
+                return Err(self.break_off(Broken::Length(byte)));
             }
             self.carry.push(byte);
             self.state = State::Frame;
@@ -208,7 +213,7 @@ impl Splitter {
         let whole_header = if self.carry.is_empty() { *input } else { &self.carry[..] };
         let &[first, b, c, d, ..] = whole_header else { return Ok(None) };
         if first != 0 {
-            return Err(Broken::Length(first));
+            return Err(self.break_off(Broken::Length(first)));
         }
         let length = usize::from(b) << 16 | usize::from(c) << 8 | usize::from(d);
         if length == 0 || length > self.frame_bytes {
@@ -242,40 +247,12 @@ impl Splitter {
         Ok(Some(Piece::Binary(&self.carry[4..])))
     }
 
+    fn break_off(&mut self, broken: Broken) -> Broken {
+        self.carry = Vec::new();
+        self.broken.insert(broken).clone()
+    }
+
     fn too_large(&self) -> Piece<'static> {
         Piece::Skipped(Reject::new(Code::TooLarge, format!("a packet has at most {} bytes", self.frame_bytes)))
-    }
-}
-
-enum Step {
-    Inside,
-    End,
-    Broken,
-}
-
-impl Scan {
-    fn step(&mut self, byte: u8) -> Step {
-        if self.quoted {
-            match byte {
-                0..0x20 => return Step::Broken,
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.quoted = false,
-                _ => {}
-            }
-            return Step::Inside;
-        }
-        match byte {
-            b'"' => self.quoted = true,
-            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                if self.depth == 0 {
-                    return Step::End;
-                }
-            }
-            _ => {}
-        }
-        Step::Inside
     }
 }

@@ -1,0 +1,292 @@
+//! What holds for every packet on every framing, and for any bytes at all.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and so may what it calls")]
+
+mod arbitrary;
+
+use arbitrary::{beacon, client_frame, hostile, packet};
+use chappe_proto::code::Code;
+use chappe_proto::frame::ClientFrame;
+use chappe_proto::limits::DATAGRAM_BYTES;
+use chappe_proto::outgoing::{Bodies, Encoder, Wire};
+use chappe_proto::request::Request;
+use chappe_proto::stream::{Broken, Piece, Splitter};
+use chappe_proto::websocket::{Guard, Oversized, parse_header};
+use chappe_proto::{Millis, datagram, frame, json};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+const LIMIT: usize = 64 * 1024;
+
+/// What a splitter found, without its borrows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Json(Vec<u8>),
+    Binary(Vec<u8>),
+    Skipped(Code),
+    Broken(Broken),
+}
+
+impl Found {
+    fn read(&self) -> ClientFrame {
+        match self {
+            Self::Json(text) => json::decode(text).unwrap(),
+            Self::Binary(body) => frame::decode(body).unwrap(),
+            other => panic!("{other:?} is no packet"),
+        }
+    }
+}
+
+/// Splits `chunks`, and sees on the way that no more is held than may be.
+fn split<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Found> {
+    let mut splitter = Splitter::new(limit);
+    let mut found = Vec::new();
+    for mut input in chunks {
+        loop {
+            match splitter.next(&mut input) {
+                Ok(None) => break,
+                Ok(Some(Piece::Json(text))) => found.push(Found::Json(text.to_vec())),
+                Ok(Some(Piece::Binary(body))) => found.push(Found::Binary(body.to_vec())),
+                Ok(Some(Piece::Skipped(reject))) => found.push(Found::Skipped(reject.code)),
+                Err(broken) => {
+                    assert_eq!(splitter.next(&mut &b"{}"[..]), Err(broken.clone()), "it stays broken");
+                    assert!(splitter.held_bytes() == 0);
+                    found.push(Found::Broken(broken));
+                    return found;
+                }
+            }
+        }
+        assert!(input.is_empty());
+        assert!(splitter.held_bytes() <= 2 * (limit + 4).max(4), "{} are held", splitter.held_bytes());
+        assert!(!splitter.is_between() || splitter.held_bytes() == 0, "an idle connection holds nothing");
+    }
+    found
+}
+
+/// `bytes` cut at `cuts`.
+fn chunks<'a>(mut bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
+    let mut chunks = Vec::new();
+    for cut in cuts {
+        let (head, rest) = bytes.split_at(cut.index(bytes.len() + 1));
+        chunks.push(head);
+        bytes = rest;
+    }
+    chunks.push(bytes);
+    chunks
+}
+
+fn pretty(text: &[u8]) -> Vec<u8> {
+    serde_json::to_vec_pretty(&serde_json::from_slice::<serde_json::Value>(text).unwrap()).unwrap()
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Wire::Binary.put(body, &mut out);
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn requests_survive_json_glued_pretty_printed_and_split_at_every_byte(
+        frames in vec((client_frame(), any::<bool>(), select(vec!["", "\n", "\r\n", " \t"])), 1..4),
+        cuts in vec(any::<Index>(), 1..4),
+    ) {
+        let mut stream = Vec::new();
+        for (frame, is_pretty, between) in &frames {
+            let mut text = Vec::new();
+            json::encode_request_into(frame, &mut text);
+            stream.extend_from_slice(&if *is_pretty { pretty(&text) } else { text });
+            stream.extend_from_slice(between.as_bytes());
+        }
+        for chunks in [stream.chunks(1).collect(), chunks(&stream, &cuts), vec![&stream[..]]] {
+            let read: Vec<_> = split(LIMIT, chunks).iter().map(Found::read).collect();
+            prop_assert_eq!(read, frames.iter().map(|(frame, ..)| frame.clone()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn requests_survive_binary_frames_glued_and_split_at_every_byte(
+        frames in vec((client_frame(), any::<bool>()), 1..4),
+        cuts in vec(any::<Index>(), 1..4),
+    ) {
+        let mut stream = Vec::new();
+        for (frame, as_json) in &frames {
+            let mut body = Vec::new();
+            if *as_json {
+                body.push(frame::FLAG_JSON);
+                json::encode_request_into(frame, &mut body);
+            } else {
+                frame::encode_request_into(frame, &mut body);
+            }
+            stream.extend_from_slice(&framed(&body));
+        }
+        for chunks in [stream.chunks(1).collect(), chunks(&stream, &cuts), vec![&stream[..]]] {
+            let read: Vec<_> = split(LIMIT, chunks).iter().map(Found::read).collect();
+            prop_assert_eq!(read, frames.iter().map(|(frame, _)| frame.clone()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_packet_cut_off_on_its_line_does_not_swallow_the_next(frame in client_frame(), cut in any::<Index>()) {
+        let mut text = Vec::new();
+        json::encode_request_into(&frame, &mut text);
+        let cut = 1 + cut.index(text.len() - 1);
+        // Behind a colon or in a list an object may stand: then the next packet is read as a part of this one.
+        if text[cut - 1] == b':' || text[..cut].contains(&b'[') {
+            return Ok(());
+        }
+        let stream = [&text[..cut], b"\n{}\n"].concat();
+        prop_assert_eq!(split(LIMIT, stream.chunks(1)), [Found::Skipped(Code::Malformed), Found::Json(b"{}".to_vec())]);
+    }
+
+    #[test]
+    fn packets_survive_every_wire(packet in packet(), request_id in any::<Option<u64>>()) {
+        for wire in Wire::ALL {
+            let mut out = b"before".to_vec();
+            Encoder::default().put(wire, &packet, request_id, &mut out);
+            let out = &out[b"before".len()..];
+            let body = match wire {
+                Wire::JsonLines => {
+                    prop_assert_eq!(out.iter().position(|byte| *byte == b'\n'), Some(out.len() - 1), "one line");
+                    &out[..out.len() - 1]
+                }
+                Wire::Binary => {
+                    prop_assert_eq!(&framed(&out[4..]), out);
+                    &out[4..]
+                }
+                Wire::WsText | Wire::WsBinary => {
+                    let header = parse_header(out).unwrap();
+                    prop_assert_eq!(header.opcode, if wire == Wire::WsText { 1 } else { 2 });
+                    prop_assert_eq!((header.fin, header.payload), (true, (out.len() - header.size) as u64));
+                    &out[header.size..]
+                }
+            };
+            let read = if wire.is_json() {
+                json::decode_packet(body).map_err(|error| error.to_string())
+            } else {
+                frame::decode_packet(body)
+            };
+            prop_assert_eq!(read, Ok((request_id, packet.clone())));
+            if request_id.is_none() {
+                let bodies = Bodies::encode(&packet, true, true);
+                prop_assert_eq!(bodies.get(wire), Some(body), "the same for every listener");
+            }
+        }
+    }
+
+    #[test]
+    fn beacons_survive_datagrams_and_a_pong_is_never_larger_than_its_ping(
+        request in beacon(), as_json in any::<bool>(), padding in 0..60usize, now in any::<u64>(),
+    ) {
+        let mut bytes = Vec::new();
+        datagram::encode_request_into(request.clone(), as_json, &mut bytes);
+        bytes.resize(bytes.len() + padding, if as_json { b' ' } else { 0 });
+        let read = datagram::decode(&bytes);
+        prop_assert_eq!(read, Ok(ClientFrame::from(request.clone())));
+        if let Request::Ping(ping) = request {
+            for request_id in [None, Some(now)] {
+                let mut out = Vec::new();
+                let answered = datagram::pong(&bytes, request_id, &ping, Millis(now), &mut out);
+                prop_assert_eq!(answered, !out.is_empty());
+                prop_assert!(out.len() <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_split_alike_however_they_come_and_never_panic(
+        bytes in hostile(), cuts in vec(any::<Index>(), 0..6), limit in select(vec![0usize, 1, 7, 40, LIMIT]),
+    ) {
+        let whole = split(limit, [&bytes[..]]);
+        prop_assert_eq!(&split(limit, bytes.chunks(1)), &whole);
+        prop_assert_eq!(&split(limit, chunks(&bytes, &cuts)), &whole);
+        for found in whole {
+            let read = match &found {
+                Found::Json(text) => json::decode(text),
+                Found::Binary(body) => frame::decode(body),
+                Found::Skipped(_) | Found::Broken(_) => continue,
+            };
+            match read {
+                Ok(read) => {
+                    let (mut text, mut body) = (Vec::new(), Vec::new());
+                    json::encode_request_into(&read, &mut text);
+                    frame::encode_request_into(&read, &mut body);
+                    prop_assert_eq!(json::decode(&text), Ok(read.clone()), "what was accepted can be said");
+                    prop_assert_eq!(frame::decode(&body), Ok(read));
+                }
+                Err(refused) => {
+                    let id = refused.request_id;
+                    let mut out = Vec::new();
+                    Encoder::default().put(Wire::JsonLines, &refused.packet(), id, &mut out);
+                    prop_assert!(out.len() < 1024, "an error is short");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_read_as_a_body_without_panic(bytes in hostile(), tag in 0u8..24, flags in 0u8..4) {
+        let _ = (json::decode(&bytes), frame::decode(&bytes), json::decode_packet(&bytes));
+        let body = [&[flags, 0, tag, 0, 0, 0], &bytes[..]].concat();
+        let _ = (frame::decode(&body), frame::decode_packet(&body), datagram::decode(&body));
+        if let Ok(read) = datagram::decode(&bytes) {
+            prop_assert!(read.request.rule().datagram && bytes.len() <= DATAGRAM_BYTES);
+        }
+    }
+
+    #[test]
+    fn the_guard_finds_the_same_frame_too_large_however_the_bytes_come(
+        bytes in vec(prop_oneof![any::<u8>(), select(vec![0, 1, 0x81, 126, 127, 254, 255])], 0..200),
+        cuts in vec(any::<Index>(), 0..6), limit in 0usize..300,
+    ) {
+        let check = |chunks: Vec<&[u8]>| {
+            let mut guard = Guard::new(limit);
+            chunks.into_iter().try_for_each(|chunk| guard.check(chunk))
+        };
+        let mut expected = Ok(());
+        let mut rest = &bytes[..];
+        while let Some(header) = parse_header(rest) {
+            if header.payload > limit as u64 {
+                expected = Err(Oversized(header.payload));
+                break;
+            }
+            let end = header.size + usize::try_from(header.payload).unwrap();
+            rest = rest.get(end..).unwrap_or_default();
+        }
+        for chunks in [vec![&bytes[..]], bytes.chunks(1).collect(), chunks(&bytes, &cuts)] {
+            prop_assert_eq!(&check(chunks), &expected);
+        }
+    }
+}
+
+fn value() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        (-1e300..1e300).prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+    ];
+    leaf.prop_recursive(5, 40, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Into::into),
+            vec((any::<String>(), inner), 0..4)
+                .prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_json_object_is_found_whole(object in vec((any::<String>(), value()), 0..4), is_pretty in any::<bool>()) {
+        let object = serde_json::Value::Object(object.into_iter().collect());
+        let text = if is_pretty { serde_json::to_vec_pretty(&object) } else { serde_json::to_vec(&object) }.unwrap();
+        let stream = [&text[..], &text[..]].concat();
+        prop_assert_eq!(split(LIMIT, stream.chunks(1)), [Found::Json(text.clone()), Found::Json(text)]);
+    }
+}
