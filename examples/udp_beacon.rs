@@ -15,7 +15,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let (flags, addresses): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let (flags, addresses): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|flag| *flag != "--once") {
         return Err(format!("there is no option {unknown}").into());
     }

@@ -1,1 +1,11 @@
-//! x
+//! chappe, a real-time messaging server: the program around the engine (`chappe_actors`) and the wire (`chappe_proto`).
+
+pub mod app;
+pub mod banner;
+pub mod bench;
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod http;
+pub mod logging;
+pub mod transport;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::command::Command;
 use crate::health::{Health, Phase, Storage};
-use crate::hub::{Deliver, HubActor, Item};
+use crate::hub::{CloseAll, Deliver, HubActor, Item};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::persist::{Append, PersistActor, Written};
@@ -328,6 +328,16 @@ impl Handler<Drain> for CacheActor {
         self.draining = true;
         self.drained = Some(drained);
         self.carry_out(Step::default());
+    }
+}
+
+impl Handler<CloseAll> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CloseAll, _: &mut Self::Context) {
+        for link in self.hubs.iter().flatten() {
+            link.hub.do_send(message);
+        }
     }
 }
 

@@ -4,6 +4,8 @@ pub mod bounds;
 pub mod cache;
 pub mod clock;
 pub mod command;
+pub mod engine;
+pub mod folder;
 pub mod health;
 pub mod history;
 pub mod hub;

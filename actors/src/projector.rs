@@ -9,6 +9,7 @@ use crate::history::tables::{FILE, Tables};
 use crate::log::sqlite::SqliteLog;
 use crate::log::{EventLog, LogError};
 use crate::metrics::metrics;
+use crate::vital::mark_thread;
 
 /// Records taken over at a time.
 const BATCH: usize = 8192;
@@ -52,7 +53,10 @@ impl Projector {
     /// If no thread can be started.
     pub fn start(self) -> std::io::Result<(Nudge, JoinHandle<()>)> {
         let (nudge, nudges) = sync_channel(1);
-        let thread = std::thread::Builder::new().name("chappe-project".to_owned()).spawn(move || self.run(&nudges))?;
+        let thread = std::thread::Builder::new().name("chappe-project".to_owned()).spawn(move || {
+            mark_thread();
+            self.run(&nudges);
+        })?;
         Ok((Nudge(nudge), thread))
     }
 

@@ -1,14 +1,13 @@
 //! What must not end while the process lives on: the cache, the writer, the projector. If one does, the process ends
 //! (nothing acknowledged is lost) and is started again from the disk.
 
+use std::cell::Cell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-/// Threads of this prefix must not panic.
-pub const PREFIX: &str = "chappe-";
 /// How long a vital actor may take to answer the watchdog.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -23,15 +22,42 @@ pub fn end_process(reason: &str) -> ! {
     std::process::abort()
 }
 
+thread_local! {
+    static VITAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on a panic on this thread ends the process.
+pub fn mark_thread() {
+    VITAL.set(true);
+}
+
+/// While `work` runs, a panic on this thread ends the process.
+pub fn vitally<T>(work: impl FnOnce() -> T) -> T {
+    let before = VITAL.replace(true);
+    let result = work();
+    VITAL.set(before);
+    result
+}
+
 /// Makes a panic on a vital thread the end of the process. To be called once, at the start.
 pub fn guard_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         before(panic);
-        if thread::current().name().is_some_and(|name| name.starts_with(PREFIX)) {
+        if VITAL.get() {
             end_process("a vital thread panicked");
         }
     }));
+}
+
+/// Puts the watchdog's question to an actor; `false` once it has been stopped.
+pub fn ask<A>(actor: &Addr<A>, question: AreYouThere) -> bool
+where
+    A: Actor<Context = Context<A>> + Handler<AreYouThere>,
+{
+    // One a second, whatever the mailbox holds.
+    actor.do_send(question);
+    actor.connected()
 }
 
 /// Starts a thread that asks `ask` every second whether it lives, and ends the process when it does not answer.

@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::websocket::{
-    Header, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, parse_header,
-};
+use crate::websocket::{Header, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, parse_header};
 
 /// A frame that goes on with the message before.
 const OPCODE_CONTINUE: u8 = 0;
@@ -275,8 +273,14 @@ mod tests {
             frame(0x88, &[0x03, 0xe8, b'x']),
         ]
         .concat();
-        let expected =
-            ["text grüße", "Ping([112, 105, 110, 103])", "text one gr\u{fc}", "binary 300", "Pong", "Close(Some(1000))"];
+        let expected = [
+            "text grüße",
+            "Ping([112, 105, 110, 103])",
+            "text one gr\u{fc}",
+            "binary 300",
+            "Pong",
+            "Close(Some(1000))",
+        ];
         for step in 1..=bytes.len() {
             assert_eq!(read(&bytes, step).unwrap(), expected, "split every {step}");
         }
@@ -293,7 +297,8 @@ mod tests {
         }
         let pieces = [frame(0x02, &[0; 600]), frame(0x80, &[0; 401])].concat();
         assert_eq!(read(&pieces, 50).unwrap_err().close_code(), 1009, "pieces are limited together");
-        let many: Vec<u8> = std::iter::once(frame(0x02, b"")).chain((0..2000).map(|_| frame(0, b""))).flatten().collect();
+        let many: Vec<u8> =
+            std::iter::once(frame(0x02, b"")).chain((0..2000).map(|_| frame(0, b""))).flatten().collect();
         assert_eq!(read(&many, 4096), Err(Violation::TooManyPieces));
     }
 

@@ -102,7 +102,8 @@ impl History {
             tail.change(&mut messages);
             let mut others = history.other_events(chat, after, limit)?;
             history.redact(chat, &tail, &mut others)?;
-            let mut events: Vec<Event> = messages.into_iter().map(|message| Event::Message(Arc::new(message))).collect();
+            let mut events: Vec<Event> =
+                messages.into_iter().map(|message| Event::Message(Arc::new(message))).collect();
             events.append(&mut others);
             events.sort_by_key(Event::seq);
             events.extend(tail.0.into_iter().filter(|event| event.seq() > after));
@@ -287,7 +288,8 @@ fn deleted_seq(event: &Event) -> Option<Seq> {
 
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     let bad = |column| rusqlite::Error::IntegralValueOutOfRange(column, 0);
-    let unsigned = |column: usize| -> rusqlite::Result<u64> { u64::try_from(row.get::<_, i64>(column)?).map_err(|_| bad(column)) };
+    let unsigned =
+        |column: usize| -> rusqlite::Result<u64> { u64::try_from(row.get::<_, i64>(column)?).map_err(|_| bad(column)) };
     let optional = |column: usize| -> rusqlite::Result<Option<u64>> {
         row.get::<_, Option<i64>>(column)?.map(|n| u64::try_from(n).map_err(|_| bad(column))).transpose()
     };

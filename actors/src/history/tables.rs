@@ -92,7 +92,9 @@ impl Tables {
             ))?;
         }
         let progress = connection
-            .query_row("SELECT epoch, position FROM progress", (), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+            .query_row("SELECT epoch, position FROM progress", (), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })
             .optional()?;
         Ok(match progress {
             Some((of, position)) if of == to_sql(epoch) => {

@@ -30,6 +30,7 @@ use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
+use crate::vital::vitally;
 
 /// Where a connection came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum Door {
 pub struct HubSettings {
     /// Told to clients, and held.
     pub limits: Limits,
-    /// The most connections of one hub.
+    /// The most connections of all hubs together.
     pub connections: usize,
     /// How often the server lets itself be heard.
     pub heartbeat: Duration,
@@ -78,17 +79,12 @@ pub enum Item {
 }
 
 /// Says goodbye to every connection of the hub, and tells them when to come back: spread over so long.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct CloseAll {
     /// In milliseconds.
     pub reconnect_within_ms: u32,
 }
-
-/// How many connections the hub has.
-#[derive(Debug, Message)]
-#[rtype(result = "usize")]
-pub struct CountConnections;
 
 /// The hub of this thread.
 struct Core {
@@ -149,7 +145,8 @@ impl Handler<Deliver> for HubActor {
     type Result = ();
 
     fn handle(&mut self, Deliver(items): Deliver, _: &mut Self::Context) {
-        self.core.deliver(items);
+        // A hub that is gone answers nobody on its thread.
+        vitally(|| self.core.deliver(items));
     }
 }
 
@@ -161,12 +158,9 @@ impl Handler<CloseAll> for HubActor {
     }
 }
 
-impl Handler<CountConnections> for HubActor {
-    type Result = usize;
-
-    fn handle(&mut self, _: CountConnections, _: &mut Self::Context) -> usize {
-        self.core.slots.borrow().connections()
-    }
+/// Whether this thread has a hub.
+pub fn is_here() -> bool {
+    HUB.with_borrow(Option::is_some)
 }
 
 /// Registers a connection with the hub of this thread.
@@ -176,11 +170,14 @@ impl Handler<CountConnections> for HubActor {
 pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<SessionId, Reject> {
     let hub = hub().filter(|hub| !hub.closing.get()).ok_or_else(|| Reject::plain(Code::ShuttingDown))?;
     let mut slots = hub.slots.borrow_mut();
-    if slots.connections() >= hub.settings.connections {
+    let [websocket, tcp, _] = &metrics().connections;
+    let open = websocket.get().saturating_add(tcp.get());
+    if door != Door::Udp && usize::try_from(open).unwrap_or_default() >= hub.settings.connections {
         return Err(Reject::new(Code::Busy, "the server has as many connections as it allows itself"));
     }
     hub.use_format(outbox.wire());
-    let (slot, generation) = slots.insert(Slot::Connection { door, outbox, hears: Vec::new(), greeted: false, silent: 0 });
+    let (slot, generation) =
+        slots.insert(Slot::Connection { door, outbox, hears: Vec::new(), greeted: false, silent: 0 });
     Ok(SessionId { hub: hub.index, slot, generation })
 }
 
@@ -301,8 +298,9 @@ impl Core {
         let SessionId { slot, generation, .. } = to.session;
         count(&reply, to, now);
         match slots.get_mut(slot, generation) {
-            Some(Slot::Connection { outbox, greeted, .. }) => {
-                if matches!(reply, Reply::Quiet) {
+            Some(Slot::Connection { door, outbox, greeted, .. }) => {
+                // Datagrams are not answered through an outbox, and nobody is told of a refused one.
+                if *door == Door::Udp || matches!(reply, Reply::Quiet) {
                     return outbox.release(to.weight);
                 }
                 *greeted |= matches!(reply, Reply::Welcome(_));
@@ -357,8 +355,7 @@ impl Core {
     }
 
     fn listen(&self, session: SessionId, chats: Vec<ChatId>) {
-        if let Some(Slot::Connection { hears, .. }) =
-            self.slots.borrow_mut().get_mut(session.slot, session.generation)
+        if let Some(Slot::Connection { hears, .. }) = self.slots.borrow_mut().get_mut(session.slot, session.generation)
         {
             self.listeners.borrow_mut().add(session.slot, &chats);
             hears.extend(chats);
@@ -366,8 +363,7 @@ impl Core {
     }
 
     fn unlisten(&self, session: SessionId, chats: &[ChatId]) {
-        if let Some(Slot::Connection { hears, .. }) =
-            self.slots.borrow_mut().get_mut(session.slot, session.generation)
+        if let Some(Slot::Connection { hears, .. }) = self.slots.borrow_mut().get_mut(session.slot, session.generation)
         {
             self.listeners.borrow_mut().remove(session.slot, chats);
             hears.retain(|chat| !chats.contains(chat));

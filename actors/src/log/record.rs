@@ -205,7 +205,15 @@ impl Record {
             }
             Fact::MessageEdited { message: message_id, message_seq, content, by } => {
                 let (user_id, edited_at) = (by, at);
-                Event::MessageEdited(MessageEdited { chat_id, seq, message_id, message_seq, user_id, content, edited_at })
+                Event::MessageEdited(MessageEdited {
+                    chat_id,
+                    seq,
+                    message_id,
+                    message_seq,
+                    user_id,
+                    content,
+                    edited_at,
+                })
             }
             Fact::MessageDeleted { message: message_id, message_seq, by } => {
                 Event::MessageDeleted(MessageDeleted { chat_id, seq, message_id, message_seq, user_id: by, at })

@@ -145,7 +145,8 @@ impl SqliteLog {
     fn write(&mut self, records: &[Record]) -> Result<(), LogError> {
         let transaction = self.connection.transaction()?;
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO batch (first, count, body) VALUES (?1, ?2, ?3)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO batch (first, count, body) VALUES (?1, ?2, ?3)")?;
             let mut records = records.iter().peekable();
             while let Some(first) = records.peek().map(|record| record.position) {
                 self.scratch.clear();

@@ -10,7 +10,7 @@ use actix::prelude::*;
 use self::writer::{Job, Writer};
 use crate::log::EventLog;
 use crate::log::record::{Draft, Record};
-use crate::vital::{AreYouThere, end_process};
+use crate::vital::{AreYouThere, end_process, mark_thread};
 
 /// Drafts to be kept, all in one commit or none.
 ///
@@ -55,7 +55,10 @@ impl PersistActor {
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::sync_channel(queue);
         let writer = Writer::new(log, queue, done, Box::new(nudge));
-        let thread = std::thread::Builder::new().name("chappe-log".to_owned()).spawn(move || writer.run())?;
+        let thread = std::thread::Builder::new().name("chappe-log".to_owned()).spawn(move || {
+            mark_thread();
+            writer.run();
+        })?;
         Ok((Self { jobs }, thread))
     }
 

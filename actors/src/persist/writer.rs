@@ -7,8 +7,8 @@ use std::time::Instant;
 use actix::Recipient;
 
 use super::Written;
-use crate::log::record::Draft;
 use crate::log::EventLog;
+use crate::log::record::Draft;
 use crate::metrics::metrics;
 use crate::vital::{AreYouThere, end_process};
 

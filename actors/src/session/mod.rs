@@ -65,6 +65,21 @@ impl Session {
         }
     }
 
+    /// Takes one packet that came by itself, says itself who it is from, and is not answered.
+    ///
+    /// # Errors
+    /// Why it is refused; nobody is told.
+    pub fn take_datagram(&mut self, frame: ClientFrame) -> Result<(), Reject> {
+        let rule = frame.request.rule();
+        if let Some(counter) = metrics().packets.get(frame.request.kind()) {
+            counter.inc();
+        }
+        let command = admit(&mut Identity::default(), &hub::limits(), frame.request)?;
+        self.outbox.admit(rule.weight, false);
+        self.send(None, None, rule.weight, command);
+        Ok(())
+    }
+
     /// Sends the commands on their way. To be called when no more packets are at hand.
     pub fn flush(&mut self) {
         if !self.commands.is_empty() {
@@ -90,11 +105,7 @@ impl Session {
         let is_hello = matches!(request, Request::Hello(_));
         let client_id = client_id(&request);
         match admit(&mut self.identity, &hub::limits(), request) {
-            Ok(command) => {
-                let arrived = hub::now().mono;
-                let origin = Origin { session: self.id, ticket, request_id, weight: rule.weight, arrived };
-                self.commands.push((origin, command));
-            }
+            Ok(command) => self.send(ticket, request_id, rule.weight, command),
             Err(reject) => {
                 metrics().refuse(reject.code);
                 let code = reject.code;
@@ -114,6 +125,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn send(&mut self, ticket: Option<u64>, request_id: Option<u64>, weight: u32, command: Command) {
+        let origin = Origin { session: self.id, ticket, request_id, weight, arrived: hub::now().mono };
+        self.commands.push((origin, command));
     }
 
     fn admit_refused(&self, refused: &Refused) -> Option<u64> {

@@ -172,6 +172,11 @@ impl Outbox {
         inner.in_flight == 0 && inner.chunks.is_empty()
     }
 
+    /// Whether nothing waits to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.inner.borrow().chunks.is_empty()
+    }
+
     /// Gives back what a request took of the window that is not answered.
     pub fn release(&self, weight: u32) {
         self.inner.borrow_mut().release(weight);

@@ -105,7 +105,8 @@ impl State {
         match checked {
             Err(reject) => step.reply(origin, reject),
             Ok(Some(seq)) => {
-                let accepted = Accepted { chat, seq, message_id: None, client_id: None, duplicate: true, message: None };
+                let accepted =
+                    Accepted { chat, seq, message_id: None, client_id: None, duplicate: true, message: None };
                 step.reply(origin, Reply::Accepted(Box::new(accepted)));
             }
             Ok(None) => {

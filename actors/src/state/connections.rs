@@ -67,7 +67,8 @@ impl State {
             return step.reply(origin, reject);
         }
         if self.roster.heard_by(origin.session) + chats.len() > MAX_HEARD + chappe_proto::limits::MAX_LIST {
-            let reject = Reject::new(Code::TooLarge, format!("a connection hears at most {MAX_HEARD} chats by Subscribe"));
+            let reject =
+                Reject::new(Code::TooLarge, format!("a connection hears at most {MAX_HEARD} chats by Subscribe"));
             return step.reply(origin, reject);
         }
         let session = origin.session;
@@ -109,8 +110,7 @@ impl State {
                 asked.sort_unstable();
                 asked.dedup();
                 let visible = |other: UserId| user.is_none_or(|user| user == other || self.share_a_chat(user, other));
-                let offline =
-                    |user_id| StatusNow { user_id, status_data: "offline".into(), last_seen: None };
+                let offline = |user_id| StatusNow { user_id, status_data: "offline".into(), last_seen: None };
                 let of = |id| if visible(id) { self.presence.of(id, now) } else { offline(id) };
                 asked.into_iter().map(of).collect()
             }
@@ -142,8 +142,7 @@ impl State {
             let Some(user) = self.users.get(&status.user_id) else { continue };
             let small = |chat: &Chat| chat.members.len() <= PRESENCE_MEMBERS;
             let heard = user.chats.iter().filter(|chat| self.roster.is_heard(**chat));
-            let chats: Vec<ChatId> =
-                heard.filter(|chat| self.chats.get(chat).is_some_and(small)).copied().collect();
+            let chats: Vec<ChatId> = heard.filter(|chat| self.chats.get(chat).is_some_and(small)).copied().collect();
             if !chats.is_empty() {
                 let packet = Packet::Status(status);
                 step.deliver.push(Delivery::Ephemeral { chats, packet, except: Vec::new() });

@@ -45,7 +45,15 @@ impl State {
     }
 
     /// A name that was used before: the first message's ack again, if this is the same message.
-    fn post_again(&mut self, origin: Origin, post: Box<Post>, print: Print, first: MessageId, now: Now, step: &mut Step) {
+    fn post_again(
+        &mut self,
+        origin: Origin,
+        post: Box<Post>,
+        print: Print,
+        first: MessageId,
+        now: Now,
+        step: &mut Step,
+    ) {
         let held = self.chats.get(&post.chat).and_then(|chat| chat.recent.message(first));
         let original = match held {
             Some(message) if message.edited_at.is_none() && !message.deleted => Some(std::sync::Arc::clone(message)),

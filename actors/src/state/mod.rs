@@ -270,6 +270,11 @@ impl State {
         self.head
     }
 
+    /// How many messages all chats have had.
+    pub fn messages(&self) -> u64 {
+        self.chats.values().map(|chat| chat.messages).sum()
+    }
+
     /// Counts since the last call, for the metrics.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
@@ -315,11 +320,7 @@ impl State {
 
     /// Whether there is room for another write.
     fn admit_write(&self) -> Result<(), Reject> {
-        if self.pending_writes() < self.settings.pending_writes {
-            Ok(())
-        } else {
-            Err(Reject::plain(Code::Busy))
-        }
+        if self.pending_writes() < self.settings.pending_writes { Ok(()) } else { Err(Reject::plain(Code::Busy)) }
     }
 
     /// Sends a draft on its way. `release` is unsettled until it is on disk; then `origin` is answered.

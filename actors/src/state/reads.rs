@@ -12,8 +12,8 @@ use super::State;
 use super::chat::Chat;
 use super::step::{Ask, Step};
 use crate::command::Page;
-use crate::page::{fitting, text_bytes};
 use crate::origin::Origin;
+use crate::page::{fitting, text_bytes};
 use crate::reply::{self, Members, Reply, Users};
 
 impl Chat {
@@ -26,7 +26,9 @@ impl Chat {
             Page::Newest { .. } | Page::Before(_) => {
                 let skip = match page {
                     Page::Newest { skip } => usize::try_from(skip).ok()?,
-                    Page::Before(seq) => usize::try_from(self.recent.messages_after(Seq(seq.0.saturating_sub(1)))?).ok()?,
+                    Page::Before(seq) => {
+                        usize::try_from(self.recent.messages_after(Seq(seq.0.saturating_sub(1)))?).ok()?
+                    }
                     Page::After(_) => 0,
                 };
                 if !all_held && skip.saturating_add(limit) > held {

@@ -119,7 +119,12 @@ impl Recent {
     /// The message with this id.
     pub fn message(&self, id: MessageId) -> Option<&Arc<Message>> {
         // Messages are in the order of their ids; what lies between them is not: walk back, it is a short list.
-        self.entries.iter().rev().filter_map(|event| event.message()).find(|message| message.id <= id).filter(|m| m.id == id)
+        self.entries
+            .iter()
+            .rev()
+            .filter_map(|event| event.message())
+            .find(|message| message.id <= id)
+            .filter(|m| m.id == id)
     }
 
     /// Changes the message that was event `seq`, if it is held.

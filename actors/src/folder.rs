@@ -1,0 +1,234 @@
+//! The data folder: one server at a time, and what is looked at before the log is opened.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::log::record::Record;
+use crate::log::sqlite::{self, SqliteLog, TornTail};
+use crate::log::{LogError, wal};
+
+/// The file whose lock says that a server uses the folder.
+const LOCK: &str = "lock";
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Another server uses it.
+    #[error("{folder} is used by another server{by}: stop that one, or give this one a folder of its own (--data)")]
+    Locked {
+        /// Which.
+        folder: String,
+        /// Its process, if that is known.
+        by: String,
+    },
+    /// It cannot be made or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// What.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Acknowledged commits stand behind damage in the write-ahead file.
+    #[error(
+        "{path} is damaged in its middle: {commits} commits can be read, and at least {lost} behind the damage cannot. \
+         Nothing was changed. Restore the folder from a backup; or, to go on without what is lost, move {path} away"
+    )]
+    DamagedWal {
+        /// The file.
+        path: String,
+        /// How many commits are whole.
+        commits: u64,
+        /// How many are not.
+        lost: u64,
+    },
+    /// The log cannot be used.
+    #[error("the log in {folder}: {source}{advice}")]
+    Log {
+        /// Which folder.
+        folder: String,
+        /// Why.
+        source: LogError,
+        /// What to do.
+        advice: &'static str,
+    },
+}
+
+/// A data folder that is ours while this lives.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Locked; the lock goes with the process, however it ends.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// [`FolderError::Locked`] or [`FolderError::Io`].
+    pub fn lock(path: &Path) -> Result<Self, FolderError> {
+        std::fs::create_dir_all(path).map_err(|source| io(path, source))?;
+        let lock_path = path.join(LOCK);
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|source| io(&lock_path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = lock.read_to_string(&mut holder);
+                let holder = holder.trim();
+                let by = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+                return Err(FolderError::Locked { folder: path.display().to_string(), by });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(&lock_path, source)),
+        }
+        // For people who wonder who holds it; the lock does not depend on it.
+        let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the log and hands every record in it to `each`. An end torn by a crash is taken off, kept beside the log
+    /// in a file of its own, and reported.
+    ///
+    /// # Errors
+    /// [`FolderError::DamagedWal`] and [`FolderError::Log`]: nothing is lost silently.
+    pub fn open_log(&self, epoch: u64, each: impl FnMut(Record)) -> Result<(SqliteLog, Option<TornTail>), FolderError> {
+        let wal_path = self.path.join(format!("{}-wal", sqlite::FILE));
+        let report = wal::inspect(&wal_path).map_err(|source| io(&wal_path, source))?;
+        if report.lost_commits > 0 {
+            let path = wal_path.display().to_string();
+            return Err(FolderError::DamagedWal { path, commits: report.commits, lost: report.lost_commits });
+        }
+        if report.dropped_bytes > 0 {
+            tracing::warn!(
+                bytes = report.dropped_bytes,
+                "drop the unfinished commit at the end of the log: it was never acknowledged"
+            );
+        }
+        let (log, torn) = SqliteLog::open(&self.path, epoch, each).map_err(|source| self.log_error(source))?;
+        if let Some(torn) = &torn {
+            let beside = self.path.join(format!("torn-at-{}.bin", torn.position.0));
+            std::fs::write(&beside, &torn.bytes).map_err(|source| io(&beside, source))?;
+            tracing::error!(
+                position = torn.position.0,
+                damage = %torn.damage,
+                kept_in = %beside.display(),
+                "the end of the log is damaged: what is whole before it is kept"
+            );
+        }
+        Ok((log, torn))
+    }
+
+    /// Says which folder an error of the log is about, and what to do.
+    pub fn log_error(&self, source: LogError) -> FolderError {
+        let advice = match &source {
+            LogError::Newer { .. } => ": install the version of chappe that wrote it, or a newer one",
+            LogError::Damaged(_) | LogError::Missing { .. } => {
+                ". Nothing was changed; restore the folder from a backup"
+            }
+            LogError::Foreign(_) => ": give the server a folder of its own (--data)",
+            LogError::Full(_) | LogError::Failed(_) => "",
+        };
+        FolderError::Log { folder: self.path.display().to_string(), source, advice }
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> FolderError {
+    FolderError::Io { path: path.display().to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::EventLog;
+    use crate::log::conformance::{new_chat, post};
+
+    #[test]
+    fn a_folder_has_one_server_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Folder::lock(folder.path()).unwrap();
+        let second = Folder::lock(folder.path()).unwrap_err();
+        assert!(matches!(second, FolderError::Locked { .. }));
+        assert!(second.to_string().contains(&std::process::id().to_string()), "{second}");
+        drop(first);
+        assert!(Folder::lock(folder.path()).is_ok());
+    }
+
+    fn written(commits: usize) -> (tempfile::TempDir, Folder) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::lock(place.path()).unwrap();
+        let (mut log, _) = folder.open_log(1, |_| {}).unwrap();
+        log.append(vec![new_chat()]).unwrap();
+        for commit in 1..commits {
+            log.append(vec![post(1, &format!("message {commit}")), post(1, "another")]).unwrap();
+        }
+        (place, folder)
+    }
+
+    fn count(folder: &Folder) -> Result<(usize, Option<TornTail>), FolderError> {
+        let mut count = 0;
+        let (_, torn) = folder.open_log(1, |_| count += 1)?;
+        Ok((count, torn))
+    }
+
+    /// Changes the body of the row that begins with `first`.
+    fn damage(folder: &Folder, first: i64, sql: &str) {
+        let connection = rusqlite::Connection::open(folder.path().join(sqlite::FILE)).unwrap();
+        connection.execute(&format!("UPDATE batch SET body = {sql} WHERE first = {first}"), ()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_end_is_found_reported_and_what_is_whole_is_kept() {
+        let (_place, folder) = written(4);
+        // The last row holds positions 6 and 7: cut inside 7.
+        damage(&folder, 6, "substr(body, 1, length(body) - 3)");
+        let (kept, torn) = count(&folder).unwrap();
+        assert_eq!((kept, torn.map(|torn| torn.position.0)), (6, Some(7)));
+        assert!(folder.path().join("torn-at-7.bin").exists());
+        let (kept, torn) = count(&folder).unwrap();
+        assert_eq!((kept, torn), (6, None), "mended for good");
+    }
+
+    #[test]
+    fn a_damaged_middle_stops_the_start() {
+        let (_place, folder) = written(4);
+        damage(&folder, 2, "substr(body, 1, length(body) - 3)");
+        assert!(matches!(count(&folder), Err(FolderError::Log { source: LogError::Damaged(_), .. })));
+        let connection = rusqlite::Connection::open(folder.path().join(sqlite::FILE)).unwrap();
+        connection.execute("DELETE FROM batch WHERE first = 2", ()).unwrap();
+        assert!(matches!(count(&folder), Err(FolderError::Log { source: LogError::Missing { .. }, .. })));
+    }
+
+    #[test]
+    fn a_newer_log_is_refused_with_advice() {
+        let (_place, folder) = written(1);
+        let connection = rusqlite::Connection::open(folder.path().join(sqlite::FILE)).unwrap();
+        connection.execute_batch("PRAGMA user_version = 99").unwrap();
+        let error = count(&folder).unwrap_err();
+        assert!(error.to_string().contains("install the version"), "{error}");
+    }
+
+    #[test]
+    fn a_foreign_file_is_not_touched() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::lock(place.path()).unwrap();
+        let connection = rusqlite::Connection::open(place.path().join(sqlite::FILE)).unwrap();
+        connection.execute_batch("CREATE TABLE accounts (x)").unwrap();
+        assert!(matches!(count(&folder), Err(FolderError::Log { source: LogError::Foreign(_), .. })));
+        std::fs::write(place.path().join(sqlite::FILE), "not a database at all, but long enough to look at").unwrap();
+        drop(connection);
+        assert!(count(&folder).is_err());
+    }
+}

@@ -1,0 +1,323 @@
+//! The server: the engine, its doors, and the way from a start to a clean end. The wiring, on one page.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+use actix_http::HttpService;
+use actix_server::ServerHandle;
+use actix_service::{fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::{App, web};
+use chappe_actors::cache::CacheActor;
+use chappe_actors::engine::{self, Engine, EngineError, Verified};
+use chappe_actors::folder::FolderError;
+use chappe_actors::hub::{self, CloseAll, HubActor, HubSettings};
+use chappe_actors::log::LogError;
+use chappe_actors::metrics::metrics;
+use chappe_actors::state::Settings;
+use chappe_actors::vital;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::http::origin::Policy;
+use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings};
+use crate::transport::tcp::TcpSession;
+use crate::transport::udp::UdpHandler;
+use crate::transport::{self, websocket};
+
+/// How long a request's head may take to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long an HTTP connection without a request stays open.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How often the server lets itself be heard.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// How long a stop waits for what is on its way to the disk.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long a stop waits for the connections to take their goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// Over how long the connections are told to come back.
+const RECONNECT_WITHIN_MS: u32 = 5000;
+
+/// What is listening where, once the server is ready.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The HTTP and WebSocket door.
+    pub http: SocketAddr,
+    /// The TCP door, unless it is off.
+    pub tcp: Option<SocketAddr>,
+    /// The UDP door, unless it is off.
+    pub udp: Option<SocketAddr>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Whether clients are believed who they are.
+    pub open_mode: bool,
+    /// How long the start took.
+    pub started_in: Duration,
+    /// How many messages there are.
+    pub messages: u64,
+    /// How many chats there are.
+    pub chats: u64,
+}
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {door}: {source}")]
+    Listen {
+        /// Which door.
+        door: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// An allowed origin is none.
+    #[error("allowed_origins: {0}")]
+    Origin(String),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl AppError {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Listen { .. } => Exit::Address,
+            Self::Origin(_) => Exit::Configuration,
+            Self::Engine(EngineError::Folder(FolderError::Locked { .. })) => Exit::Locked,
+            Self::Engine(EngineError::Folder(FolderError::DamagedWal { .. })) => Exit::Log,
+            Self::Engine(EngineError::Folder(FolderError::Log { source, .. })) => match source {
+                LogError::Full(_) => Exit::Failed,
+                _ => Exit::Log,
+            },
+            Self::Engine(_) | Self::System { .. } => Exit::Failed,
+        }
+        .code()
+    }
+}
+
+/// Runs until a stop is asked for (SIGTERM, Ctrl-C).
+///
+/// # Errors
+/// [`AppError`]: the server could not start.
+pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
+    let began = Instant::now();
+    vital::guard_panics();
+    allow_many_files();
+    let http = TcpListener::bind(config.http).map_err(|source| listen("HTTP", config.http, source))?;
+    let tcp = config.tcp.map(|at| TcpListener::bind(at).map_err(|source| listen("TCP", at, source))).transpose()?;
+    let udp = config.udp.map(|at| UdpSocket::bind(at).map_err(|source| listen("UDP", at, source))).transpose()?;
+    let system = |what| move |source| AppError::System { what, source };
+    let mut ready = Ready {
+        http: http.local_addr().map_err(system("read a listener's address"))?,
+        tcp: tcp.as_ref().map(TcpListener::local_addr).transpose().map_err(system("read a listener's address"))?,
+        udp: udp.as_ref().map(UdpSocket::local_addr).transpose().map_err(system("read a listener's address"))?,
+        data: config.data.clone(),
+        open_mode: true,
+        started_in: Duration::ZERO,
+        messages: 0,
+        chats: 0,
+    };
+    System::new().block_on(async {
+        let engine = Engine::start(&config.data, settings(config), epoch())?;
+        let hubs = Hubs {
+            settings: HubSettings {
+                limits: config.limits,
+                connections: usize::try_from(config.connections).unwrap_or(usize::MAX),
+                heartbeat: HEARTBEAT,
+                clock: engine.clock,
+            },
+            cache: engine.cache.clone(),
+            next: Arc::default(),
+        };
+        let server = doors(config, &hubs, http, tcp)?;
+        let handle = server.handle();
+        let serving = actix_rt::spawn(server);
+        if let Some(socket) = udp {
+            datagrams(hubs, socket);
+        }
+        ready.started_in = began.elapsed();
+        (ready.messages, ready.chats) = (engine.messages, engine.chats);
+        on_ready(&ready);
+        asked_to_stop().await.map_err(system("listen for signals"))?;
+        stop(engine, &handle).await;
+        drop(serving.await);
+        Ok(())
+    })
+}
+
+/// Rebuilds the query tables from the log beside the live ones and compares.
+///
+/// # Errors
+/// [`AppError`]: the folder is in use, or the log cannot be read.
+pub fn verify(config: &Config) -> Result<Verified, AppError> {
+    Ok(engine::verify(&config.data, settings(config))?)
+}
+
+fn settings(config: &Config) -> Settings {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Settings {
+        limits: config.limits,
+        messages_per_chat: size(config.cache.messages_per_chat),
+        cache_bytes: usize::try_from(config.cache.bytes).unwrap_or(usize::MAX),
+        pending_writes: size(config.pending_writes),
+        heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+        epoch: 0,
+    }
+}
+
+/// A number that a log which begins now has for itself: the time, in milliseconds.
+fn epoch() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(1)
+}
+
+fn listen(door: &'static str, address: SocketAddr, source: io::Error) -> AppError {
+    AppError::Listen { door, address, source }
+}
+
+/// Each connection is a file; the usual limit of 1,024 is for programs that have few.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "raise the limit of open files");
+    }
+}
+
+/// Gives each thread that has connections its hub.
+#[derive(Clone)]
+struct Hubs {
+    settings: HubSettings,
+    cache: Addr<CacheActor>,
+    next: Arc<AtomicU16>,
+}
+
+impl Hubs {
+    fn ensure(&self) {
+        if !hub::is_here() {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            HubActor::start(index, self.settings.clone(), self.cache.clone());
+        }
+    }
+}
+
+/// HTTP, WebSocket and TCP, on the same threads.
+fn doors(
+    config: &Config,
+    hubs: &Hubs,
+    http: TcpListener,
+    tcp: Option<TcpListener>,
+) -> Result<actix_server::Server, AppError> {
+    let system = |what| move |source| AppError::System { what, source };
+    let at = http.local_addr().map_err(system("read a listener's address"))?;
+    let origins = Policy::new(&config.http_server.allowed_origins, at.ip().to_canonical().is_loopback())
+        .map_err(|error| AppError::Origin(error.to_string()))?;
+    let settings = HttpSettings {
+        limits: config.limits,
+        origins,
+        started: Instant::now(),
+        body_time: BODY_TIME,
+        health_time: HEALTH_TIME,
+    };
+    let mut builder = actix_server::Server::build()
+        .workers(config.http_server.workers.count())
+        .backlog(4096)
+        .max_concurrent_connections(usize::try_from(config.connections).unwrap_or(usize::MAX))
+        .disable_signals();
+    let on_http = hubs.clone();
+    builder = builder
+        .listen("http", http, move || {
+            on_http.ensure();
+            let settings = web::Data::new(settings.clone());
+            let app = App::new()
+                .app_data(settings.clone())
+                .route("/ws", web::get().to(websocket::upgrade))
+                .configure(|services| http::routes(services, settings));
+            HttpService::build()
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(HEAD_TIME)
+                .client_disconnect_timeout(Duration::from_secs(2))
+                .on_connect_ext(|stream: &tokio::net::TcpStream, _| transport::prepare(stream))
+                .h1(map_config(app, |_| AppConfig::default()))
+                .tcp()
+        })
+        .map_err(system("serve HTTP"))?;
+    if let Some(tcp) = tcp {
+        let on_tcp = hubs.clone();
+        builder = builder
+            .listen("tcp", tcp, move || {
+                on_tcp.ensure();
+                fn_service(|stream: tokio::net::TcpStream| async move {
+                    transport::prepare(&stream);
+                    TcpSession::serve(stream);
+                    Ok::<_, std::convert::Infallible>(())
+                })
+            })
+            .map_err(system("serve TCP"))?;
+    }
+    Ok(builder.run())
+}
+
+/// UDP, on a thread of its own: a flood of beacons slows no connection down.
+fn datagrams(hubs: Hubs, socket: UdpSocket) {
+    Arbiter::new().spawn_fn(move || {
+        hubs.ensure();
+        if let Err(error) = UdpHandler::serve(socket) {
+            tracing::error!(%error, "serve UDP");
+        }
+    });
+}
+
+/// Waits for SIGTERM or Ctrl-C. From then on another one ends the process at once.
+async fn asked_to_stop() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut wait = async move || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let signal = wait().await;
+    tracing::info!(signal, "stop: finish what was taken");
+    actix_rt::spawn(async move {
+        wait().await;
+        tracing::warn!("stop at once: asked a second time");
+        std::process::exit(Exit::Interrupted.code().into());
+    });
+    Ok(())
+}
+
+/// Finishes what was taken, says goodbye, and closes the log.
+async fn stop(engine: Engine, server: &ServerHandle) {
+    server.pause().await;
+    if !engine.drain(DRAIN).await {
+        tracing::warn!("stop with writes under way: they were not acknowledged");
+    }
+    engine.cache.do_send(CloseAll { reconnect_within_ms: RECONNECT_WITHIN_MS });
+    let deadline = Instant::now() + GOODBYE;
+    let [websocket, tcp, _] = &metrics().connections;
+    while websocket.get() + tcp.get() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.stop(false).await;
+    engine.stop();
+    tracing::info!("stopped");
+}

@@ -1,0 +1,134 @@
+//! The command line: which commands there are, and what they have in common. What a command does stands in its file.
+
+mod explain;
+mod flags;
+pub mod send;
+mod serve;
+mod show_config;
+pub mod tail;
+mod verify;
+
+use std::error::Error;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::exit::Exit;
+
+/// A real-time messaging server in one binary: chats, messages, presence and typing over WebSocket, TCP, UDP and HTTP.
+///
+/// Without a command it serves, on this machine only, and keeps its data in ./chappe-data.
+#[derive(Debug, Parser)]
+#[command(name = "chappe", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Args,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  chappe                                           serve, then open http://127.0.0.1:8080/
+  chappe --data /var/lib/chappe --udp off          serve from another folder, without UDP
+  chappe send 1 \"hello\"                            post to chat 1
+  chappe tail 1                                    follow chat 1
+  chappe check-config --config chappe.toml         see the settings without starting";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the server (also without a command).
+    Serve(serve::Args),
+    /// Posts a message to a chat.
+    Send(send::Args),
+    /// Follows a chat.
+    Tail(tail::Args),
+    /// Measures a running server.
+    Bench(crate::bench::Args),
+    /// Rebuilds the query tables from the log beside the live ones, and compares.
+    Verify(verify::Args),
+    /// Prints the settings in force and where each comes from; fails if a server would not start with them.
+    #[command(visible_alias = "check-config")]
+    Config(show_config::Args),
+    /// Explains an error code, a close code or an exit code; without one, lists them all.
+    Explain(explain::Args),
+}
+
+/// Runs the program: reads the command line, does what it says, and tells how it went.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. If they cannot be printed, nobody reads them.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+        }
+    };
+    match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Send(args)) => send::run(&args),
+        Some(Command::Tail(args)) => tail::run(&args),
+        Some(Command::Bench(args)) => crate::bench::run(&args),
+        Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Config(args)) => show_config::run(&args),
+        Some(Command::Explain(args)) => explain::run(&args),
+    }
+}
+
+/// Every variable that a flag of some command reads.
+fn variables_of_flags() -> Vec<String> {
+    fn collect(command: &clap::Command, names: &mut Vec<String>) {
+        names.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
+        command.get_subcommands().for_each(|command| collect(command, names));
+    }
+    let mut names = Vec::new();
+    collect(&Cli::command(), &mut names);
+    names
+}
+
+/// Writes a command's result to stdout. A reader that has had enough, as `head` has, is no failure.
+fn print(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::Fine.into(),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Fine.into(),
+        Err(error) => fail(&error, Exit::Failed),
+    }
+}
+
+/// Says on stderr what went wrong, with its causes.
+fn fail(error: &dyn Error, exit: impl Into<ExitCode>) -> ExitCode {
+    complain(&format!("error: {}", with_causes(error)));
+    exit.into()
+}
+
+/// The same once the log is set up: as a line of the log where programs read it.
+fn fail_in_log(error: &dyn Error, exit: impl Into<ExitCode>) -> ExitCode {
+    if std::io::stderr().is_terminal() {
+        return fail(error, exit);
+    }
+    tracing::error!(error = with_causes(error), "stop server");
+    exit.into()
+}
+
+/// Writes a line to stderr; where that is closed, nobody wants to know.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,72 @@
+//! `chappe serve`: settings, log, server, and what is said when it is ready.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::app::{self, Ready};
+use crate::cli::flags::SettingFlags;
+use crate::cli::{complain, fail, fail_in_log};
+use crate::config::{ConfigError, Loaded};
+use crate::exit::Exit;
+use crate::{banner, logging};
+
+/// What `chappe serve` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: SettingFlags,
+    /// Once ready, print the addresses as one line of JSON on stdout, for programs that start the server
+    #[arg(long)]
+    print_addresses: bool,
+}
+
+/// Serves until asked to stop.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let loaded = match ready_to_serve(&args.settings) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error, Exit::Configuration),
+    };
+    if let Err(error) = logging::start(&loaded.config.log) {
+        return fail(&error, Exit::Failed);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    match app::run(&loaded.config, |ready| announce(ready, args.print_addresses)) {
+        Ok(()) => Exit::Fine.into(),
+        Err(error) => fail_in_log(&error, error.exit_code()),
+    }
+}
+
+/// The settings, if a server may start with them.
+pub(super) fn ready_to_serve(settings: &SettingFlags) -> Result<Loaded, ConfigError> {
+    let loaded = settings.load()?;
+    loaded.refuse_exposed()?;
+    Ok(loaded)
+}
+
+/// People get the banner, programs a line of the log. What stands on stdout is only what was asked for.
+fn announce(ready: &Ready, print_addresses: bool) {
+    if print_addresses {
+        let mut stdout = std::io::stdout().lock();
+        if let Err(error) = writeln!(stdout, "{}", banner::addresses(ready)).and_then(|()| stdout.flush()) {
+            tracing::warn!(%error, "cannot print the addresses");
+        }
+    } else if std::io::stderr().is_terminal() {
+        complain(&banner::banner(ready));
+        return;
+    }
+    let door = |address: Option<std::net::SocketAddr>| address.map_or_else(|| "off".to_owned(), |a| a.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        http = %ready.http,
+        tcp = door(ready.tcp),
+        udp = door(ready.udp),
+        data = %ready.data.display(),
+        open_mode = ready.open_mode,
+        chats = ready.chats,
+        messages = ready.messages,
+        started_in_ms = u64::try_from(ready.started_in.as_millis()).unwrap_or(u64::MAX),
+        "ready"
+    );
+}

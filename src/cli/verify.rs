@@ -1,0 +1,80 @@
+//! `chappe verify`: asks the engine whether the query tables follow from the log, and tells the answer.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chappe_actors::engine::Verified;
+
+use crate::app;
+use crate::cli::flags::SettingFlags;
+use crate::cli::{fail, print};
+use crate::exit::Exit;
+use crate::logging;
+
+/// What `chappe verify` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The data folder; no server may be using it [default: ./chappe-data] [env: CHAPPE_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log [default: info] [env: CHAPPE_LOG]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+/// Verifies the data folder.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let Args { data, config, log } = args;
+    let settings =
+        SettingFlags { data: data.clone(), config: config.clone(), log: log.clone(), ..SettingFlags::default() };
+    let loaded = match settings.load() {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error, Exit::Configuration),
+    };
+    if let Err(error) = logging::start(&loaded.config.log) {
+        return fail(&error, Exit::Failed);
+    }
+    match app::verify(&loaded.config) {
+        Ok(report) => {
+            let printed = print(&in_words(&report));
+            if report.differences.is_empty() { printed } else { Exit::Differences.into() }
+        }
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+fn in_words(found: &Verified) -> String {
+    let Verified { records, projected, chats, differences } = found;
+    let read = format!("{records} records in {chats} chats are whole");
+    let behind = if projected < records {
+        format!(" (the tables had taken over {projected} of them; a server takes over the rest)")
+    } else {
+        String::new()
+    };
+    if differences.is_empty() {
+        return format!("{read}: the query tables agree with the log{behind}\n");
+    }
+    let mut text = format!("{read}: the query tables differ from the log in {} tables{behind}\n", differences.len());
+    for (table, rows) in differences {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {table}: {rows} rows");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_listed_and_their_absence_is_said() {
+        let mut found = Verified { records: 12, projected: 12, chats: 3, differences: Vec::new() };
+        assert_eq!(in_words(&found), "12 records in 3 chats are whole: the query tables agree with the log\n");
+        found.differences.push(("messages", 4));
+        assert!(in_words(&found).ends_with("in 1 tables\n  messages: 4 rows\n"));
+    }
+}

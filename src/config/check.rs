@@ -1,0 +1,63 @@
+//! What no setting can tell alone: whether they fit together, and whether the server would be open to strangers.
+
+use std::net::SocketAddr;
+
+use crate::config::address::{collide, is_loopback};
+use crate::config::problem::Problem;
+use crate::config::takes::in_units;
+use crate::config::{Loaded, Source};
+
+/// Finds settings that contradict each other.
+pub(crate) fn contradictions(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut problem = |names: [&str; 2], text: String| problems.push(Problem::with(places(loaded, &names), text));
+    let limits = loaded.config.limits;
+    let frame = in_units(limits.frame_bytes.into());
+    if limits.content_bytes >= limits.frame_bytes {
+        let content = in_units(limits.content_bytes.into());
+        let text = format!("`limits.content_bytes` ({content}) has to be less than `limits.frame_bytes` ({frame})");
+        problem(["limits.content_bytes", "limits.frame_bytes"], text);
+    }
+    if u64::from(limits.outbox_bytes) < 2 * u64::from(limits.frame_bytes) {
+        let outbox = in_units(limits.outbox_bytes.into());
+        let text = format!("`limits.outbox_bytes` ({outbox}) has to be at least twice `limits.frame_bytes` ({frame})");
+        problem(["limits.outbox_bytes", "limits.frame_bytes"], text);
+    }
+    if let Some(tcp) = loaded.config.tcp
+        && collide(loaded.config.http, tcp)
+    {
+        let text = format!("`http` ({}) and `tcp` ({tcp}) cannot listen on the same port", loaded.config.http);
+        problem(["tcp", "http"], text);
+    }
+    problems
+}
+
+/// Finds listeners that other machines can reach, unless the operator insists.
+pub(crate) fn exposed(loaded: &Loaded) -> Option<Problem> {
+    let config = &loaded.config;
+    let doors = [("http", Some(config.http)), ("tcp", config.tcp), ("udp", config.udp)];
+    let exposed: Vec<(&str, SocketAddr)> = doors
+        .into_iter()
+        .filter_map(|(name, address)| Some((name, address?)))
+        .filter(|(_, address)| !is_loopback(*address))
+        .collect();
+    if config.insecure_open || exposed.is_empty() {
+        return None;
+    }
+    let listeners: Vec<String> = exposed.iter().map(|(name, address)| format!("`{name}` ({address})")).collect();
+    let names: Vec<&str> = exposed.iter().map(|(name, _)| *name).collect();
+    let text = format!(
+        "other machines can reach {}, and in open mode the server takes anyone's word for who they are\n    \
+         either listen on 127.0.0.1, behind a proxy that checks who asks,\n    \
+         or add --insecure-open (CHAPPE_INSECURE_OPEN=true, insecure_open = true): everyone who gets there may then \
+         read and write everything",
+        listeners.join(", ")
+    );
+    Some(Problem::with(places(loaded, &names), text))
+}
+
+/// Where the settings come from; those left at their default caused nothing.
+fn places(loaded: &Loaded, names: &[&str]) -> String {
+    let sources = names.iter().map(|name| loaded.source_of(name)).filter(|source| **source != Source::Default);
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,203 @@
+//! The configuration: flag over environment over file over default, checked before anything starts.
+//!
+//! Owns what the settings are and where their values come from. What they do is said where they are used.
+
+mod address;
+mod check;
+mod environment;
+mod file;
+mod log_filter;
+mod nearest;
+mod problem;
+mod settings;
+mod takes;
+mod value;
+mod web_origin;
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use chappe_proto::limits::Limits;
+
+pub(crate) use nearest::nearest;
+pub use problem::{ConfigError, Problem, Source};
+pub use settings::{SETTINGS, Setting};
+pub use takes::Takes;
+
+use file::File;
+use problem::Entry;
+use value::Value;
+
+/// What a server runs with. Every value is within its bounds, and they fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The folder everything is kept in.
+    pub data: PathBuf,
+    /// Where HTTP and WebSocket listen. Port 0 picks a free one, here and below.
+    pub http: SocketAddr,
+    /// Where TCP listens, unless it is off.
+    pub tcp: Option<SocketAddr>,
+    /// Where UDP listens, unless it is off.
+    pub udp: Option<SocketAddr>,
+    /// What to log, as `tracing_subscriber::EnvFilter` reads it.
+    pub log: String,
+    /// Whether other machines may reach a server that takes everyone's word.
+    pub insecure_open: bool,
+    /// What one connection may ask.
+    pub limits: Limits,
+    /// Connections at a time, over all doors.
+    pub connections: u32,
+    /// Changes that may wait for the disk.
+    pub pending_writes: u32,
+    /// What is kept in memory.
+    pub cache: Cache,
+    /// How connections and HTTP are served.
+    pub http_server: HttpServer,
+}
+
+/// What is kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// Recent messages of one chat.
+    pub messages_per_chat: u32,
+    /// All recent messages together.
+    pub bytes: u64,
+}
+
+/// How connections and HTTP are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpServer {
+    /// Origins of foreign web pages that may use the server, exactly as browsers send them.
+    pub allowed_origins: Vec<String>,
+    /// Threads that serve connections.
+    pub workers: Workers,
+}
+
+/// How many threads serve connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One for each core.
+    Auto,
+    /// So many; at least one.
+    Count(u16),
+}
+
+impl Workers {
+    /// The number for this machine.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Auto => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            Self::Count(count) => count.into(),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            data: PathBuf::from("./chappe-data"),
+            http: local(8080),
+            tcp: Some(local(8081)),
+            udp: Some(local(8082)),
+            // The web server's own notes say nothing that ours do not.
+            log: "info,actix_server=warn".to_owned(),
+            insecure_open: false,
+            limits: Limits::default(),
+            connections: 10_000,
+            pending_writes: 16_384,
+            cache: Cache { messages_per_chat: 100, bytes: 256 << 20 },
+            http_server: HttpServer { allowed_origins: Vec::new(), workers: Workers::Auto },
+        }
+    }
+}
+
+/// What the configuration is made from, besides the file.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// The file named by the flag; the variable `CHAPPE_CONFIG` names it otherwise.
+    pub file: Option<PathBuf>,
+    /// The flags that were given: the setting's name and the value.
+    pub flags: Vec<(&'static str, String)>,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Variables beginning with `CHAPPE_` that mean something to other commands.
+    pub other_variables: Vec<String>,
+}
+
+/// The configuration, and where each of its values comes from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings in force.
+    pub config: Config,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    /// What is odd but harmless, one sentence each.
+    pub warnings: Vec<String>,
+    sources: Vec<Source>,
+}
+
+impl Loaded {
+    /// Where the value of the setting comes from.
+    pub fn source_of(&self, name: &str) -> &Source {
+        let index = SETTINGS.iter().position(|setting| setting.name == name);
+        index.and_then(|index| self.sources.get(index)).unwrap_or(&Source::Default)
+    }
+
+    /// Refuses listeners that other machines can reach, unless `insecure_open` is set. For those who start a server.
+    ///
+    /// # Errors
+    /// Each such listener, and what to do.
+    pub fn refuse_exposed(&self) -> Result<(), ConfigError> {
+        none_of(check::exposed(self).into_iter().collect())
+    }
+}
+
+/// Reads file, environment and flags, the later over the earlier. Every value is checked, also one that another one
+/// replaces: a mistake does not wait for the day the other goes away.
+///
+/// # Errors
+/// All problems at once.
+pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
+    let environment = environment::read(inputs.variables, &inputs.other_variables);
+    let file = inputs.file.or_else(|| environment.file.map(PathBuf::from));
+    let File { mut entries, mut problems } = file.as_deref().map(file::read).unwrap_or_default();
+    problems.extend(environment.problems);
+    entries.extend(environment.entries);
+    entries.extend(inputs.flags.into_iter().filter_map(|(name, value)| {
+        let setting = Setting::find(name)?;
+        let source = Source::Flag(setting.flag()?);
+        Some(Entry { setting, value: Value::Word(value), source })
+    }));
+
+    let mut loaded = Loaded {
+        config: Config::default(),
+        file,
+        warnings: environment.warnings,
+        sources: vec![Source::Default; SETTINGS.len()],
+    };
+    for entry in entries {
+        match entry.setting.apply(&mut loaded.config, &entry.value) {
+            Ok(()) => {
+                let same = |setting: &Setting| setting.name == entry.setting.name;
+                let index = SETTINGS.iter().position(same);
+                if let Some(slot) = index.and_then(|index| loaded.sources.get_mut(index)) {
+                    *slot = entry.source;
+                }
+            }
+            Err(misfit) => problems.push(Problem::misfit(&entry, misfit)),
+        }
+    }
+    // Values that could not be read make no contradictions worth telling.
+    if problems.is_empty() {
+        problems = check::contradictions(&loaded);
+    }
+    problems.sort_by_key(|problem| problem.position);
+    none_of(problems).map(|()| loaded)
+}
+
+fn none_of(problems: Vec<Problem>) -> Result<(), ConfigError> {
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+}

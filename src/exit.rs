@@ -1,0 +1,103 @@
+//! What the process tells its caller by its exit code. Every command takes its codes from here.
+//!
+//! A code never changes its meaning. `docs/exit-codes.md` and `chappe explain` list the same ones.
+
+use std::process::ExitCode;
+
+/// Why the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done; for a server: stopped as asked, and nothing acknowledged was lost.
+    Fine = 0,
+    /// A failure that has no code of its own; the text on stderr says which.
+    Failed = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// A setting is wrong, or the settings do not fit together.
+    Configuration = 3,
+    /// An address cannot be listened on; for a client command: the server cannot be reached.
+    Address = 4,
+    /// Another server uses the data folder.
+    Locked = 5,
+    /// The log is damaged, or was written by a newer version.
+    Log = 6,
+    /// `chappe verify` found that the query tables differ from the log.
+    Differences = 7,
+    /// Interrupted a second time, before the stop was complete.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// Every code, ascending.
+    pub const ALL: &'static [Self] = &[
+        Self::Fine,
+        Self::Failed,
+        Self::Usage,
+        Self::Configuration,
+        Self::Address,
+        Self::Locked,
+        Self::Log,
+        Self::Differences,
+        Self::Interrupted,
+    ];
+
+    /// The number the caller sees.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// What it means, and what to do about it.
+    pub const fn meaning(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Fine => ("Done. A server was asked to stop, and did.", "Nothing."),
+            Self::Failed => ("A failure without a code of its own.", "Read stderr."),
+            Self::Usage => ("The command line cannot be understood.", "Run `chappe help`."),
+            Self::Configuration => (
+                "A setting is wrong, or the settings do not fit together.",
+                "Mend what stderr lists; `chappe check-config` checks without starting.",
+            ),
+            Self::Address => (
+                "An address cannot be listened on; in client commands, the server cannot be reached.",
+                "See what else uses the port, or whether the server runs.",
+            ),
+            Self::Locked => (
+                "Another server uses the data folder.",
+                "Stop the other server, or give this one a folder of its own (`--data`).",
+            ),
+            Self::Log => (
+                "The log is damaged, or was written by a newer version.",
+                "Read stderr: restore a backup, or install the version it names. Starting again does not help.",
+            ),
+            Self::Differences => (
+                "`chappe verify` found that the query tables differ from the log.",
+                "The log is right; stdout lists what differs.",
+            ),
+            Self::Interrupted => (
+                "Interrupted a second time, before the stop was complete.",
+                "Nothing: what was acknowledged is on disk.",
+            ),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_lists_every_code_with_its_meaning() {
+        let page = include_str!("../docs/exit-codes.md");
+        for exit in Exit::ALL {
+            let (meaning, remedy) = exit.meaning();
+            let row = format!("| {} | {meaning} | {remedy} |", exit.code());
+            assert!(page.contains(&row), "docs/exit-codes.md lacks this row:\n{row}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `/api/openapi.json`: the API's description, gathered from the handlers.
+
+use actix_web::http::header::HeaderValue;
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, web};
+use utoipa::OpenApi;
+
+use super::problem::ProblemBody;
+use super::refusals::Refusals;
+use super::{chats, events, health, members, messages, pages, schema, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "chappe", description = "The HTTP API of chappe, a real-time messaging server.
+
+In open mode the server takes the client's word for who it is: `user_id` (`sender_id` for messages) in the body, else \
+`user_id` in the query, else the header `X-Chappe-User`.
+
+What is refused is answered with `application/problem+json` (RFC 9457); `code` says what happened, for programs."),
+    paths(
+        chats::list_chats, chats::create_chat, chats::get_chat, chats::rename_chat, chats::delete_chat,
+        members::list_members, members::add_member, members::remove_member,
+        messages::list_messages, messages::post_message, messages::edit_message, messages::delete_message,
+        events::list_events,
+        users::list_users, users::create_user, users::list_online,
+        get_openapi, health::get_health, health::get_live, health::get_ready, health::get_metrics,
+    ),
+    components(schemas(ProblemBody, schema::Seq, schema::UserId)),
+    modifiers(&Refusals),
+    tags(
+        (name = "chats", description = "Conversations, and who may read them"),
+        (name = "members", description = "Who is in a chat"),
+        (name = "messages", description = "What is said, and everything else that happens in a chat"),
+        (name = "users", description = "Who there is, and who is there"),
+        (name = "operation", description = "For operators and the programs that watch the server"),
+    ),
+)]
+struct Api;
+
+/// The description as it is served.
+pub(super) struct Document {
+    json: Bytes,
+    etag: HeaderValue,
+}
+
+impl Document {
+    pub(super) fn new() -> Self {
+        let json = serde_json::to_vec(&Api::openapi()).unwrap_or_default();
+        Self { etag: pages::etag(&json), json: json.into() }
+    }
+}
+
+/// This description
+#[utoipa::path(get, path = "/api/openapi.json", tag = "operation",
+    responses((status = 200, body = Object, description = "OpenAPI 3.1, as JSON")))]
+pub(super) async fn get_openapi(request: HttpRequest, document: web::Data<Document>) -> HttpResponse {
+    pages::unless_known(&request, "application/json", &document.json, &document.etag)
+}

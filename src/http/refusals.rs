@@ -1,0 +1,84 @@
+//! How requests may be refused, for the API's description: which depends on little more than what a request takes, so it
+//! is said here once rather than at every handler.
+
+use std::collections::BTreeMap;
+
+use chappe_proto::Code;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, ToSchema};
+
+use super::problem::ProblemBody;
+
+/// Adds them to every operation.
+pub(super) struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, api: &mut OpenApi) {
+        for (path, item) in &mut api.paths.paths {
+            let changes =
+                [(false, &mut item.get), (true, &mut item.post), (true, &mut item.patch), (true, &mut item.delete)];
+            for (changes, operation) in changes {
+                let Some(operation) = operation else { continue };
+                for (status, codes) in refusals(path, changes, operation) {
+                    operation.responses.responses.insert(status.to_string(), RefOr::T(response(&codes)));
+                }
+            }
+        }
+    }
+}
+
+/// The codes an operation may be refused with, by status.
+fn refusals(path: &str, changes: bool, operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
+    use Code::{
+        Busy, Conflict, Forbidden, IdentityMismatch, Internal, InvalidField, Malformed, NotAMember, NotAuthenticated,
+        RateLimited, ShuttingDown, StorageUnavailable, TooDeep, TooLarge, UnknownChat, UnknownMessage, UnknownOutcome,
+        UnknownUser, UnsupportedMediaType,
+    };
+    let posts_message = changes && path.ends_with("/messages");
+    let changes_message = path.starts_with("/api/messages/");
+    let in_chat = path.contains("{chat_id}") || changes_message;
+    let has_body = operation.request_body.is_some();
+    let rules: [(bool, &[Code]); 12] = [
+        (true, &[Forbidden]),
+        (has_body, &[Malformed, TooDeep, TooLarge, UnsupportedMediaType, InvalidField]),
+        (operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()), &[InvalidField]),
+        (posts_message || changes_message, &[NotAuthenticated]),
+        (posts_message, &[IdentityMismatch, Conflict, UnknownMessage]),
+        (changes_message, &[UnknownMessage]),
+        (in_chat, &[UnknownChat, NotAMember]),
+        (changes && path.contains("/members"), &[UnknownUser]),
+        (path.starts_with("/api/") && path != "/api/openapi.json", &[Busy, ShuttingDown, RateLimited, Internal]),
+        (path.starts_with("/api/") && changes, &[StorageUnavailable, UnknownOutcome]),
+        (path == "/health", &[Busy]),
+        (path == "/health/ready", &[Busy, StorageUnavailable, ShuttingDown]),
+    ];
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in rules.iter().filter(|(applies, _)| *applies).flat_map(|(_, codes)| *codes) {
+        let codes = by_status.entry(code.http_status()).or_default();
+        if !codes.contains(code) {
+            codes.push(*code);
+        }
+    }
+    if has_body {
+        // The one status that is not a code's own: the body did not arrive in time.
+        by_status.insert(408, vec![Malformed]);
+    }
+    by_status
+}
+
+fn response(codes: &[Code]) -> Response {
+    let lines: Vec<String> = codes.iter().map(|code| format!("`{code}`: {}", code.explain().meaning)).collect();
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build();
+    let mut response =
+        ResponseBuilder::new().description(lines.join("\n\n")).content("application/problem+json", problem);
+    if codes.iter().any(|code| code.retryable()) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer);
+        let header =
+            HeaderBuilder::new().schema(Some(seconds.build())).description(Some("When to try again, in seconds"));
+        response = response.header("Retry-After", header.build());
+    }
+    response.build()
+}

@@ -1,0 +1,27 @@
+//! The doors for packets: each turns bytes into packets and packets into bytes, and leaves the rest to the session.
+
+pub mod tcp;
+pub mod udp;
+pub mod websocket;
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long sent bytes may stay unacknowledged by the peer's kernel before the connection counts as broken.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Prepares an accepted connection: small packets leave at once, and a peer that vanished is noticed.
+pub fn prepare(socket: &impl AsFd) {
+    let socket = socket2::SockRef::from(socket);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    let prepared = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "prepare an accepted connection");
+    }
+}

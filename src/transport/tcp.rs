@@ -1,0 +1,183 @@
+//! TCP: one session actor a connection. JSON values or binary frames, told apart by the first byte.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as Task, Poll, ready};
+
+use actix::fut::ActorFuture;
+use actix::prelude::*;
+use chappe_actors::hub::{self, Door};
+use chappe_actors::metrics::metrics;
+use chappe_actors::session::Session;
+use chappe_actors::session::outbox::Outbox;
+use chappe_proto::code::CloseCode;
+use chappe_proto::frame::Refused;
+use chappe_proto::outgoing::Wire;
+use chappe_proto::stream::{Framing, Piece, Splitter};
+use chappe_proto::{frame, json};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes read at a time, into a buffer that all connections of a thread share.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads in a row before other connections have their turn.
+const READS_IN_A_ROW: usize = 4;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// One connection. It owns the socket, so that nothing else can wait for it.
+pub struct TcpSession<Io> {
+    io: Io,
+    session: Session,
+    splitter: Splitter,
+    /// What was read beyond the window, to be gone on with when there is room.
+    unread: Vec<u8>,
+    /// The client has sent its last byte.
+    ended: bool,
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
+    /// Serves `io` on this thread, which has a hub. A connection that finds no room is told so and ends.
+    pub fn serve(io: Io) {
+        let limits = hub::limits();
+        let bytes = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
+        // Until the first byte shows the framing nothing is sent; JSON if it is said goodbye before.
+        let outbox = Rc::new(Outbox::new(Wire::JsonLines, bytes, limits.window));
+        match Session::open(Door::Tcp, outbox) {
+            Ok(session) => {
+                let frame_bytes = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
+                let splitter = Splitter::new(frame_bytes);
+                Self { io, session, splitter, unread: Vec::new(), ended: false }.start();
+            }
+            Err(reject) => tracing::debug!(%reject, "refuse a TCP connection"),
+        }
+    }
+
+    /// Moves bytes both ways as far as they go. Ready when the connection is over.
+    fn poll_io(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..READS_IN_A_ROW {
+            self.write(task)?;
+            let outbox = self.session.outbox();
+            if outbox.is_dead() {
+                return Poll::Ready(Ok(()));
+            }
+            if outbox.closing().is_some() || self.ended {
+                // The rest leaves; then this end closes as well.
+                let done = if self.ended { outbox.is_settled() } else { outbox.is_empty() };
+                if !done {
+                    return Poll::Pending;
+                }
+                return Pin::new(&mut self.io).poll_shutdown(task);
+            }
+            ready!(outbox.poll_room(task));
+            if self.unread.is_empty() {
+                ready!(self.read(task))?;
+            } else {
+                let unread = std::mem::take(&mut self.unread);
+                self.take(&unread);
+            }
+        }
+        // It could go on; the others first.
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn write(&mut self, task: &mut Task<'_>) -> io::Result<()> {
+        let io = &mut self.io;
+        hub::with_encoder(|encoder| {
+            self.session
+                .outbox()
+                .drain(encoder, task, |task, pieces| Pin::new(&mut *io).poll_write_vectored(task, pieces))
+        })
+    }
+
+    fn read(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.io).poll_read(task, &mut read))?;
+            match read.filled() {
+                [] => self.ended = true,
+                bytes => {
+                    self.session.outbox().heard();
+                    self.take(bytes);
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Takes the packets out of `bytes`, as many as the window has room for.
+    fn take(&mut self, mut bytes: &[u8]) {
+        let known = self.splitter.framing();
+        while self.session.outbox().has_room() {
+            match self.splitter.next(&mut bytes) {
+                Ok(None) => break,
+                Ok(Some(piece)) => {
+                    // Before anything is answered.
+                    if known.is_none() && matches!(piece, Piece::Binary(_)) {
+                        self.session.outbox().set_wire(Wire::Binary);
+                        hub::use_wire(Wire::Binary);
+                    }
+                    self.session.take(match piece {
+                        Piece::Json(text) => json::decode(text),
+                        Piece::Binary(body) => frame::decode(body),
+                        Piece::Skipped(reject) => Err(Refused::from(reject)),
+                    });
+                }
+                Err(broken) => {
+                    self.session.close(CloseCode::ProtocolError, &broken.to_string());
+                    break;
+                }
+            }
+        }
+        if known.is_none() && self.splitter.framing() == Some(Framing::Binary) {
+            self.session.outbox().set_wire(Wire::Binary);
+            hub::use_wire(Wire::Binary);
+        }
+        if !bytes.is_empty() && self.session.outbox().closing().is_none() {
+            self.unread = bytes.to_vec();
+        }
+        self.session.flush();
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Actor for TcpSession<Io> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let [_, tcp, _] = &metrics().connections;
+        tcp.inc();
+        metrics().connections_total[1].inc();
+        ctx.spawn(Pump);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        let [_, tcp, _] = &metrics().connections;
+        tcp.dec();
+    }
+}
+
+/// Drives a connection inside its actor.
+struct Pump;
+
+impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> ActorFuture<TcpSession<Io>> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut TcpSession<Io>,
+        ctx: &mut Context<TcpSession<Io>>,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
+        let result = ready!(session.poll_io(task));
+        if let Err(error) = result {
+            // The peer went away: nothing an operator can do.
+            tracing::debug!(%error, connection = session.session.id().number(), "end a TCP connection");
+        }
+        ctx.stop();
+        Poll::Ready(())
+    }
+}
