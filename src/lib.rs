@@ -4,6 +4,7 @@ pub mod app;
 pub mod banner;
 pub mod bench;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod exit;
 pub mod http;

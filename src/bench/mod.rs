@@ -1,13 +1,90 @@
-//! Stub: `chappe bench` is written elsewhere.
+//! `chappe bench`: real clients over the real doors, against a server that runs.
+//!
+//! Each benchmark drives its load in threads of its own, measures between two instants after a warm-up, checks what it
+//! was promised, and hands in a report. What a number means stands in `docs/benchmarking.md`.
+
+mod arguments;
+mod beacon;
+mod connect;
+mod crew;
+mod fanout;
+mod history;
+mod latency;
+mod listener;
+mod metrics_page;
+mod pressure;
+mod progress;
+mod report;
+mod schedule;
+mod send;
+mod server_use;
+mod setup;
+mod written;
 
 use std::process::ExitCode;
 
+use clap::Subcommand;
+
+use crate::client::ClientError;
+use crate::exit::Exit;
+
 /// Measures a running server.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:\n  \
+    chappe bench send --connections 16 --window 256\n  \
+    chappe bench send --connections 1 --window 1 --rate 50\n  \
+    chappe bench fanout --listeners 1000 --rate 100 --server-pid $(pidof chappe) --json")]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
 
-/// Runs the command.
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Durable acks a second over TCP, and how long an ack takes.
+    Send(send::Args),
+    /// Deliveries a second to many WebSocket listeners of one chat, and how long a delivery takes.
+    Fanout(fanout::Args),
+    /// Pages of history a second over HTTP, and how long a page takes.
+    History(history::Args),
+    /// Connections opened a second, and the server's memory for each idle one.
+    Connect(connect::Args),
+    /// Presence beacons a second over UDP, and how long a ping takes meanwhile.
+    Udp(beacon::Args),
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+enum BenchError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    #[error("{0}")]
+    Worker(String),
+}
+
+/// Runs one benchmark and prints its report on stdout. 1 if a check failed, 4 if there is no server.
 pub fn run(args: &Args) -> ExitCode {
-    let _ = args;
-    crate::exit::Exit::Failed.into()
+    let (report, json) = match &args.bench {
+        Bench::Send(args) => (send::run(args), args.load.json),
+        Bench::Fanout(args) => (fanout::run(args), args.load.json),
+        Bench::History(args) => (history::run(args), args.load.json),
+        Bench::Connect(args) => (connect::run(args), args.target.json),
+        Bench::Udp(args) => (beacon::run(args), args.load.json),
+    };
+    match report {
+        Ok(report) => {
+            print!("{}", if json { report.as_json() } else { report.as_text() });
+            for failure in &report.failures {
+                eprintln!("chappe bench: FAILED: {failure}");
+            }
+            if report.failures.is_empty() { Exit::Fine.into() } else { Exit::Failed.into() }
+        }
+        Err(error) => {
+            eprintln!("chappe bench: {error}");
+            let exit = if let BenchError::Client(error) = &error { error.exit() } else { Exit::Failed };
+            exit.into()
+        }
+    }
 }

@@ -1,0 +1,410 @@
+//! `chappe bench fanout`: one chat, many WebSocket listeners; every listener must get every event, or be told of a gap.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chappe_proto::ChatId;
+use chappe_proto::packet::Packet;
+use chappe_proto::request::{Request, Subscribe};
+use futures_util::stream::{StreamExt, iter};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::BenchError;
+use super::arguments::Load;
+use super::crew::{Crew, Pace, Span, all};
+use super::latency::Latency;
+use super::listener::{Account, Heard, hear};
+use super::pressure::Pressure;
+use super::progress::Measured;
+use super::report::Report;
+use super::schedule::Pacer;
+use super::send::WireName;
+use super::setup::{allow_many_files, head, make_chats, new_message, padded, post, user};
+use crate::client::backoff::random;
+use crate::client::tcp::{TcpClient, TcpWire};
+use crate::client::websocket::{Frame, Inbound, WsClient, WsWire, answer_ping, decode, read_frames};
+use crate::client::{ClientError, block_on};
+
+/// How long the last deliveries may take after the end.
+const GRACE: Duration = Duration::from_secs(15);
+/// One message in so many is decoded, for its latency; each listener takes others.
+const SAMPLE: u64 = 64;
+/// A thread's read buffer, for all its listeners.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Listeners a thread connects at once.
+const CONNECTING: usize = 16;
+/// Messages a sender may have unacknowledged, beside what the listeners allow.
+const WINDOW: u64 = 256;
+
+/// Deliveries a second to many WebSocket listeners of one chat, and how long a delivery takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) load: Load,
+    /// WebSocket connections that listen.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    listeners: u32,
+    /// TCP connections that send.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    senders: u16,
+    /// Messages that may be posted and not yet delivered to everyone; without --rate.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    window: u32,
+    /// Bytes of content a message.
+    #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    size: u32,
+    /// Users that the listeners are, in turn.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    users: u32,
+    /// How the listeners' packets travel.
+    #[arg(long, value_enum, default_value_t = WireName::Json)]
+    wire: WireName,
+}
+
+/// What all connections need to know.
+struct Plan {
+    http: String,
+    tcp: String,
+    chat: ChatId,
+    /// The chat's head before the load.
+    base: u64,
+    wire: WsWire,
+    run: String,
+    size: usize,
+    users: usize,
+    listeners: usize,
+    pressure: Pressure,
+    /// Deliveries so far.
+    done: AtomicU64,
+    finish: Finish,
+}
+
+/// How the listeners learn up to where they should have heard.
+struct Finish {
+    senders_left: AtomicUsize,
+    highest: AtomicU64,
+    goal: watch::Sender<Option<u64>>,
+}
+
+impl Finish {
+    fn sender_ended(&self, highest: u64) {
+        self.highest.fetch_max(highest, Ordering::SeqCst);
+        if self.senders_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.goal.send_replace(Some(self.highest.load(Ordering::SeqCst)));
+        }
+    }
+}
+
+/// What some or all connections came to.
+struct Tally {
+    latency: Latency,
+    /// Deliveries and acks while it was measured.
+    measured: u64,
+    posted: u64,
+    delivered: u64,
+    left_out: u64,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn new() -> Result<Self, BenchError> {
+        Ok(Self { latency: Latency::new()?, measured: 0, posted: 0, delivered: 0, left_out: 0, failures: Vec::new() })
+    }
+
+    fn merge(&mut self, other: Self) -> Result<(), BenchError> {
+        self.latency.merge(&other.latency)?;
+        self.measured += other.measured;
+        self.posted += other.posted;
+        self.delivered += other.delivered;
+        self.left_out += other.left_out;
+        self.failures.extend(other.failures);
+        Ok(())
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
+    allow_many_files();
+    let listeners = usize::try_from(args.listeners).unwrap_or(usize::MAX);
+    let senders = usize::from(args.senders);
+    let run = format!("{:08x}", random() >> 32);
+    let (chat, base) = block_on(prepare(args, senders, &run))?;
+    let finish = Finish {
+        senders_left: AtomicUsize::new(senders),
+        highest: AtomicU64::new(base),
+        goal: watch::Sender::new(None),
+    };
+    let plan = Arc::new(Plan {
+        http: args.load.http.clone(),
+        tcp: args.load.tcp.clone(),
+        chat,
+        base,
+        wire: if args.wire == WireName::Binary { WsWire::Binary } else { WsWire::Json },
+        run,
+        size: usize::try_from(args.size).unwrap_or(usize::MAX),
+        users: usize::try_from(args.users).unwrap_or(1),
+        listeners,
+        pressure: Pressure::new(args.window.into(), args.listeners.into()),
+        done: AtomicU64::new(0),
+        finish,
+    });
+    let pacer = args.load.rate.map(|rate| Pacer::new(rate, senders));
+    let shared = (Arc::clone(&plan), Pace::of(pacer.as_ref(), senders));
+    let crew = Crew::spawn(args.load.threads().min(listeners), move |mut worker| {
+        let (plan, paces) = shared.clone();
+        async move {
+            let mine: Vec<usize> = worker.mine(plan.listeners).collect();
+            let connecting = iter(mine).map(|index| Listener::connect(index, Arc::clone(&plan)));
+            let mut listeners = Vec::new();
+            let mut connected = connecting.buffer_unordered(CONNECTING);
+            while let Some(listener) = connected.next().await {
+                listeners.push(listener?);
+            }
+            drop(connected);
+            let mut senders = Vec::new();
+            for index in worker.mine(paces.len()) {
+                senders.push(Sender::connect(index, paces[index].clone(), Arc::clone(&plan)).await?);
+            }
+            let span = worker.ready().await?;
+            let shared =
+                Rc::new(Shared { buffer: RefCell::new(vec![0; BUFFER_BYTES]), tally: RefCell::new(Tally::new()?) });
+            let listening = listeners.into_iter().map(|listener| listener.run(span, Rc::clone(&shared)));
+            let sending = senders.into_iter().map(|sender| sender.run(span));
+            let (listened, sent) = tokio::join!(all(listening), all(sending));
+            listened?;
+            let mut total = shared.tally.replace(Tally::new()?);
+            for tally in sent? {
+                total.merge(tally)?;
+            }
+            Ok(total)
+        }
+    })?;
+    let (tallies, measured) = crew.run(&args.load, pacer, &plan.done, "deliveries")?;
+    let mut total = Tally::new()?;
+    for tally in tallies {
+        total.merge(tally)?;
+    }
+    Ok(report(args, total, &measured))
+}
+
+/// Makes the chat and lets the senders join it, so that nothing but messages happens in it later.
+async fn prepare(args: &Args, senders: usize, run: &str) -> Result<(ChatId, u64), BenchError> {
+    let chats = make_chats(&args.load.http, "bench fanout", 1).await?;
+    let chat = *chats.first().ok_or_else(|| BenchError::Worker("no chat was made".to_owned()))?;
+    let mut client = TcpClient::connect(&args.load.tcp, TcpWire::Binary).await?;
+    for index in 0..senders {
+        post(&mut client, chat, user(index)?, "joins", &format!("{run}.join.{index}")).await?;
+    }
+    client.hello(Some(user(0)?)).await?;
+    let base = head(&mut client, chat).await?;
+    Ok((chat, base.0))
+}
+
+fn report(args: &Args, total: Tally, measured: &Measured) -> Report {
+    let mut settings = args.load.settings();
+    settings.extend([
+        ("listeners", json!(args.listeners)),
+        ("senders", json!(args.senders)),
+        ("window", json!(args.load.rate.is_none().then_some(args.window))),
+        ("size", json!(args.size)),
+        ("users", json!(args.users)),
+        ("wire", json!(format!("{:?}", args.wire).to_lowercase())),
+    ]);
+    let mut report = Report::new("fanout", settings);
+    report.result("deliveries_per_s", measured.per_second(total.measured));
+    report.result("deliveries", total.delivered);
+    report.result("messages", total.posted);
+    report.result("left_out_with_a_gap", total.left_out);
+    report.failures = total.failures;
+    report.server = measured.server(total.measured, args.load.server_pid, &mut report);
+    report.latencies.push(("delivery", total.latency));
+    report
+}
+
+/// What the connections of one thread share.
+struct Shared {
+    buffer: RefCell<Vec<u8>>,
+    tally: RefCell<Tally>,
+}
+
+/// One WebSocket that listens.
+struct Listener {
+    index: usize,
+    stream: TcpStream,
+    inbound: Inbound,
+    account: Account,
+    plan: Arc<Plan>,
+}
+
+impl Listener {
+    async fn connect(index: usize, plan: Arc<Plan>) -> Result<Self, BenchError> {
+        let mut client = WsClient::connect(&plan.http, plan.wire).await?;
+        client.hello(Some(user(index % plan.users)?)).await?;
+        match client.call(Request::Subscribe(Subscribe { chat_ids: vec![plan.chat] })).await? {
+            Packet::Ack(ack) if ack.success => {}
+            other => return Err(ClientError::from_answer(other).into()),
+        }
+        let (stream, inbound) = client.into_parts();
+        Ok(Self { index, stream, inbound, account: Account::new(plan.base), plan })
+    }
+
+    async fn run(mut self, span: Span, shared: Rc<Shared>) {
+        let ended = self.listen(span, &shared).await;
+        let goal = self.plan.finish.highest.load(Ordering::SeqCst);
+        let mut tally = shared.tally.borrow_mut();
+        tally.delivered += self.account.delivered();
+        tally.left_out += self.account.left_out();
+        let failure = ended.err().map(|error| error.to_string()).or_else(|| self.account.failure(goal));
+        tally.failures.extend(failure.map(|failure| format!("listener {}: {failure}", self.index)));
+    }
+
+    async fn listen(&mut self, span: Span, shared: &Shared) -> Result<(), ClientError> {
+        let mut goal = self.plan.finish.goal.subscribe();
+        let give_up = tokio::time::sleep_until(span.give_up(GRACE));
+        tokio::pin!(give_up);
+        loop {
+            if goal.borrow().is_some_and(|goal| self.account.reached() >= goal) {
+                return Ok(());
+            }
+            let Self { stream, inbound, account, plan, index } = self;
+            let mut events = 0;
+            let mut pings: Vec<Vec<u8>> = Vec::new();
+            let now = RefCell::new(None);
+            let mut on_frame = |frame: Frame<'_>| {
+                match frame {
+                    Frame::Data(body) => {
+                        let heard = hear(plan.wire, plan.chat, body)?;
+                        events += account.take(&heard);
+                        if let Heard::Event(seq) = heard
+                            && (seq + *index as u64).is_multiple_of(SAMPLE)
+                        {
+                            let now = *now.borrow_mut().get_or_insert_with(|| span.now_ns());
+                            sample(plan.wire, body, now, &span, &mut shared.tally.borrow_mut().latency)?;
+                        }
+                    }
+                    Frame::Ping(payload) => pings.push(payload.to_vec()),
+                    Frame::Close => return Err(ClientError::Ended),
+                }
+                Ok(())
+            };
+            tokio::select! {
+                biased;
+                read = read_frames(stream, inbound, &shared.buffer, &mut on_frame) => read?,
+                _ = goal.changed() => continue,
+                () = &mut give_up => return Ok(()),
+            }
+            for payload in pings {
+                answer_ping(stream, &payload);
+            }
+            if events > 0 {
+                plan.done.fetch_add(events, Ordering::Relaxed);
+                plan.pressure.deliver(events);
+                let now = now.into_inner().unwrap_or_else(|| span.now_ns());
+                if span.measures(now) {
+                    shared.tally.borrow_mut().measured += events;
+                }
+            }
+        }
+    }
+}
+
+/// Takes the time that stands in a message's content.
+fn sample(wire: WsWire, body: &[u8], now: u64, span: &Span, latency: &mut Latency) -> Result<(), ClientError> {
+    if let Packet::Event(event) = decode(wire, body)?.packet
+        && let Some(message) = event.message()
+        && let Some(sent) = message.content.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok())
+        && span.measures(sent)
+    {
+        latency.record(now.saturating_sub(sent));
+    }
+    Ok(())
+}
+
+/// One TCP connection that posts.
+struct Sender {
+    index: usize,
+    client: TcpClient,
+    pace: Pace,
+    plan: Arc<Plan>,
+    /// When the messages under way were due.
+    in_flight: VecDeque<u64>,
+    highest: u64,
+    tally: Tally,
+}
+
+impl Sender {
+    async fn connect(index: usize, pace: Pace, plan: Arc<Plan>) -> Result<Self, BenchError> {
+        let client = TcpClient::connect(&plan.tcp, TcpWire::Binary).await?;
+        Ok(Self { index, client, pace, plan, in_flight: VecDeque::new(), highest: 0, tally: Tally::new()? })
+    }
+
+    async fn run(mut self, span: Span) -> Tally {
+        if let Err(error) = self.drive(span).await {
+            self.tally.failures.push(format!("sender {}: {error}", self.index));
+        }
+        self.plan.finish.sender_ended(self.highest);
+        self.tally
+    }
+
+    async fn drive(&mut self, span: Span) -> Result<(), BenchError> {
+        let give_up = tokio::time::sleep_until(span.give_up(GRACE / 2));
+        tokio::pin!(give_up);
+        let end = tokio::time::sleep_until(span.give_up(Duration::ZERO));
+        tokio::pin!(end);
+        let plan = Arc::clone(&self.plan);
+        let closed = matches!(self.pace, Pace::Closed);
+        let mut begun = 0;
+        loop {
+            let now = span.now_ns();
+            let over = now >= span.to_ns;
+            if over && self.in_flight.is_empty() {
+                return Ok(());
+            }
+            let waiting = u64::try_from(self.in_flight.len()).unwrap_or(u64::MAX);
+            let room = WINDOW.saturating_sub(waiting);
+            let allowed = if closed { room.min(plan.pressure.room()) } else { room };
+            if !over {
+                let count = self.pace.due(now, begun, allowed);
+                for _ in 0..count {
+                    let since = self.pace.counts_from(begun, now);
+                    let content = padded(&format!("{since:016x}"), plan.size);
+                    let client_id = format!("{}.{}.{begun}", plan.run, self.index);
+                    self.client.queue(new_message(plan.chat, user(self.index)?, content, &client_id)?, None);
+                    self.in_flight.push_back(since);
+                    begun += 1;
+                }
+                plan.pressure.post(count);
+                self.client.flush().await?;
+            }
+            let full = self.in_flight.len() as u64 >= WINDOW;
+            tokio::select! {
+                biased;
+                filled = self.client.fill() => filled?,
+                () = self.pace.bell(), if !full => {}
+                () = plan.pressure.relief(), if closed && !over && !full => {}
+                () = &mut end, if !over => {}
+                () = &mut give_up => return Err(BenchError::Worker("acks are outstanding".to_owned())),
+            }
+            self.answers()?;
+        }
+    }
+
+    fn answers(&mut self) -> Result<(), BenchError> {
+        while let Some(answer) = self.client.take()? {
+            match answer.packet {
+                Packet::Ack(ack) if ack.success => {
+                    self.in_flight.pop_front();
+                    self.highest = self.highest.max(ack.seq.unwrap_or_default().0);
+                    self.tally.posted += 1;
+                }
+                other => return Err(ClientError::from_answer(other).into()),
+            }
+        }
+        Ok(())
+    }
+}

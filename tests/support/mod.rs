@@ -1,0 +1,25 @@
+//! What the tests of a running server share: the server itself, and a small client for each of its doors. No test is
+//! here, and nothing that knows what a test expects.
+
+pub(crate) mod client;
+pub(crate) mod http;
+pub(crate) mod programs;
+pub(crate) mod server;
+pub(crate) mod udp;
+
+use std::time::{Duration, Instant};
+
+/// How long anything is waited for. Far more than it takes: a slow machine is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks `look` until it has an answer, for what nobody tells of by itself.
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
