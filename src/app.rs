@@ -154,8 +154,10 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
         }
         ready.started_in = began.elapsed();
         (ready.messages, ready.chats) = (engine.messages, engine.chats);
+        // Before anybody is told: who started the server may stop it in the same breath.
+        let asked_to_stop = asked_to_stop().map_err(system("listen for signals"))?;
         on_ready(&ready);
-        asked_to_stop().await.map_err(system("listen for signals"))?;
+        asked_to_stop.await;
         stop(engine, &handle).await;
         drop(serving.await);
         Ok(())
@@ -285,8 +287,9 @@ fn datagrams(hubs: Hubs, socket: UdpSocket) {
     });
 }
 
-/// Waits for SIGTERM or Ctrl-C. From then on another one ends the process at once.
-async fn asked_to_stop() -> io::Result<()> {
+/// Listens for SIGTERM and Ctrl-C from now on; what is returned waits for one. After it another one ends the process at
+/// once.
+fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut wait = async move || {
@@ -295,14 +298,15 @@ async fn asked_to_stop() -> io::Result<()> {
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    let signal = wait().await;
-    tracing::info!(signal, "stop: finish what was taken");
-    actix_rt::spawn(async move {
-        wait().await;
-        tracing::warn!("stop at once: asked a second time");
-        std::process::exit(Exit::Interrupted.code().into());
-    });
-    Ok(())
+    Ok(async move {
+        let signal = wait().await;
+        tracing::info!(signal, "stop: finish what was taken");
+        actix_rt::spawn(async move {
+            wait().await;
+            tracing::warn!("stop at once: asked a second time");
+            std::process::exit(Exit::Interrupted.code().into());
+        });
+    })
 }
 
 /// Finishes what was taken, says goodbye, and closes the log.

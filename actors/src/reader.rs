@@ -1,9 +1,9 @@
 //! Answers what memory cannot, on threads of their own: a small pool, each with connections of its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use actix::prelude::*;
+use chappe_proto::event::Event;
 use chappe_proto::packet::{Events, Messages};
 use chappe_proto::{ChatId, Code, Reject};
 
@@ -30,7 +30,7 @@ pub enum Looked {
     /// The state asked.
     Answered(Question, Key, Answer),
     /// A chat's newest events.
-    Warmed(ChatId, Vec<Arc<chappe_proto::event::Event>>),
+    Warmed(ChatId, Vec<Event>),
     /// A client asked.
     Reply(Origin, Reply),
 }
@@ -71,7 +71,7 @@ impl Reader {
                 };
                 Looked::Answered(question, key, answer)
             }
-            Ask::Warm(chat) => Looked::Warmed(chat, history.newest(chat, warm)?.into_iter().map(Arc::new).collect()),
+            Ask::Warm(chat) => Looked::Warmed(chat, history.newest(chat, warm)?),
             Ask::Messages { to, chat, page, limit } => {
                 let (messages, has_more) = history.messages(chat, page, as_size(limit))?;
                 Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }))

@@ -88,6 +88,12 @@ impl Reader {
         self.joining.is_some()
     }
 
+    /// How much memory holds messages whose end has not come, and the one handed out last, in bytes: 0 while the
+    /// connection is idle.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity() + self.joined.capacity() + self.current.capacity()
+    }
+
     /// Takes the next message out of `input`, which is moved past what was used. `None` when `input` is used up.
     ///
     /// # Errors

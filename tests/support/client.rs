@@ -117,19 +117,24 @@ impl Client {
 
     /// Sends bytes as the body of one frame, or as one line.
     pub(crate) fn send_body(&mut self, body: Vec<u8>) {
+        assert!(self.try_send_body(body), "the connection on {:?} takes no packet", self.door);
+    }
+
+    /// The same; `false` if the connection is gone.
+    fn try_send_body(&mut self, body: Vec<u8>) -> bool {
         match &mut self.stream {
             Stream::Ws(socket) => {
                 let message = match self.door {
                     Door::WsText => Message::text(String::from_utf8(body).expect("text is UTF-8")),
                     _ => Message::binary(body),
                 };
-                socket.send(message).expect("the WebSocket takes a message");
+                socket.send(message).is_ok()
             }
             Stream::Tcp { socket, .. } => {
                 let wire = if self.door.is_binary() { Wire::Binary } else { Wire::JsonLines };
                 let mut bytes = Vec::new();
                 wire.put(&body, &mut bytes);
-                socket.write_all(&bytes).expect("the connection takes a packet");
+                socket.write_all(&bytes).is_ok()
             }
         }
     }
@@ -150,6 +155,12 @@ impl Client {
     pub(crate) fn send(&mut self, packet: &Value) {
         let body = self.encode(packet);
         self.send_body(body);
+    }
+
+    /// Sends a packet; `false` if the connection is gone.
+    pub(crate) fn try_send(&mut self, packet: &Value) -> bool {
+        let body = self.encode(packet);
+        self.try_send_body(body)
     }
 
     /// Sends a request under a number of its own, which is returned.

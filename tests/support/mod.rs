@@ -2,6 +2,8 @@
 //! here, and nothing that knows what a test expects.
 
 pub(crate) mod client;
+pub(crate) mod disk;
+pub(crate) mod flood;
 pub(crate) mod http;
 pub(crate) mod programs;
 pub(crate) mod server;

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::http::Http;
+use super::programs::{Run, run};
 use super::{PATIENCE, until};
 
 /// The built program.
@@ -45,6 +46,24 @@ pub(crate) fn command(launch: &[String], variables: &[(String, String)]) -> Comm
 }
 
 impl TestServer {
+    /// Starts one that is expected to end by itself.
+    pub(crate) fn fails_to_start(data: &Path) -> Run {
+        let free = "127.0.0.1:0";
+        let addresses = ["--http", free, "--tcp", free, "--udp", free];
+        run(command(&[CHAPPE.to_owned()], &[]).args(["serve", "--data"]).arg(data).args(addresses))
+    }
+
+    /// Runs `chappe verify` on a folder that no server uses.
+    pub(crate) fn verify(data: &Path) -> Run {
+        run(command(&[CHAPPE.to_owned()], &[]).args(["verify", "--data"]).arg(data))
+    }
+
+    /// Stops a server and verifies its folder; what `chappe verify` says.
+    pub(crate) fn verify_stopped(server: &mut Self) -> String {
+        assert_eq!(server.stop(), Some(0), "{}", server.log());
+        Self::verify(&server.data).fine().stdout
+    }
+
     /// With the settings that a server has by itself.
     pub(crate) fn start() -> Self {
         Self::with(&[])

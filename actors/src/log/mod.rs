@@ -6,6 +6,8 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod model;
 pub mod record;
 pub mod sqlite;
 pub mod wal;

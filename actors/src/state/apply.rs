@@ -107,7 +107,7 @@ impl State {
                 left = Some(leave.user_id);
             }
         }
-        chat.recent.push(Arc::clone(event), keep);
+        chat.recent.push(event.into(), keep);
         let after = chat.recent.bytes();
         if let Event::Message(message) = &**event {
             self.note_message(message);

@@ -21,7 +21,6 @@ pub mod step;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
 
 use chappe_proto::event::{ChatKind, Event, Role};
 use chappe_proto::limits::Limits;
@@ -243,7 +242,7 @@ impl State {
     }
 
     /// Takes the newest events of a chat whose recent events had been dropped.
-    pub fn warmed(&mut self, chat: ChatId, events: Vec<Arc<Event>>) {
+    pub fn warmed(&mut self, chat: ChatId, events: Vec<Event>) {
         let keep = self.keep();
         if let Some(chat) = self.chats.get_mut(&chat) {
             chat.warming = false;

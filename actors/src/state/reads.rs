@@ -10,10 +10,11 @@ use chappe_proto::{ChatId, Reject, Seq, UserId};
 
 use super::State;
 use super::chat::Chat;
+use super::recent::Entry;
 use super::step::{Ask, Step};
 use crate::command::Page;
 use crate::origin::Origin;
-use crate::page::{fitting, text_bytes};
+use crate::page::fitting;
 use crate::reply::{self, Members, Reply, Users};
 
 impl Chat {
@@ -42,7 +43,7 @@ impl Chat {
                 Some((messages, has_more))
             }
             Page::After(seq) => {
-                let after = || Some(self.recent.events_after(seq)?.filter_map(|event| event.message()));
+                let after = || Some(self.recent.events_after(seq)?.filter_map(Entry::message));
                 let count = fitting(after()?.take(limit).map(|message| message.content.len()));
                 let messages = after()?.take(count).cloned().collect();
                 Some((messages, after()?.nth(count).is_some()))
@@ -205,6 +206,6 @@ impl State {
 
 fn events_held(chat: &Chat, after: Seq, limit: usize) -> Option<Vec<Event>> {
     let events = || Some(chat.recent.events_after(after)?.take(limit));
-    let count = fitting(events()?.map(|event| text_bytes(event)));
-    Some(events()?.take(count).map(|event| Event::clone(event)).collect())
+    let count = fitting(events()?.map(Entry::text_bytes));
+    Some(events()?.take(count).map(Entry::to_event).collect())
 }

@@ -1,1 +1,13 @@
+//! What the state promises, told with a small world of named users. See `world` for how it is moved.
 
+mod changes;
+mod chats;
+mod failures;
+mod order;
+mod people;
+mod posts;
+mod presence;
+mod properties;
+mod reading;
+mod words;
+pub(crate) mod world;

@@ -11,7 +11,8 @@ use chappe_proto::limits::DATAGRAM_BYTES;
 use chappe_proto::outgoing::{Bodies, Encoder, Wire};
 use chappe_proto::request::Request;
 use chappe_proto::stream::{Broken, Piece, Splitter};
-use chappe_proto::websocket::{Guard, Oversized, parse_header};
+use chappe_proto::websocket::parse_header;
+use chappe_proto::websocket_input::Reader;
 use chappe_proto::{Millis, datagram, frame, json};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -238,26 +239,28 @@ proptest! {
     }
 
     #[test]
-    fn the_guard_finds_the_same_frame_too_large_however_the_bytes_come(
-        bytes in vec(prop_oneof![any::<u8>(), select(vec![0, 1, 0x81, 126, 127, 254, 255])], 0..200),
+    fn a_websocket_reads_the_same_however_its_bytes_come_and_keeps_within_its_limit(
+        bytes in vec(prop_oneof![any::<u8>(), select(vec![0, 1, 0x81, 0x82, 0x89, 126, 127, 0x80, 0x83, 254, 255])], 0..200),
         cuts in vec(any::<Index>(), 0..6), limit in 0usize..300,
     ) {
-        let check = |chunks: Vec<&[u8]>| {
-            let mut guard = Guard::new(limit);
-            chunks.into_iter().try_for_each(|chunk| guard.check(chunk))
-        };
-        let mut expected = Ok(());
-        let mut rest = &bytes[..];
-        while let Some(header) = parse_header(rest) {
-            if header.payload > limit as u64 {
-                expected = Err(Oversized(header.payload));
-                break;
+        let read = |chunks: Vec<&[u8]>| {
+            let mut reader = Reader::new(limit);
+            let mut found = Vec::new();
+            for mut chunk in chunks {
+                loop {
+                    match reader.next(&mut chunk) {
+                        Ok(Some(incoming)) => found.push(format!("{incoming:?}")),
+                        Ok(None) => break,
+                        Err(violation) => return (found, Some(violation)),
+                    }
+                }
+                assert!(reader.held_bytes() <= 3 * limit + 300, "{} held for {limit}", reader.held_bytes());
             }
-            let end = header.size + usize::try_from(header.payload).unwrap();
-            rest = rest.get(end..).unwrap_or_default();
-        }
-        for chunks in [vec![&bytes[..]], bytes.chunks(1).collect(), chunks(&bytes, &cuts)] {
-            prop_assert_eq!(&check(chunks), &expected);
+            (found, None)
+        };
+        let whole = read(vec![&bytes[..]]);
+        for chunks in [bytes.chunks(1).collect(), chunks(&bytes, &cuts)] {
+            prop_assert_eq!(&read(chunks), &whole);
         }
     }
 }
