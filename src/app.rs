@@ -241,7 +241,8 @@ fn doors(
     let mut builder = actix_server::Server::build()
         .workers(config.http_server.workers.count())
         .backlog(4096)
-        .max_concurrent_connections(usize::try_from(config.connections).unwrap_or(usize::MAX))
+        // A little more than the hubs take, so that who finds no room is told so.
+        .max_concurrent_connections(usize::try_from(config.connections).unwrap_or(usize::MAX).saturating_add(1024))
         .disable_signals();
     let on_http = hubs.clone();
     builder = builder

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::prelude::*;
@@ -14,15 +15,19 @@ use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
 use chappe_proto::code::CloseCode;
 use chappe_proto::frame::Refused;
-use chappe_proto::outgoing::Wire;
+use chappe_proto::outgoing::{Encoder, Wire};
+use chappe_proto::packet::{Closing, Packet};
 use chappe_proto::stream::{Framing, Piece, Splitter};
 use chappe_proto::{frame, json};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Bytes read at a time, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
 /// Reads in a row before other connections have their turn.
 const READS_IN_A_ROW: usize = 4;
+
+/// How long a client that finds no room may take to hear it.
+const TURN_AWAY: Duration = Duration::from_secs(1);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -52,7 +57,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
                 let splitter = Splitter::new(frame_bytes);
                 Self { io, session, splitter, unread: Vec::new(), ended: false }.start();
             }
-            Err(reject) => tracing::debug!(%reject, "refuse a TCP connection"),
+            Err(reject) => {
+                tracing::debug!(%reject, "refuse a TCP connection");
+                actix_rt::spawn(turn_away(io, reject.message.into_owned()));
+            }
         }
     }
 
@@ -142,6 +150,19 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
         }
         self.session.flush();
     }
+}
+
+/// Tells a client that there is no room, if its socket takes that much, and closes.
+async fn turn_away(mut io: impl AsyncWrite + Unpin, reason: String) {
+    let closing = Closing { code: CloseCode::Overloaded, reason: reason.into(), reconnect_after_ms: None };
+    let mut line = Vec::new();
+    Encoder::default().put(Wire::JsonLines, &Packet::Closing(closing), None, &mut line);
+    let told = async {
+        io.write_all(&line).await?;
+        io.shutdown().await
+    };
+    // It is on its way out; whether it heard is its own affair.
+    let _ = tokio::time::timeout(TURN_AWAY, told).await;
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Actor for TcpSession<Io> {

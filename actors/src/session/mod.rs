@@ -8,7 +8,7 @@ pub mod outbox;
 use std::rc::Rc;
 
 use chappe_proto::code::CloseCode;
-use chappe_proto::commands::Answer;
+use chappe_proto::commands::{Answer, PAGE_WEIGHT};
 use chappe_proto::frame::{ClientFrame, Refused};
 use chappe_proto::packet::{Ack, Packet, Pong};
 use chappe_proto::request::Request;
@@ -104,7 +104,12 @@ impl Session {
         }
         let is_hello = matches!(request, Request::Hello(_));
         let client_id = client_id(&request);
-        match admit(&mut self.identity, &hub::limits(), request) {
+        let admitted = if rule.weight >= PAGE_WEIGHT && outbox::is_crowded() {
+            Err(Reject::new(Code::Busy, "too much waits to be sent to slow clients"))
+        } else {
+            admit(&mut self.identity, &hub::limits(), request)
+        };
+        match admitted {
             Ok(command) => self.send(ticket, request_id, rule.weight, command),
             Err(reject) => {
                 metrics().refuse(reject.code);

@@ -21,6 +21,11 @@ use crate::metrics::metrics;
 
 /// Answers are written into one buffer until it has this size.
 const BUFFER_BYTES: usize = 16 * 1024;
+/// What may wait in all outboxes of the process together, in bytes. Beyond it events find room only in outboxes that are
+/// nearly empty, and pages are refused as `busy`: many slow clients cost what a few do.
+const ALL_BYTES: usize = 256 * 1024 * 1024;
+/// What of its limit an outbox may use then.
+const CROWDED_SHARE: usize = 16;
 /// The most pieces one write takes.
 const PIECES: usize = 32;
 
@@ -382,7 +387,8 @@ impl Inner {
 
     /// Whether `bytes` more fit, if need be without what may be lost.
     fn make_room(&mut self, bytes: usize) -> bool {
-        if self.bytes + bytes > self.limit {
+        let limit = if is_crowded() { self.limit / CROWDED_SHARE } else { self.limit };
+        if self.bytes + bytes > limit {
             let before = self.chunks.len();
             let mut freed = 0;
             self.chunks.retain(|chunk| {
@@ -394,7 +400,7 @@ impl Inner {
             metrics().outbox_bytes.dec_by(as_level(freed));
             self.bytes -= freed;
         }
-        self.bytes + bytes <= self.limit
+        self.bytes + bytes <= limit
     }
 
     /// Tells of dropped events, once half of the outbox is free again: else the next drop would follow at once.
@@ -450,6 +456,11 @@ impl Inner {
             waker.wake();
         }
     }
+}
+
+/// Whether all outboxes together hold more than they should.
+pub fn is_crowded() -> bool {
+    metrics().outbox_bytes.get() > as_level(ALL_BYTES)
 }
 
 fn keep(slot: &mut Option<Waker>, context: &Context<'_>) {
