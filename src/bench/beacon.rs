@@ -14,9 +14,11 @@ use super::arguments::Load;
 use super::crew::{Crew, Pace, Span};
 use super::latency::Latency;
 use super::metrics_page::{Series, counter, growth};
+use super::progress::per_second;
 use super::report::Report;
 use super::schedule::{Pacer, Schedule, since};
 use super::send::WireName;
+use super::server_use::rounded;
 use super::setup::user;
 use crate::client::block_on;
 use crate::client::udp::{UdpClient, encode};
@@ -94,9 +96,14 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     let after = block_on(counter(&args.load.http, COUNTER))?;
     let mut report = Report::new("udp", settings(args));
     for (sent, pinged) in results {
-        report.server = measured.server(sent.measured, args.load.server_pid, &mut report);
+        let taken = growth(&before, &after);
+        // The page counts the whole run; what was measured is the same share of it as of the time.
+        let share = args.load.duration.as_secs_f64() / (args.load.warmup + args.load.duration).as_secs_f64();
+        let operations = Duration::from_micros(taken.values().sum()).mul_f64(share).as_micros();
+        let operations = u64::try_from(operations).unwrap_or(u64::MAX);
+        report.server = measured.server(operations, args.load.server_pid, &mut report);
         report.result("beacons_per_s_sent", measured.per_second(sent.measured));
-        fill(&mut report, &sent, pinged, &growth(&before, &after), args);
+        fill(&mut report, &sent, pinged, &taken, args);
     }
     Ok(report)
 }
@@ -118,10 +125,11 @@ fn fill(report: &mut Report, sent: &Sent, pinged: Pinged, taken: &Series, args: 
     let offered = sent.beacons + pinged.sent;
     report.result("beacons", sent.beacons);
     report.result("processed_by_server", processed);
-    let per_second = super::progress::per_second(processed, whole_time);
-    report.result("processed_per_s", json!(super::server_use::rounded(per_second, 10.0)));
+    report.result("processed_per_s", json!(rounded(per_second(processed, whole_time), 10.0)));
     report.result("lost", offered.saturating_sub(processed));
-    report.result("processed_by_label", json!(taken));
+    if taken.keys().any(|labels| !labels.is_empty()) {
+        report.result("processed_by_label", json!(taken));
+    }
     report.result("send_errors", sent.errors);
     report.result("pings", pinged.sent);
     report.result("pings_unanswered", pinged.sent - pinged.answered);

@@ -157,9 +157,10 @@ async fn open(args: &Args, look: impl Fn() -> Option<Snapshot>) -> Result<Opened
     let mut opened =
         Opened { time: Duration::ZERO, latency: Latency::new()?, alive: 0, idle: None, failures: Vec::new() };
     let mut connections = VecDeque::with_capacity(count);
+    let start = Instant::now();
     // The first shows whether there is a server at all.
     connections.push_back(Connection::open(args, 0).await?);
-    let start = Instant::now();
+    opened.latency.record(since(start));
     let opening = iter(1..count).map(|index| async move {
         let began = Instant::now();
         (Connection::open(args, index).await, since(began))

@@ -1,7 +1,6 @@
 //! `chappe bench fanout`: one chat, many WebSocket listeners; every listener must get every event, or be told of a gap.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,27 +19,27 @@ use super::arguments::Load;
 use super::crew::{Crew, Pace, Span, all};
 use super::latency::Latency;
 use super::listener::{Account, Heard, hear};
+use super::poster::Poster;
 use super::pressure::Pressure;
 use super::progress::Measured;
 use super::report::Report;
 use super::schedule::Pacer;
 use super::send::WireName;
-use super::setup::{allow_many_files, head, make_chats, new_message, padded, post, user};
+use super::setup::{allow_many_files, head, make_chats, post, user};
 use crate::client::backoff::random;
+use crate::client::inbound::{Frame, Inbound};
 use crate::client::tcp::{TcpClient, TcpWire};
-use crate::client::websocket::{Frame, Inbound, WsClient, WsWire, answer_ping, decode, read_frames};
+use crate::client::websocket::{WsClient, WsWire, answer_ping, decode, read_frames};
 use crate::client::{ClientError, block_on};
 
 /// How long the last deliveries may take after the end.
-const GRACE: Duration = Duration::from_secs(15);
+pub(super) const GRACE: Duration = Duration::from_secs(15);
 /// One message in so many is decoded, for its latency; each listener takes others.
 const SAMPLE: u64 = 64;
 /// A thread's read buffer, for all its listeners.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Listeners a thread connects at once.
 const CONNECTING: usize = 16;
-/// Messages a sender may have unacknowledged, beside what the listeners allow.
-const WINDOW: u64 = 256;
 
 /// Deliveries a second to many WebSocket listeners of one chat, and how long a delivery takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -68,32 +67,32 @@ pub(super) struct Args {
 }
 
 /// What all connections need to know.
-struct Plan {
+pub(super) struct Plan {
     http: String,
-    tcp: String,
-    chat: ChatId,
+    pub(super) tcp: String,
+    pub(super) chat: ChatId,
     /// The chat's head before the load.
     base: u64,
     wire: WsWire,
-    run: String,
-    size: usize,
+    pub(super) run: String,
+    pub(super) size: usize,
     users: usize,
     listeners: usize,
-    pressure: Pressure,
+    pub(super) pressure: Pressure,
     /// Deliveries so far.
     done: AtomicU64,
-    finish: Finish,
+    pub(super) finish: Finish,
 }
 
 /// How the listeners learn up to where they should have heard.
-struct Finish {
+pub(super) struct Finish {
     senders_left: AtomicUsize,
     highest: AtomicU64,
     goal: watch::Sender<Option<u64>>,
 }
 
 impl Finish {
-    fn sender_ended(&self, highest: u64) {
+    pub(super) fn sender_ended(&self, highest: u64) {
         self.highest.fetch_max(highest, Ordering::SeqCst);
         if self.senders_left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.goal.send_replace(Some(self.highest.load(Ordering::SeqCst)));
@@ -102,18 +101,18 @@ impl Finish {
 }
 
 /// What some or all connections came to.
-struct Tally {
+pub(super) struct Tally {
     latency: Latency,
     /// Deliveries and acks while it was measured.
     measured: u64,
-    posted: u64,
+    pub(super) posted: u64,
     delivered: u64,
     left_out: u64,
-    failures: Vec<String>,
+    pub(super) failures: Vec<String>,
 }
 
 impl Tally {
-    fn new() -> Result<Self, BenchError> {
+    pub(super) fn new() -> Result<Self, BenchError> {
         Ok(Self { latency: Latency::new()?, measured: 0, posted: 0, delivered: 0, left_out: 0, failures: Vec::new() })
     }
 
@@ -168,7 +167,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
             drop(connected);
             let mut senders = Vec::new();
             for index in worker.mine(paces.len()) {
-                senders.push(Sender::connect(index, paces[index].clone(), Arc::clone(&plan)).await?);
+                senders.push(Poster::connect(index, paces[index].clone(), Arc::clone(&plan)).await?);
             }
             let span = worker.ready().await?;
             let shared =
@@ -323,88 +322,4 @@ fn sample(wire: WsWire, body: &[u8], now: u64, span: &Span, latency: &mut Latenc
         latency.record(now.saturating_sub(sent));
     }
     Ok(())
-}
-
-/// One TCP connection that posts.
-struct Sender {
-    index: usize,
-    client: TcpClient,
-    pace: Pace,
-    plan: Arc<Plan>,
-    /// When the messages under way were due.
-    in_flight: VecDeque<u64>,
-    highest: u64,
-    tally: Tally,
-}
-
-impl Sender {
-    async fn connect(index: usize, pace: Pace, plan: Arc<Plan>) -> Result<Self, BenchError> {
-        let client = TcpClient::connect(&plan.tcp, TcpWire::Binary).await?;
-        Ok(Self { index, client, pace, plan, in_flight: VecDeque::new(), highest: 0, tally: Tally::new()? })
-    }
-
-    async fn run(mut self, span: Span) -> Tally {
-        if let Err(error) = self.drive(span).await {
-            self.tally.failures.push(format!("sender {}: {error}", self.index));
-        }
-        self.plan.finish.sender_ended(self.highest);
-        self.tally
-    }
-
-    async fn drive(&mut self, span: Span) -> Result<(), BenchError> {
-        let give_up = tokio::time::sleep_until(span.give_up(GRACE / 2));
-        tokio::pin!(give_up);
-        let end = tokio::time::sleep_until(span.give_up(Duration::ZERO));
-        tokio::pin!(end);
-        let plan = Arc::clone(&self.plan);
-        let closed = matches!(self.pace, Pace::Closed);
-        let mut begun = 0;
-        loop {
-            let now = span.now_ns();
-            let over = now >= span.to_ns;
-            if over && self.in_flight.is_empty() {
-                return Ok(());
-            }
-            let waiting = u64::try_from(self.in_flight.len()).unwrap_or(u64::MAX);
-            let room = WINDOW.saturating_sub(waiting);
-            let allowed = if closed { room.min(plan.pressure.room()) } else { room };
-            if !over {
-                let count = self.pace.due(now, begun, allowed);
-                for _ in 0..count {
-                    let since = self.pace.counts_from(begun, now);
-                    let content = padded(&format!("{since:016x}"), plan.size);
-                    let client_id = format!("{}.{}.{begun}", plan.run, self.index);
-                    self.client.queue(new_message(plan.chat, user(self.index)?, content, &client_id)?, None);
-                    self.in_flight.push_back(since);
-                    begun += 1;
-                }
-                plan.pressure.post(count);
-                self.client.flush().await?;
-            }
-            let full = self.in_flight.len() as u64 >= WINDOW;
-            tokio::select! {
-                biased;
-                filled = self.client.fill() => filled?,
-                () = self.pace.bell(), if !full => {}
-                () = plan.pressure.relief(), if closed && !over && !full => {}
-                () = &mut end, if !over => {}
-                () = &mut give_up => return Err(BenchError::Worker("acks are outstanding".to_owned())),
-            }
-            self.answers()?;
-        }
-    }
-
-    fn answers(&mut self) -> Result<(), BenchError> {
-        while let Some(answer) = self.client.take()? {
-            match answer.packet {
-                Packet::Ack(ack) if ack.success => {
-                    self.in_flight.pop_front();
-                    self.highest = self.highest.max(ack.seq.unwrap_or_default().0);
-                    self.tally.posted += 1;
-                }
-                other => return Err(ClientError::from_answer(other).into()),
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,11 +1,13 @@
 //! `chappe bench history`: pages of a chat's newest messages over keep-alive HTTP connections.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use chappe_proto::packet::Messages;
-use chappe_proto::{ChatId, Seq};
+use chappe_proto::packet::{Messages, Packet};
+use chappe_proto::{ChatId, Code, Seq};
 use serde_json::json;
 
 use super::BenchError;
@@ -25,6 +27,8 @@ use crate::client::{ClientError, block_on};
 const SAMPLE: u64 = 64;
 /// Messages under way while the chats are filled.
 const FILL_WINDOW: usize = 128;
+/// How long filling rests when the server asks for patience.
+const REST: Duration = Duration::from_millis(100);
 
 /// Pages of history a second over HTTP, and how long a page takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -161,15 +165,16 @@ async fn fill(args: &Args) -> Result<Vec<Target>, BenchError> {
     let mut targets = Vec::new();
     for chat in make_chats(&args.load.http, "bench history", args.chats.into()).await? {
         let mut seqs: Vec<u64> = Vec::new();
-        let mut waiting = 0;
-        for n in 0..args.messages {
-            client.queue(new_message(chat, sender, padded("", size), &format!("{run}.{chat}.{n}"))?, None);
-            waiting += 1;
-            if waiting == FILL_WINDOW {
-                gather(&mut client, &mut waiting, &mut seqs).await?;
+        let mut left: VecDeque<u32> = (0..args.messages).collect();
+        while !left.is_empty() {
+            let batch: Vec<u32> = left.drain(..FILL_WINDOW.min(left.len())).collect();
+            for n in &batch {
+                client.queue(new_message(chat, sender, padded("", size), &format!("{run}.{chat}.{n}"))?, None);
             }
+            client.flush().await?;
+            left.extend(gather(&mut client, batch, &mut seqs).await?);
         }
-        gather(&mut client, &mut waiting, &mut seqs).await?;
+        seqs.sort_unstable();
         targets.push(target(args, chat, &seqs)?);
     }
     // Asked for, so that a server which knows the chats only by their log has looked at them once.
@@ -180,17 +185,20 @@ async fn fill(args: &Args) -> Result<Vec<Target>, BenchError> {
     Ok(targets)
 }
 
-/// Takes the acks of all that waits.
-async fn gather(client: &mut TcpClient, waiting: &mut usize, seqs: &mut Vec<u64>) -> Result<(), BenchError> {
-    client.flush().await?;
-    while *waiting > 0 {
+/// Takes the acks of a batch; returns those that the server asks to send again.
+async fn gather(client: &mut TcpClient, batch: Vec<u32>, seqs: &mut Vec<u64>) -> Result<Vec<u32>, BenchError> {
+    let mut again = Vec::new();
+    for n in batch {
         match client.next().await?.packet {
-            chappe_proto::packet::Packet::Ack(ack) if ack.success => seqs.push(ack.seq.unwrap_or_default().0),
+            Packet::Ack(ack) if ack.success => seqs.push(ack.seq.unwrap_or_default().0),
+            Packet::Ack(ack) if ack.code.is_some_and(Code::retryable) => again.push(n),
             other => return Err(ClientError::from_answer(other).into()),
         }
-        *waiting -= 1;
     }
-    Ok(())
+    if !again.is_empty() {
+        tokio::time::sleep(REST).await;
+    }
+    Ok(again)
 }
 
 /// The page of a chat whose messages have these numbers.

@@ -12,6 +12,7 @@ mod history;
 mod latency;
 mod listener;
 mod metrics_page;
+mod poster;
 mod pressure;
 mod progress;
 mod report;

@@ -72,7 +72,6 @@ impl Progress {
         let (before, began) = (look(), Instant::now());
         self.until(span, span.to_ns, done, "measuring", &ended);
         let (after, time) = (look(), began.elapsed());
-        self.say("finishing");
         Measured { time, before, after }
     }
 

@@ -68,7 +68,7 @@ impl Used {
         let cpu = self.after.cpu.saturating_sub(self.before.cpu);
         let cores = cpu.as_secs_f64() / self.wall.as_secs_f64().max(1e-9);
         let mut values = vec![
-            ("server_cpu_s", json!(cpu.as_secs_f64())),
+            ("server_cpu_s", json!(rounded(cpu.as_secs_f64(), 100.0))),
             ("server_cores", json!(rounded(cores, 100.0))),
             ("server_rss_before_bytes", json!(self.before.rss_bytes)),
             ("server_rss_after_bytes", json!(self.after.rss_bytes)),

@@ -10,10 +10,15 @@ use chappe_proto::packet::{Events, Messages, Packet};
 use chappe_proto::request::{GetEvents, GetMessages, Request};
 use chappe_proto::{ChatId, Seq};
 
+use futures_util::stream::{StreamExt, iter};
+
 use super::BenchError;
 use super::setup::{call_patiently, padded};
 use crate::client::ClientError;
 use crate::client::tcp::{TcpClient, TcpWire};
+
+/// Chats read at a time.
+const READERS: usize = 4;
 
 /// What an ack said, and for which message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,26 +159,30 @@ pub(super) async fn read_back(
     chats: &[(ChatId, Vec<Acked>)],
     source: Source,
 ) -> Result<Findings, BenchError> {
+    let reading = chats.iter().map(|(chat, acked)| read_chat(tcp, *chat, Ledger::new(run, size, acked), source));
+    let mut reading = iter(reading).buffer_unordered(READERS);
+    let mut all = Findings::default();
+    while let Some(found) = reading.next().await {
+        all.add(found?);
+    }
+    Ok(all)
+}
+
+async fn read_chat(tcp: &str, chat_id: ChatId, mut ledger: Ledger<'_>, source: Source) -> Result<Findings, BenchError> {
     let mut client = TcpClient::connect(tcp, TcpWire::Binary).await?;
     // Anyone may read an open chat; who asks makes no difference.
     client.hello(Some(super::setup::user(0)?)).await?;
-    let mut all = Findings::default();
-    for (chat_id, acked) in chats {
-        let mut ledger = Ledger::new(run, size, acked);
-        let mut after = Seq::ZERO;
-        loop {
-            let (messages, more) = page(&mut client, *chat_id, after, source, &mut ledger.found).await?;
-            for message in &messages.0 {
-                ledger.message(message);
-            }
-            if !more || messages.1 <= after {
-                break;
-            }
-            after = messages.1;
+    let mut after = Seq::ZERO;
+    loop {
+        let ((messages, last), more) = page(&mut client, chat_id, after, source, &mut ledger.found).await?;
+        for message in &messages {
+            ledger.message(message);
         }
-        all.add(ledger.finish());
+        if !more || last <= after {
+            return Ok(ledger.finish());
+        }
+        after = last;
     }
-    Ok(all)
 }
 
 /// The messages of a page, and the number it ends at.

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod follow;
 pub mod http;
+pub mod inbound;
 pub mod tcp;
 pub mod udp;
 pub mod websocket;
