@@ -13,11 +13,11 @@ use actix_server::ServerHandle;
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::{App, web};
-use chappe_actors::cache::CacheActor;
 use chappe_actors::engine::{self, Engine, EngineError, Verified};
 use chappe_actors::folder::FolderError;
-use chappe_actors::hub::{self, CloseAll, HubActor, HubSettings};
+use chappe_actors::hub::{self, HubActor, HubSettings};
 use chappe_actors::log::LogError;
+use chappe_actors::messages::{CloseAll, EngineLink};
 use chappe_actors::metrics::metrics;
 use chappe_actors::state::Settings;
 use chappe_actors::vital;
@@ -143,7 +143,7 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
                 heartbeat: HEARTBEAT,
                 clock: engine.clock,
             },
-            cache: engine.cache.clone(),
+            engine: EngineLink::from(&engine.cache),
             next: Arc::default(),
         };
         let server = doors(config, &hubs, http, tcp)?;
@@ -207,7 +207,7 @@ fn allow_many_files() {
 #[derive(Clone)]
 struct Hubs {
     settings: HubSettings,
-    cache: Addr<CacheActor>,
+    engine: EngineLink,
     next: Arc<AtomicU16>,
 }
 
@@ -215,7 +215,7 @@ impl Hubs {
     fn ensure(&self) {
         if !hub::is_here() {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
-            HubActor::start(index, self.settings.clone(), self.cache.clone());
+            HubActor::start(index, self.settings.clone(), self.engine.clone());
         }
     }
 }

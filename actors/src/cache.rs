@@ -11,11 +11,10 @@ use chappe_proto::{ChatId, Code, Reject};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::command::Command;
 use crate::health::{Health, Phase, Storage};
-use crate::hub::{CloseAll, Deliver, HubActor, Item};
+use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, RegisterHub};
 use crate::metrics::metrics;
-use crate::origin::{Origin, SessionId};
+use crate::origin::SessionId;
 use crate::persist::{Append, PersistActor, Written};
 use crate::reader::{self, Look, Looked, Reader};
 use crate::reply::Reply;
@@ -27,35 +26,6 @@ use crate::vital::AreYouThere;
 const TICK: Duration = Duration::from_secs(1);
 /// So many questions may wait for the readers; more are refused as `busy`.
 const MAX_LOOKS: usize = 2048;
-
-/// Commands of one thread, in order.
-///
-/// From: the hubs, for sessions and HTTP. Bounded by their windows. Each is answered, through [`Deliver`].
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Batch(pub Vec<(Origin, Command)>);
-
-/// A hub is there.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct RegisterHub {
-    /// Its number.
-    pub index: u16,
-    /// Its address.
-    pub hub: Addr<HubActor>,
-}
-
-/// Which formats a hub's connections use.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Formats {
-    /// Which hub.
-    pub hub: u16,
-    /// Whether some use JSON.
-    pub json: bool,
-    /// Whether some use the binary format.
-    pub binary: bool,
-}
 
 /// Where the log's writer and the readers are. Sent once, before anything else.
 #[derive(Message)]
@@ -72,13 +42,9 @@ pub struct Connect {
 #[rtype(result = "()")]
 pub struct Drain(pub oneshot::Sender<()>);
 
-/// How the engine is.
-#[derive(Debug, Message)]
-#[rtype(result = "Health")]
-pub struct GetHealth;
-
 struct HubLink {
-    hub: Addr<HubActor>,
+    deliver: Recipient<Deliver>,
+    close: Recipient<CloseAll>,
     json: bool,
     binary: bool,
     /// What goes to it with the step at hand.
@@ -131,7 +97,7 @@ impl CacheActor {
             self.sort(delivery);
         }
         for link in self.hubs.iter_mut().flatten().filter(|link| !link.items.is_empty()) {
-            link.hub.do_send(Deliver(std::mem::take(&mut link.items)));
+            link.deliver.do_send(Deliver(std::mem::take(&mut link.items)));
         }
         let pending = self.state.pending_writes();
         metrics().pending_writes.set(as_level(pending));
@@ -298,7 +264,13 @@ impl Handler<RegisterHub> for CacheActor {
         if self.hubs.len() <= index {
             self.hubs.resize_with(index + 1, || None);
         }
-        self.hubs[index] = Some(HubLink { hub: message.hub, json: false, binary: false, items: Vec::new() });
+        self.hubs[index] = Some(HubLink {
+            deliver: message.deliver,
+            close: message.close,
+            json: false,
+            binary: false,
+            items: Vec::new(),
+        });
     }
 }
 
@@ -336,7 +308,7 @@ impl Handler<CloseAll> for CacheActor {
 
     fn handle(&mut self, message: CloseAll, _: &mut Self::Context) {
         for link in self.hubs.iter().flatten() {
-            link.hub.do_send(message);
+            link.close.do_send(message);
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod health;
 pub mod history;
 pub mod hub;
 pub mod log;
+pub mod messages;
 pub mod metrics;
 pub mod origin;
 pub mod page;

@@ -1,58 +1,17 @@
 //! A client's frame, and the body of a binary one: a byte of flags, then JSON or the binary format.
 
 use crate::code::{Code, Reject};
-use crate::commands::{Answer, RULES, Rule};
+use crate::commands::RULES;
 use crate::format::{self, FormatError};
 use crate::json;
-use crate::packet::{Ack, Packet};
+use crate::packet::Packet;
+pub use crate::received::{ClientFrame, Refused};
 use crate::request::Request;
 
 /// Flag: the body is JSON instead of the binary format.
 pub const FLAG_JSON: u8 = 1;
 /// Flag: the body is compressed with zstd. Only where both sides agreed on it.
 pub const FLAG_ZSTD: u8 = 2;
-
-/// A request as it came, with the id its answer repeats.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientFrame {
-    /// Chosen by the client; comes back with the answer.
-    pub request_id: Option<u64>,
-    /// What it asks.
-    pub request: Request,
-}
-
-impl From<Request> for ClientFrame {
-    fn from(request: Request) -> Self {
-        Self { request_id: None, request }
-    }
-}
-
-/// A frame that could not be read, or a request that was refused before it reached the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The frame's `request_id`, where it could be read.
-    pub request_id: Option<u64>,
-    /// The packet it was, where that could be read.
-    pub rule: Option<&'static Rule>,
-    /// Why.
-    pub reject: Reject,
-}
-
-impl From<Reject> for Refused {
-    fn from(reject: Reject) -> Self {
-        Self { request_id: None, rule: None, reject }
-    }
-}
-
-impl Refused {
-    /// The answer: an `Ack` for packets answered by one, else an `Error`.
-    pub fn packet(self) -> Packet {
-        match self.rule.map(|rule| rule.answer) {
-            Some(Answer::Ack) => Packet::Ack(Ack::refused(self.reject, None)),
-            _ => Packet::Error(self.reject.into()),
-        }
-    }
-}
 
 /// Reads flags and body: a binary TCP frame after its length, a binary WebSocket frame, or a binary datagram.
 ///

@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::code::{Code, Reject};
 use crate::commands::Rule;
-use crate::frame::{ClientFrame, Refused};
 use crate::limits::JSON_DEPTH;
 use crate::packet::Packet;
+use crate::received::{ClientFrame, Refused};
 use crate::request::Request;
 
 /// What is read first: enough to know which packet it is and whom to answer.
@@ -30,7 +30,7 @@ pub fn decode(text: &[u8]) -> Result<ClientFrame, Refused> {
     if text.bytes().find(|byte| !byte.is_ascii_whitespace()) != Some(b'{') {
         return Err(Reject::new(Code::Malformed, "a packet is a JSON object").into());
     }
-    if deeper_than(text.as_bytes(), JSON_DEPTH) {
+    if is_deeper_than(text.as_bytes(), JSON_DEPTH) {
         return Err(Reject::new(Code::TooDeep, format!("JSON may be nested {JSON_DEPTH} deep")).into());
     }
     let head: Head<'_> = serde_json::from_str(text).map_err(|error| {
@@ -79,22 +79,20 @@ fn body(rule: &Rule, text: &str) -> Result<Request, serde_json::Error> {
 }
 
 /// Whether `text` nests deeper than `limit`. Counts brackets outside strings, whatever else is wrong with the text.
-fn deeper_than(text: &[u8], limit: u32) -> bool {
+pub fn is_deeper_than(text: &[u8], limit: u32) -> bool {
     let mut depth = 0u32;
-    let mut quoted = false;
-    let mut escaped = false;
-    for &byte in text {
-        if quoted {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-            continue;
-        }
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
         match byte {
-            b'"' => quoted = true,
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'\\' => drop(bytes.next()),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
             b'{' | b'[' => {
                 depth += 1;
                 if depth > limit {

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod message;
 pub mod outgoing;
 pub mod packet;
+pub mod received;
 pub mod request;
 mod scan;
 pub mod stream;

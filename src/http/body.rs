@@ -3,8 +3,8 @@
 use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, web};
-use chappe_proto::Code;
 use chappe_proto::limits::JSON_DEPTH;
+use chappe_proto::{Code, json};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
@@ -79,7 +79,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Problem::new(Code::Malformed, format!("the body is not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
-    if deeper_than(bytes, JSON_DEPTH) {
+    if json::is_deeper_than(bytes, JSON_DEPTH) {
         return Err(Problem::new(Code::TooDeep, format!("JSON may be nested {JSON_DEPTH} deep")));
     }
     serde_json::from_str(text).map_err(|error| {
@@ -93,34 +93,4 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         };
         Problem::new(Code::InvalidField, message)
     })
-}
-
-/// Whether `text` nests deeper than `limit`. Counts brackets outside strings, whatever else is wrong with the text.
-fn deeper_than(text: &[u8], limit: u32) -> bool {
-    let mut depth = 0u32;
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => {
-                while let Some(byte) = bytes.next() {
-                    match byte {
-                        b'\\' => {
-                            bytes.next();
-                        }
-                        b'"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }

@@ -4,6 +4,7 @@
 pub mod admit;
 pub mod identity;
 pub mod outbox;
+mod queue;
 
 use std::rc::Rc;
 
@@ -104,7 +105,7 @@ impl Session {
         }
         let is_hello = matches!(request, Request::Hello(_));
         let client_id = client_id(&request);
-        let admitted = if rule.weight >= PAGE_WEIGHT && outbox::is_crowded() {
+        let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() {
             Err(Reject::new(Code::Busy, "too much waits to be sent to slow clients"))
         } else {
             admit(&mut self.identity, &hub::limits(), request)

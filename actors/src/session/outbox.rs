@@ -7,7 +7,7 @@
 //! Plain and for one thread: the hub puts in, the transport of the same thread takes out.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::task::{Context, Poll, Waker};
 
@@ -17,53 +17,9 @@ use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Gap, Packet};
 use chappe_proto::{ChatId, Seq};
 
+use super::queue::{PIECES, Queue};
+
 use crate::metrics::metrics;
-
-/// Answers are written into one buffer until it has this size.
-const BUFFER_BYTES: usize = 16 * 1024;
-/// What may wait in all outboxes of the process together, in bytes. Beyond it events find room only in outboxes that are
-/// nearly empty, and pages are refused as `busy`: many slow clients cost what a few do.
-const ALL_BYTES: usize = 256 * 1024 * 1024;
-/// What of its limit an outbox may use then.
-const CROWDED_SHARE: usize = 16;
-/// The most pieces one write takes.
-const PIECES: usize = 32;
-
-/// What a chunk of bytes is, and so whether it may be dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Never dropped.
-    Answer,
-    /// Dropped with a word: these events of a chat.
-    Events,
-    /// Dropped without a word.
-    Ephemeral,
-}
-
-#[derive(Debug)]
-enum Body {
-    Own(Vec<u8>),
-    Shared(Bytes),
-}
-
-impl Body {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Chunk {
-    body: Body,
-    kind: Kind,
-    /// What leaves the window when it has left.
-    weight: u32,
-    /// How much of it has left.
-    sent: usize,
-}
 
 /// An ack whose turn has not come.
 #[derive(Debug)]
@@ -84,10 +40,7 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct Inner {
-    /// In bytes.
-    limit: usize,
-    chunks: VecDeque<Chunk>,
-    bytes: usize,
+    queue: Queue,
     /// The next ticket to be given out, and the next whose ack may leave.
     next_ticket: u64,
     next_ack: u64,
@@ -107,9 +60,7 @@ impl Outbox {
     /// An empty outbox of at most `limit` bytes of events, with a window of `window` requests.
     pub fn new(wire: Wire, limit: usize, window: u32) -> Self {
         let inner = Inner {
-            limit,
-            chunks: VecDeque::new(),
-            bytes: 0,
+            queue: Queue::new(limit),
             next_ticket: 0,
             next_ack: 0,
             early: BTreeMap::new(),
@@ -174,12 +125,12 @@ impl Outbox {
     /// Whether all that was asked is answered, and all answers have left.
     pub fn is_settled(&self) -> bool {
         let inner = self.inner.borrow();
-        inner.in_flight == 0 && inner.chunks.is_empty()
+        inner.in_flight == 0 && inner.queue.is_empty()
     }
 
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
-        self.inner.borrow().chunks.is_empty()
+        self.inner.borrow().queue.is_empty()
     }
 
     /// Gives back what a request took of the window that is not answered.
@@ -226,7 +177,7 @@ impl Outbox {
         if inner.dead {
             return;
         }
-        if inner.gaps.contains_key(&chat) || !inner.make_room(bytes.len()) {
+        if inner.gaps.contains_key(&chat) || !inner.queue.put_events(bytes) {
             let gap = inner.gaps.entry(chat).or_insert((from, to));
             gap.1 = to;
             metrics().outbox_dropped.inc();
@@ -234,7 +185,6 @@ impl Outbox {
             inner.tell_gaps(encoder, wire);
             return;
         }
-        inner.push(Body::Shared(bytes), Kind::Events, 0);
         inner.wake_writer();
     }
 
@@ -244,19 +194,18 @@ impl Outbox {
         if inner.dead {
             return;
         }
-        if inner.bytes + bytes.len() > inner.limit / 2 {
+        if inner.queue.put_ephemeral(bytes) {
+            inner.wake_writer();
+        } else {
             metrics().outbox_dropped.inc();
-            return;
         }
-        inner.push(Body::Shared(bytes), Kind::Ephemeral, 0);
-        inner.wake_writer();
     }
 
     /// Puts in bytes that are no packet: a ping of the transport's own.
     pub fn raw(&self, bytes: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         if !inner.dead {
-            inner.push(Body::Own(bytes.to_vec()), Kind::Answer, 0);
+            inner.queue.put_answer(0, |buffer| buffer.extend_from_slice(bytes));
             inner.wake_writer();
         }
     }
@@ -284,9 +233,7 @@ impl Outbox {
     pub fn kill(&self) {
         let mut inner = self.inner.borrow_mut();
         inner.dead = true;
-        metrics().outbox_bytes.dec_by(as_level(inner.bytes));
-        inner.bytes = 0;
-        inner.chunks = VecDeque::new();
+        inner.queue.clear();
         inner.early = BTreeMap::new();
         inner.wake_writer();
         inner.wake_reader();
@@ -312,20 +259,17 @@ impl Outbox {
         loop {
             let mut inner = self.inner.borrow_mut();
             inner.tell_gaps(encoder, wire);
-            if inner.chunks.is_empty() {
+            if inner.queue.is_empty() {
                 keep(&mut inner.writer, context);
                 return Ok(());
             }
             let mut pieces = [IoSlice::new(&[]); PIECES];
-            let mut count = 0;
-            for (piece, chunk) in pieces.iter_mut().zip(&inner.chunks) {
-                *piece = IoSlice::new(&chunk.body.as_slice()[chunk.sent..]);
-                count += 1;
-            }
+            let count = inner.queue.front(&mut pieces);
             match write(context, &pieces[..count]) {
                 Poll::Ready(Ok(taken)) => {
                     self.active.set(true);
-                    inner.taken(taken);
+                    let freed = inner.queue.taken(taken);
+                    inner.release(freed);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 // The socket wakes the task; only answers that come meanwhile need not.
@@ -342,14 +286,11 @@ impl Outbox {
         let wire = self.wire.get();
         let mut inner = self.inner.borrow_mut();
         inner.tell_gaps(encoder, wire);
-        match inner.chunks.pop_front() {
-            Some(chunk) => {
+        match inner.queue.pop() {
+            Some((bytes, freed)) => {
                 self.active.set(true);
-                inner.left(&chunk);
-                Poll::Ready(Some(match chunk.body {
-                    Body::Own(bytes) => Bytes::from(bytes),
-                    Body::Shared(bytes) => bytes,
-                }))
+                inner.release(freed);
+                Poll::Ready(Some(bytes))
             }
             None if inner.dead || inner.closing.is_some() => Poll::Ready(None),
             None => {
@@ -362,79 +303,16 @@ impl Outbox {
 
 impl Inner {
     fn encode(&mut self, encoder: &mut Encoder, wire: Wire, packet: &Packet, request_id: Option<u64>, weight: u32) {
-        if let Some(Chunk { body: Body::Own(buffer), kind: Kind::Answer, weight: sum, .. }) = self.chunks.back_mut()
-            && buffer.len() < BUFFER_BYTES
-        {
-            let before = buffer.len();
-            encoder.put(wire, packet, request_id, buffer);
-            *sum = sum.saturating_add(weight);
-            let more = buffer.len() - before;
-            self.bytes += more;
-            metrics().outbox_bytes.inc_by(as_level(more));
-            return;
-        }
-        let mut buffer = Vec::new();
-        encoder.put(wire, packet, request_id, &mut buffer);
-        self.push(Body::Own(buffer), Kind::Answer, weight);
-    }
-
-    fn push(&mut self, body: Body, kind: Kind, weight: u32) {
-        let bytes = body.as_slice().len();
-        self.bytes += bytes;
-        metrics().outbox_bytes.inc_by(as_level(bytes));
-        self.chunks.push_back(Chunk { body, kind, weight, sent: 0 });
-    }
-
-    /// Whether `bytes` more fit, if need be without what may be lost.
-    fn make_room(&mut self, bytes: usize) -> bool {
-        let limit = if is_crowded() { self.limit / CROWDED_SHARE } else { self.limit };
-        if self.bytes + bytes > limit {
-            let before = self.chunks.len();
-            let mut freed = 0;
-            self.chunks.retain(|chunk| {
-                let keep = chunk.kind != Kind::Ephemeral || chunk.sent > 0;
-                freed += if keep { 0 } else { chunk.body.as_slice().len() };
-                keep
-            });
-            metrics().outbox_dropped.inc_by((before - self.chunks.len()) as u64);
-            metrics().outbox_bytes.dec_by(as_level(freed));
-            self.bytes -= freed;
-        }
-        self.bytes + bytes <= limit
+        self.queue.put_answer(weight, |buffer| encoder.put(wire, packet, request_id, buffer));
     }
 
     /// Tells of dropped events, once half of the outbox is free again: else the next drop would follow at once.
     fn tell_gaps(&mut self, encoder: &mut Encoder, wire: Wire) {
-        while self.bytes <= self.limit / 2
+        while self.queue.is_half_free()
             && let Some((chat_id, (from, to))) = self.gaps.pop_first()
         {
             metrics().gaps.inc();
             self.encode(encoder, wire, &Packet::Gap(Gap { chat_id, from, to }), None, 0);
-        }
-    }
-
-    fn taken(&mut self, mut taken: usize) {
-        while let Some(chunk) = self.chunks.front_mut() {
-            let left = chunk.body.as_slice().len() - chunk.sent;
-            if taken < left {
-                chunk.sent += taken;
-                return;
-            }
-            taken -= left;
-            if let Some(chunk) = self.chunks.pop_front() {
-                self.left(&chunk);
-            }
-        }
-    }
-
-    fn left(&mut self, chunk: &Chunk) {
-        let bytes = chunk.body.as_slice().len();
-        self.bytes -= bytes;
-        metrics().outbox_bytes.dec_by(as_level(bytes));
-        self.release(chunk.weight);
-        if self.chunks.is_empty() && self.chunks.capacity() > 8 {
-            // An idle connection keeps no buffers.
-            self.chunks = VecDeque::new();
         }
     }
 
@@ -458,20 +336,11 @@ impl Inner {
     }
 }
 
-/// Whether all outboxes together hold more than they should.
-pub fn is_crowded() -> bool {
-    metrics().outbox_bytes.get() > as_level(ALL_BYTES)
-}
-
 fn keep(slot: &mut Option<Waker>, context: &Context<'_>) {
     match slot {
         Some(waker) => waker.clone_from(context.waker()),
         None => *slot = Some(context.waker().clone()),
     }
-}
-
-fn as_level(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,0 +1,227 @@
+//! What a hub does with what it is given: puts it into the outboxes of those it concerns, framed once a wire.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chappe_proto::code::CloseCode;
+use chappe_proto::outgoing::{Bodies, Encoder, Wire};
+use chappe_proto::packet::{Packet, Pong};
+use chappe_proto::{ChatId, Seq};
+
+use super::listeners::Listeners;
+use super::slots::{Slot, Slots};
+use super::{Door, HubSettings};
+use crate::clock::Now;
+use crate::messages::{EngineLink, Formats, Item};
+use crate::metrics::metrics;
+use crate::origin::{Origin, SessionId};
+use crate::reply::Reply;
+
+/// The hub of one thread.
+pub(super) struct Core {
+    pub(super) index: u16,
+    pub(super) settings: HubSettings,
+    pub(super) engine: EngineLink,
+    pub(super) slots: RefCell<Slots>,
+    pub(super) listeners: RefCell<Listeners>,
+    pub(super) encoder: RefCell<Encoder>,
+    /// Whether JSON, and whether binary bodies are in use here.
+    formats: Cell<[bool; 2]>,
+    pub(super) closing: Cell<bool>,
+}
+
+impl Core {
+    pub(super) fn new(index: u16, settings: HubSettings, engine: EngineLink) -> Self {
+        Self {
+            index,
+            settings,
+            engine,
+            slots: RefCell::default(),
+            listeners: RefCell::default(),
+            encoder: RefCell::default(),
+            formats: Cell::default(),
+            closing: Cell::new(false),
+        }
+    }
+
+    pub(super) fn use_format(&self, wire: Wire) {
+        let mut formats = self.formats.get();
+        let format = &mut formats[usize::from(!wire.is_json())];
+        if !*format {
+            *format = true;
+            self.formats.set(formats);
+            self.engine.formats.do_send(Formats { hub: self.index, json: formats[0], binary: formats[1] });
+        }
+    }
+
+    pub(super) fn deliver(&self, items: Vec<Item>) {
+        let now = self.settings.clock.now();
+        let mut run = Vec::new();
+        for item in items {
+            match item {
+                Item::Event(chat, seq, bodies) => run.push((chat, seq, bodies)),
+                Item::Reply(to, reply) => self.reply(to, reply, now),
+                Item::Ephemeral(chats, bodies, except) => {
+                    self.events(&mut run);
+                    self.ephemeral(&chats, &bodies, &except);
+                }
+                Item::Listen(session, chats) => {
+                    self.events(&mut run);
+                    self.listen(session, chats);
+                }
+                Item::Unlisten(session, chats) => {
+                    self.events(&mut run);
+                    self.unlisten(session, &chats);
+                }
+            }
+        }
+        self.events(&mut run);
+    }
+
+    fn reply(&self, to: Origin, reply: Reply, now: Now) {
+        let mut slots = self.slots.borrow_mut();
+        let SessionId { slot, generation, .. } = to.session;
+        count(&reply, to, now);
+        match slots.get_mut(slot, generation) {
+            Some(Slot::Connection { door, outbox, greeted, .. }) => {
+                // Datagrams are not answered through an outbox, and nobody is told of a refused one.
+                if *door == Door::Udp || matches!(reply, Reply::Quiet) {
+                    return outbox.release(to.weight);
+                }
+                *greeted |= matches!(reply, Reply::Welcome(_));
+                if let Some(packet) = reply.into_packet(to.ticket.is_some()) {
+                    let mut encoder = self.encoder.borrow_mut();
+                    outbox.answer(&mut encoder, packet, to.ticket, to.request_id, to.weight);
+                }
+            }
+            Some(Slot::Waiting(_)) => {
+                if let Some(Slot::Waiting(waiting)) = slots.remove(slot, generation) {
+                    // Whoever asked may have gone.
+                    let _ = waiting.send(reply);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Sends a run of events, each chat's together: between chats there is no order to keep.
+    fn events(&self, run: &mut Vec<(ChatId, Seq, Arc<Bodies>)>) {
+        run.sort_by_key(|(chat, ..)| *chat);
+        let (slots, listeners) = (self.slots.borrow(), self.listeners.borrow());
+        let mut encoder = self.encoder.borrow_mut();
+        for events in run.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let (Some((chat, from, _)), Some((_, to, _))) = (events.first(), events.last()) else { continue };
+            let mut framed: [Option<Bytes>; 4] = Default::default();
+            let mut count = 0;
+            for outbox in listeners.of(*chat).filter_map(|slot| slots.outbox(slot)) {
+                let wire = outbox.wire();
+                let bytes = framed[wire.index()].get_or_insert_with(|| frame(wire, events.iter().map(|(.., b)| b)));
+                outbox.events(&mut encoder, *chat, *from, *to, bytes.clone());
+                count += events.len() as u64;
+            }
+            metrics().deliveries.inc_by(count);
+        }
+        run.clear();
+    }
+
+    fn ephemeral(&self, chats: &[ChatId], bodies: &Arc<Bodies>, except: &[SessionId]) {
+        let (slots, listeners) = (self.slots.borrow(), self.listeners.borrow());
+        let mut framed: [Option<Bytes>; 4] = Default::default();
+        let left_out = |slot: u32| except.iter().any(|session| session.hub == self.index && session.slot == slot);
+        for slot in listeners.of_any(chats) {
+            if left_out(slot) {
+                continue;
+            }
+            let Some(outbox) = slots.outbox(slot) else { continue };
+            let wire = outbox.wire();
+            let bytes = framed[wire.index()].get_or_insert_with(|| frame(wire, std::iter::once(bodies)));
+            outbox.ephemeral(bytes.clone());
+        }
+    }
+
+    fn listen(&self, session: SessionId, chats: Vec<ChatId>) {
+        if let Some(Slot::Connection { hears, .. }) = self.slots.borrow_mut().get_mut(session.slot, session.generation)
+        {
+            self.listeners.borrow_mut().add(session.slot, &chats);
+            hears.extend(chats);
+        }
+    }
+
+    fn unlisten(&self, session: SessionId, chats: &[ChatId]) {
+        if let Some(Slot::Connection { hears, .. }) = self.slots.borrow_mut().get_mut(session.slot, session.generation)
+        {
+            self.listeners.borrow_mut().remove(session.slot, chats);
+            hears.retain(|chat| !chats.contains(chat));
+        }
+    }
+
+    /// Lets the server be heard, and ends connections that are not heard any more.
+    pub(super) fn beat(&self) {
+        let server_time = Some(self.settings.clock.now().wall);
+        let mut encoder = self.encoder.borrow_mut();
+        for slot in self.slots.borrow_mut().iter_mut() {
+            let Slot::Connection { door, outbox, greeted, silent, .. } = slot else { continue };
+            if *door == Door::Udp {
+                continue;
+            }
+            let heard = outbox.was_active();
+            if outbox.closing().is_some() {
+                // It had a whole beat to take its goodbye.
+                outbox.kill();
+            } else if *door == Door::WebSocket {
+                *silent = if heard { 0 } else { *silent + 1 };
+                if *silent >= 2 {
+                    outbox.close(&mut encoder, CloseCode::Silent, "nothing was heard for two heartbeats", None);
+                    continue;
+                }
+                outbox.raw(&WEBSOCKET_PING);
+            }
+            if *greeted && outbox.is_settled() {
+                let pong = Packet::Pong(Pong { nonce: None, server_time });
+                outbox.answer(&mut encoder, pong, None, None, 0);
+            }
+        }
+    }
+
+    pub(super) fn close_all(&self, within_ms: u32) {
+        self.closing.set(true);
+        let mut encoder = self.encoder.borrow_mut();
+        let mut slots = self.slots.borrow_mut();
+        let all = u32::try_from(slots.connections()).unwrap_or(u32::MAX).max(1);
+        let mut nth = 0u32;
+        for slot in slots.iter_mut() {
+            if let Slot::Connection { door: Door::WebSocket | Door::Tcp, outbox, .. } = slot {
+                // Evenly over the time, so that they do not all come back at once.
+                let after = u64::from(within_ms) * u64::from(nth) / u64::from(all);
+                nth = nth.saturating_add(1);
+                let after = u32::try_from(after).unwrap_or(within_ms);
+                outbox.close(&mut encoder, CloseCode::ShuttingDown, "the server stops", Some(after));
+            }
+        }
+    }
+}
+
+/// A ping frame without a payload: RFC 6455, section 5.5.2.
+const WEBSOCKET_PING: [u8; 2] = [0x89, 0];
+
+fn frame<'a>(wire: Wire, all: impl Iterator<Item = &'a Arc<Bodies>>) -> Bytes {
+    let mut bytes = Vec::new();
+    for bodies in all {
+        if let Some(body) = bodies.get(wire) {
+            wire.put(body, &mut bytes);
+        }
+    }
+    Bytes::from(bytes)
+}
+
+fn count(reply: &Reply, to: Origin, now: Now) {
+    match reply {
+        Reply::Accepted(accepted) => {
+            if accepted.duplicate { &metrics().duplicates } else { &metrics().accepted }.inc();
+            metrics().ack_latency.observe(now.mono.saturating_sub(to.arrived).as_secs_f64());
+        }
+        Reply::Rejected { reject, .. } => metrics().refuse(reject.code),
+        _ => {}
+    }
+}

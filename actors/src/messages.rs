@@ -1,0 +1,105 @@
+//! What the cache actor and the hubs say to each other.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use chappe_proto::outgoing::Bodies;
+use chappe_proto::{ChatId, Seq};
+
+use crate::command::Command;
+use crate::health::Health;
+use crate::origin::{Origin, SessionId};
+use crate::reply::Reply;
+
+/// The way from a hub to the cache actor.
+#[derive(Clone)]
+pub struct EngineLink {
+    /// For commands.
+    pub batch: Recipient<Batch>,
+    /// For a hub that begins.
+    pub register: Recipient<RegisterHub>,
+    /// For a format that comes into use.
+    pub formats: Recipient<Formats>,
+    /// For whoever asks how the engine is.
+    pub health: Recipient<GetHealth>,
+}
+
+impl<A> From<&Addr<A>> for EngineLink
+where
+    A: Actor<Context = Context<A>> + Handler<Batch> + Handler<RegisterHub> + Handler<Formats> + Handler<GetHealth>,
+{
+    fn from(engine: &Addr<A>) -> Self {
+        Self {
+            batch: engine.clone().recipient(),
+            register: engine.clone().recipient(),
+            formats: engine.clone().recipient(),
+            health: engine.clone().recipient(),
+        }
+    }
+}
+
+/// Commands of one thread, in order.
+///
+/// From: the hubs, for sessions and HTTP. Bounded by their windows. Each is answered, through [`Deliver`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Batch(pub Vec<(Origin, Command)>);
+
+/// A hub is there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RegisterHub {
+    /// Its number.
+    pub index: u16,
+    /// What is to be sent goes here.
+    pub deliver: Recipient<Deliver>,
+    /// And the word to end here.
+    pub close: Recipient<CloseAll>,
+}
+
+/// Which formats a hub's connections use.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Formats {
+    /// Which hub.
+    pub hub: u16,
+    /// Whether some use JSON.
+    pub json: bool,
+    /// Whether some use the binary format.
+    pub binary: bool,
+}
+
+/// How the engine is.
+#[derive(Debug, Message)]
+#[rtype(result = "Health")]
+pub struct GetHealth;
+
+/// What is to be sent, in order.
+///
+/// From: the cache actor, once a commit or batch of commands.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Deliver(pub Vec<Item>);
+
+/// One thing to be sent.
+#[derive(Debug)]
+pub enum Item {
+    /// An answer.
+    Reply(Origin, Reply),
+    /// A numbered event of a chat, encoded.
+    Event(ChatId, Seq, Arc<Bodies>),
+    /// Something that is not kept, encoded: to all who hear one of the chats, but for some.
+    Ephemeral(Arc<[ChatId]>, Arc<Bodies>, Arc<[SessionId]>),
+    /// A connection hears these chats from here on.
+    Listen(SessionId, Vec<ChatId>),
+    /// A connection hears these chats no longer.
+    Unlisten(SessionId, Vec<ChatId>),
+}
+
+/// Says goodbye to every connection of the hub, and tells them when to come back: spread over so long.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct CloseAll {
+    /// In milliseconds.
+    pub reconnect_within_ms: u32,
+}

@@ -1,0 +1,200 @@
+//! The bytes that wait to be sent to one connection, in chunks: its own answers, and events it shares with others.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::metrics::metrics;
+
+/// Answers are written into one buffer until it has this size.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// What may wait in all outboxes of the process together, in bytes. Beyond it events find room only in outboxes that are
+/// nearly empty, and pages are refused as `busy`: many slow clients cost what a few do.
+const ALL_BYTES: usize = 256 * 1024 * 1024;
+/// What of its limit an outbox may use then.
+const CROWDED_SHARE: usize = 16;
+/// The most pieces one write takes.
+pub(super) const PIECES: usize = 32;
+
+/// What a chunk is, and so whether it may be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Never dropped.
+    Answer,
+    /// Not let in where there is no room.
+    Events,
+    /// Not let in beyond half of the room, and dropped for events.
+    Ephemeral,
+}
+
+#[derive(Debug)]
+enum Body {
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Body {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    body: Body,
+    kind: Kind,
+    /// What leaves the window when it has left.
+    weight: u32,
+    /// How much of it has left.
+    sent: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Queue {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// What events may fill, in bytes.
+    limit: usize,
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { chunks: VecDeque::new(), bytes: 0, limit }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Whether half of the room is free.
+    pub(super) fn is_half_free(&self) -> bool {
+        self.bytes <= self.limit / 2
+    }
+
+    /// Lets `write` append an answer. `weight` is what it takes of the window.
+    pub(super) fn put_answer(&mut self, weight: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(Chunk { body: Body::Own(buffer), kind: Kind::Answer, weight: sum, .. }) = self.chunks.back_mut()
+            && buffer.len() < BUFFER_BYTES
+        {
+            let before = buffer.len();
+            write(buffer);
+            *sum = sum.saturating_add(weight);
+            let more = buffer.len() - before;
+            self.bytes += more;
+            metrics().outbox_bytes.inc_by(as_level(more));
+            return;
+        }
+        let mut buffer = Vec::new();
+        write(&mut buffer);
+        self.push(Body::Own(buffer), Kind::Answer, weight);
+    }
+
+    /// Lets events in, if need be in the place of what may be lost. `false` if there is no room.
+    pub(super) fn put_events(&mut self, bytes: Bytes) -> bool {
+        let room = self.make_room(bytes.len());
+        if room {
+            self.push(Body::Shared(bytes), Kind::Events, 0);
+        }
+        room
+    }
+
+    /// Lets in what may be lost. `false` if there is no room.
+    pub(super) fn put_ephemeral(&mut self, bytes: Bytes) -> bool {
+        let room = self.bytes + bytes.len() <= self.limit / 2;
+        if room {
+            self.push(Body::Shared(bytes), Kind::Ephemeral, 0);
+        }
+        room
+    }
+
+    fn push(&mut self, body: Body, kind: Kind, weight: u32) {
+        let bytes = body.as_slice().len();
+        self.bytes += bytes;
+        metrics().outbox_bytes.inc_by(as_level(bytes));
+        self.chunks.push_back(Chunk { body, kind, weight, sent: 0 });
+    }
+
+    fn make_room(&mut self, bytes: usize) -> bool {
+        let limit = if is_crowded() { self.limit / CROWDED_SHARE } else { self.limit };
+        if self.bytes + bytes > limit {
+            let before = self.chunks.len();
+            let mut freed = 0;
+            self.chunks.retain(|chunk| {
+                let keep = chunk.kind != Kind::Ephemeral || chunk.sent > 0;
+                freed += if keep { 0 } else { chunk.body.as_slice().len() };
+                keep
+            });
+            metrics().outbox_dropped.inc_by((before - self.chunks.len()) as u64);
+            metrics().outbox_bytes.dec_by(as_level(freed));
+            self.bytes -= freed;
+        }
+        self.bytes + bytes <= limit
+    }
+
+    /// The bytes at the front, in up to [`PIECES`] pieces; how many.
+    pub(super) fn front<'a>(&'a self, pieces: &mut [IoSlice<'a>; PIECES]) -> usize {
+        let mut count = 0;
+        for (piece, chunk) in pieces.iter_mut().zip(&self.chunks) {
+            *piece = IoSlice::new(&chunk.body.as_slice()[chunk.sent..]);
+            count += 1;
+        }
+        count
+    }
+
+    /// So many bytes have left from the front; answers how much of the window that frees.
+    pub(super) fn taken(&mut self, mut taken: usize) -> u32 {
+        let mut freed = 0u32;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let left = chunk.body.as_slice().len() - chunk.sent;
+            if taken < left {
+                chunk.sent += taken;
+                break;
+            }
+            taken -= left;
+            freed = freed.saturating_add(self.pop_chunk().map_or(0, |chunk| chunk.weight));
+        }
+        freed
+    }
+
+    /// Takes the chunk at the front, and how much of the window that frees.
+    pub(super) fn pop(&mut self) -> Option<(Bytes, u32)> {
+        let Chunk { body, weight, .. } = self.pop_chunk()?;
+        let bytes = match body {
+            Body::Own(bytes) => Bytes::from(bytes),
+            Body::Shared(bytes) => bytes,
+        };
+        Some((bytes, weight))
+    }
+
+    fn pop_chunk(&mut self) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        let bytes = chunk.body.as_slice().len();
+        self.bytes -= bytes;
+        metrics().outbox_bytes.dec_by(as_level(bytes));
+        if self.chunks.is_empty() && self.chunks.capacity() > 8 {
+            // An idle connection keeps no buffers.
+            self.chunks = VecDeque::new();
+        }
+        Some(chunk)
+    }
+
+    /// Throws all away.
+    pub(super) fn clear(&mut self) {
+        metrics().outbox_bytes.dec_by(as_level(self.bytes));
+        *self = Self::new(self.limit);
+    }
+}
+
+/// Whether all outboxes together hold more than they should.
+pub(super) fn is_crowded() -> bool {
+    metrics().outbox_bytes.get() > as_level(ALL_BYTES)
+}
+
+fn as_level(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
