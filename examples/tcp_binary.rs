@@ -40,7 +40,7 @@ async fn talk(address: &str) -> Result<()> {
     send(&mut stream, Request::Hello(hello)).await?;
     match receive(&mut stream).await? {
         Packet::Welcome(welcome) => println!("welcome, user {}", welcome.user_id),
-        Packet::Error(error) => return Err(error.error.into()),
+        Packet::Error(error) => return Err(error.error.into_string().into()),
         other => return Err(format!("expected a Welcome, got {other:?}").into()),
     }
 
@@ -64,7 +64,7 @@ async fn talk(address: &str) -> Result<()> {
     let (mut acked, mut seen) = (false, false);
     while !(acked && seen) {
         match receive(&mut stream).await? {
-            Packet::Ack(ack) if !ack.success => return Err(ack.error.unwrap_or_default().into()),
+            Packet::Ack(ack) if !ack.success => return Err(ack.error.unwrap_or_default().into_string().into()),
             Packet::Ack(ack) if ack.client_id.as_ref() == Some(&client_id) => {
                 println!("ack: message {} is on disk", ack.message_id);
                 acked = true;
@@ -73,7 +73,7 @@ async fn talk(address: &str) -> Result<()> {
                 println!("event {} of chat {}: {event:?}", event.seq(), event.chat_id());
                 seen |= event.message().is_some_and(|message| message.client_id.as_ref() == Some(&client_id));
             }
-            Packet::Error(error) => return Err(error.error.into()),
+            Packet::Error(error) => return Err(error.error.into_string().into()),
             _ => {}
         }
     }

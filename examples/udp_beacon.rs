@@ -47,7 +47,8 @@ async fn main() -> Result<()> {
 async fn ping(socket: &UdpSocket) -> Result<()> {
     let mut answer = [0; 1200];
     for _ in 0..3 {
-        send(socket, Request::Ping(Ping::default())).await?;
+        // No answer is larger than its question, and a pong is a byte longer than a ping: leave room.
+        send(socket, Request::Ping(Ping::default()), 1).await?;
         let Ok(received) = timeout(Duration::from_secs(1), socket.recv(&mut answer)).await else { continue };
         if let (_, Packet::Pong(_)) = frame::decode_packet(&answer[..received?])? {
             println!("pong");
@@ -58,14 +59,15 @@ async fn ping(socket: &UdpSocket) -> Result<()> {
 }
 
 async fn status(socket: &UdpSocket, text: &str) -> Result<()> {
-    send(socket, Request::Status(Status { user_id: Some(UserId::parse(1)?), status_data: text.into() })).await?;
+    send(socket, Request::Status(Status { user_id: Some(UserId::parse(1)?), status_data: text.into() }), 0).await?;
     println!("sent: user 1 is {text}");
     Ok(())
 }
 
-async fn send(socket: &UdpSocket, request: Request) -> Result<()> {
+async fn send(socket: &UdpSocket, request: Request, padding: usize) -> Result<()> {
     let mut bytes = Vec::new();
     datagram::encode_request_into(request, false, &mut bytes);
+    bytes.resize(bytes.len() + padding, 0);
     socket.send(&bytes).await?;
     Ok(())
 }

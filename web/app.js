@@ -97,6 +97,10 @@ function enter() {
       const listed = new Set(summaries.map((summary) => summary.chat_id));
       for (const [id, chat] of chats) if (!listed.has(id) && !chat.visiting) chats.delete(id);
       summaries.forEach(keep);
+      // Who comes to an empty page on a wide screen sees the first chat rather than nothing.
+      if (!conversation.chat && !location.hash && summaries.length && matchMedia('(min-width: 44rem)').matches) {
+        history.replaceState(null, '', `#/chat/${summaries[0].chat_id}`);
+      }
       route();
       conversation.refresh();
       listOpenChats();
@@ -144,6 +148,8 @@ function showState({ state, reason, retryInMs }) {
   }[state];
   $('#state').dataset.state = state;
   $('#state').textContent = text;
+  if (state === 'waiting' || state === 'ended') $('#chat').dataset.offline = text;
+  else if (state === 'ready') delete $('#chat').dataset.offline;
   if (state === 'ready' && $('#status').value !== 'online') sayStatus();
 }
 

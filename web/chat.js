@@ -1,6 +1,9 @@
 // Owns what is known of one chat: its summary, the messages loaded so far, reactions, marks. Plain data: no page, no
 // network. Events come in order; pages of history may come late and overlap them.
 
+/** How many messages stay when the reader is at the end. */
+const KEPT = 200;
+
 export class Chat {
   /** Messages by id. Kept only from the first page on: a chat nobody looks at costs its summary. */
   messages = new Map();
@@ -9,7 +12,7 @@ export class Chat {
   hasMore = false;
   /** Grows whenever what was loaded is forgotten: a page asked for before that is of no use any more. */
   generation = 0;
-  /** The members: user_id → {user_id, role, read_seq}. `members` is how many the summary counted. */
+  /** The first members: user_id → {user_id, role, read_seq}. `members` is how many there are. */
   people = new Map();
   typing = new Map();
   #reactions = new Map();
@@ -34,6 +37,14 @@ export class Chat {
     this.loaded = 'no';
   }
 
+  /** Lets go of the oldest messages, so that a page open for days draws no slower than a fresh one. */
+  trim() {
+    if (this.loaded !== 'yes' || this.messages.size <= 2 * KEPT) return;
+    this.generation += 1;
+    for (const message of this.list().slice(0, -KEPT)) this.messages.delete(message.id);
+    this.hasMore = true;
+  }
+
   /** Messages in order. */
   list() {
     return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
@@ -53,13 +64,16 @@ export class Chat {
   /** Applies one numbered event; `me` is the reader's user_id. */
   apply(event, me) {
     this.seq = Math.max(this.seq, event.seq);
+    const news = event.seq > this.#countedTo; // not yet in the summary's counts
     switch (event.packet_type) {
       case 'Message': {
         const { message } = event;
         this.typing.delete(message.sender_id);
         if (this.loaded !== 'no') this.messages.set(message.id, message);
         if (message.seq > (this.last_message?.seq ?? 0)) this.last_message = message;
-        if (event.seq > this.#countedTo && message.sender_id !== me && !message.deleted) this.unread += 1;
+        // Who writes has read what was there; no Read says so.
+        this.read({ user_id: message.sender_id, seq: message.seq }, me);
+        if (news && message.sender_id !== me && !message.deleted) this.unread += 1;
         break;
       }
       case 'MessageEdited':
@@ -74,9 +88,11 @@ export class Chat {
         break;
       case 'MemberJoined':
         this.people.set(event.user_id, { user_id: event.user_id, role: event.role, read_seq: 0 });
+        if (news) this.members += 1;
         break;
       case 'MemberLeft':
         this.people.delete(event.user_id);
+        if (news) this.members -= 1;
         break;
     }
   }

@@ -10,8 +10,8 @@ const REACTION_PAGES = 4;
 const TYPING_EVERY_MS = 3_000;
 const TYPING_SHOWN_MS = 6_000;
 const NEAR_PX = 80;
-/** A longer list of members is cut here. */
-const PEOPLE_SHOWN = 200;
+/** So many members are listed, and looked at for who has read what. */
+const PEOPLE = 500;
 const EMOJIS = ['👍', '❤️', '😂', '🎉', '😮', '🙏'];
 
 export class Conversation {
@@ -67,7 +67,7 @@ export class Conversation {
     try {
       if (chat.loaded === 'no') await this.#load(chat);
       const [{ members }, { users }] = await Promise.all([
-        api('GET', `/chats/${chat.chat_id}/members`, undefined, this.#me),
+        api('GET', `/chats/${chat.chat_id}/members?limit=${PEOPLE}`, undefined, this.#me),
         this.#client.request({ packet_type: 'GetPresence', chat_id: chat.chat_id }),
       ]);
       for (const member of members) {
@@ -167,6 +167,8 @@ export class Conversation {
     const { chat } = this;
     if (!chat) return;
     $('#title').textContent = chat.title;
+    $('#chat').dataset.loaded = chat.loaded;
+    if (this.#atEnd) chat.trim();
     this.#drawPeople(chat);
     const typing = [...chat.typing.keys()].map((id) => this.#names.of(id));
     const who = typing.slice(0, 3).join(', ');
@@ -200,8 +202,9 @@ export class Conversation {
     const people = [...chat.people.keys()].sort((a, b) => here(b) - here(a) || a - b);
     const there = people.filter(here).length;
     $('#people').hidden = !people.length;
-    $('#people summary').textContent = `${people.length} ${people.length === 1 ? 'member' : 'members'}, ${there} here`;
-    reconcile($('#people ul'), people.slice(0, PEOPLE_SHOWN).map((id) => {
+    const count = people.length < PEOPLE ? people.length : chat.members;
+    $('#people summary').textContent = `${count} ${count === 1 ? 'member' : 'members'}, ${there} here`;
+    reconcile($('#people ul'), people.map((id) => {
       const status = this.#presence.get(id) ?? 'offline';
       const name = this.#names.of(id);
       const about = id === this.#me ? `${status}, you` : status;

@@ -1,172 +1,163 @@
-// Renders the server's OpenAPI description for reading. Knows OpenAPI 3.0 and 3.1 as far as utoipa writes them.
+// Renders the server's OpenAPI description for reading. Knows of OpenAPI 3.1 what utoipa writes.
 
 import { $, el } from './element.js';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
+const PROBLEM = 'application/problem+json';
 let api;
 
-const anchor = (method, path) => `${method}${path.replaceAll(/[^\w]+/g, '-')}`;
-const refName = (ref) => ref.split('/').at(-1);
-
-function resolve(node) {
-  for (let hops = 0; node?.$ref && hops < 20; hops += 1) {
-    const keys = node.$ref.slice(2).split('/').map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
-    node = keys.reduce((at, key) => at?.[key], api);
+/** What a schema comes to: references followed, `allOf` folded, `null` left out; `name` is that of the reference. */
+function flat({ $ref, allOf = [], oneOf = [], ...own } = {}) {
+  const alternatives = oneOf.filter(({ type }) => type !== 'null');
+  const parts = [...allOf, ...(alternatives.length === 1 ? alternatives : [])].map(flat);
+  if ($ref) {
+    const keys = $ref.slice(2).split('/');
+    parts.push({ ...flat(keys.reduce((at, key) => at?.[key], api)), name: keys.at(-1) });
   }
-  return node ?? {};
+  const all = [...parts, own].reduce((one, other) => ({
+    ...one, ...other,
+    properties: { ...one.properties, ...other.properties },
+    required: [...(one.required ?? []), ...(other.required ?? [])],
+  }), {});
+  if (alternatives.length > 1) all.choices = alternatives.map(flat);
+  return { ...all, choices: all.choices ?? [], type: [all.type].flat().find((type) => type && type !== 'null') };
 }
-
-/** `allOf` folded into one schema; `null` alternatives left out. */
-function flat(schema) {
-  let resolved = resolve(schema);
-  const parts = resolved.allOf ?? [];
-  const choices = (resolved.oneOf ?? resolved.anyOf ?? []).filter((choice) => choice.type !== 'null');
-  if (parts.length) {
-    resolved = parts.map(flat).reduce((all, part) => ({
-      ...all, ...part,
-      properties: { ...all.properties, ...part.properties },
-      required: [...(all.required ?? []), ...(part.required ?? [])],
-    }), resolved);
-  }
-  if (choices.length !== 1) return { ...resolved, choices };
-  const only = flat(choices[0]);
-  return { ...only, description: resolved.description ?? only.description };
-}
-
-const typeOf = (schema) => [schema.type].flat().filter((type) => type && type !== 'null').join(' or ');
 
 function typeName(raw) {
   const schema = flat(raw);
-  const parts = [...(raw?.oneOf ?? raw?.anyOf ?? raw?.allOf ?? [])].filter((part) => part.type !== 'null');
-  const named = raw?.$ref ?? (parts.length === 1 ? parts[0].$ref : undefined);
-  if (typeOf(schema) === 'array') return `list of ${typeName(schema.items)}`;
-  const bounds = [
-    schema.minimum !== undefined && `≥ ${schema.minimum}`, schema.maximum !== undefined && `≤ ${schema.maximum}`,
+  if (schema.type === 'array') return `list of ${typeName(schema.items)}`;
+  const name = !schema.enum && schema.name;
+  return [
+    name || schema.type || (schema.choices.length ? 'one of several' : 'anything'),
+    schema.minimum !== undefined && `≥ ${schema.minimum}`,
+    schema.maximum !== undefined && (schema.maximum === Number.MAX_SAFE_INTEGER ? '< 2⁵³' : `≤ ${schema.maximum}`),
     schema.minLength !== undefined && `at least ${schema.minLength} long`,
     schema.maxLength !== undefined && `at most ${schema.maxLength} long`,
     schema.enum && `one of ${schema.enum.map((value) => JSON.stringify(value)).join(', ')}`,
     schema.default !== undefined && `default ${JSON.stringify(schema.default)}`,
-  ].filter(Boolean);
-  const plain = typeOf(schema) || (schema.choices.length ? 'one of several' : 'anything');
-  return [named && !schema.enum ? refName(named) : plain, ...bounds].join(', ');
+  ].filter(Boolean).join(', ');
 }
 
 /** A value that fits the schema: its own example, or one made up from its type. `above`: the schemas it stands in. */
 function example(raw, above = []) {
   const schema = flat(raw);
-  const said = [raw?.example, schema.example, schema.examples?.[0], schema.default, schema.enum?.[0], schema.const];
-  const own = said.find((value) => value !== undefined);
+  const own = [schema.example, schema.default, schema.enum?.[0]].find((value) => value !== undefined);
   if (own !== undefined) return own;
-  if (above.includes(schema.properties)) return undefined;
-  if (schema.properties) {
-    const inside = [...above, schema.properties];
-    const made = Object.entries(schema.properties).map(([name, property]) => [name, example(property, inside)]);
-    return Object.fromEntries(made);
-  }
   if (schema.choices.length) return example(schema.choices[0], above);
-  if (typeOf(schema) === 'array') return [example(schema.items, above)].filter((item) => item !== undefined);
-  return { integer: 1, number: 1, boolean: true, string: 'text', object: {} }[typeOf(schema)] ?? null;
+  if (schema.name && above.includes(schema.name)) return undefined;
+  const inside = [...above, schema.name];
+  if (schema.type === 'array') return [example(schema.items, inside)].filter((item) => item !== undefined);
+  const properties = Object.entries(schema.properties);
+  const examples = properties.map(([name, property]) => [name, example(property, inside)]);
+  if (properties.length) return Object.fromEntries(examples);
+  return { integer: 1, number: 1, boolean: true, string: 'text', object: {} }[schema.type] ?? null;
 }
 
 /** The fields of a schema, those of nested ones inside. */
 function fields(raw, above = []) {
   const schema = flat(raw);
-  if (typeOf(schema) === 'array') return fields(schema.items, above);
-  if (schema.choices.length) {
-    return el('ul.fields', {}, schema.choices.map((choice) =>
-      el('li', {}, 'either ', el('span.type', {}, typeName(choice)), fields(choice, above))));
+  if (schema.name && above.includes(schema.name)) return null;
+  const inside = [...above, schema.name];
+  if (schema.type === 'array') return fields(schema.items, inside);
+  const choices = schema.choices.filter((choice) => !choice.enum);
+  if (choices.length) {
+    return el('ul.fields', {}, choices.map((choice) => el('li', {},
+      'either ', el('span.type', {}, typeName(choice)), about(choice.description), fields(choice, inside))));
   }
-  const properties = Object.entries(schema.properties ?? {});
-  if (!properties.length || above.includes(schema.properties)) return null;
-  const inside = [...above, schema.properties];
-  return el('ul.fields', {}, properties.map(([name, property]) => {
-    const about = property.description ?? flat(property).description;
-    return field(name, property, schema.required?.includes(name), about, fields(property, inside));
-  }));
+  const properties = Object.entries(schema.properties);
+  return properties.length > 0 && el('ul.fields', {}, properties.map(([name, property]) =>
+    field(name, [typeName(property), !schema.required.includes(name) && 'optional'],
+      flat(property).description, fields(property, inside))));
 }
 
-function field(name, schema, required, description, ...inside) {
-  return el('li', {}, el('code', {}, name), ' ', el('span.type', {}, typeName(schema), required ? '' : ', optional'),
-    description && el('.about', {}, prose(description)), ...inside);
+function field(name, types, description, inside) {
+  return el('li', {}, el('code', {}, name), ' ', el('span.type', {}, types.filter(Boolean).join(', ')),
+    about(description), inside);
 }
 
-/** Paragraphs, with `code` set apart. */
-function prose(text) {
-  return text.trim().split(/\n\s*\n/).map((paragraph) =>
-    el('p', {}, paragraph.split(/`([^`]+)`/).map((part, at) => (at % 2 ? el('code', {}, part) : part))));
-}
-
-const bodyOf = (content) => content?.['application/json'] ?? Object.values(content ?? {})[0];
+const about = (text) => text && el('.about', {}, prose(text));
+/** Text with its `code` set apart. */
+const line = (text) => text.split(/`([^`]+)`/).map((part, at) => (at % 2 ? el('code', {}, part) : part));
+const prose = (text) => text.trim().split(/\n\s*\n/).map((paragraph) => el('p', {}, line(paragraph)));
 const block = (text) => el('pre', { tabIndex: 0 }, el('code', {}, text));
-const sample = (media) =>
-  media?.example ?? resolve(Object.values(media?.examples ?? {})[0]).value ?? example(media?.schema);
+const mediaOf = (content = {}) => content['application/json'] ?? Object.values(content)[0];
+const anchor = (method, path) => `${method}${path.replaceAll(/[^\w]+/g, '-')}`;
+const heading = (method, path) =>
+  [el('span.method', { 'data-method': method }, method.toUpperCase()), ' ', el('code', {}, path)];
 
 function curl(method, path, parameters, body) {
-  const value = (parameter) => encodeURIComponent(parameter.example ?? example(parameter.schema));
-  let url = path;
-  for (const one of parameters.filter((one) => one.in === 'path')) url = url.replace(`{${one.name}}`, value(one));
-  const needed = parameters.filter((one) => one.in === 'query' && one.required);
-  if (needed.length) url += `?${needed.map((one) => `${one.name}=${value(one)}`).join('&')}`;
+  const value = ({ example: own, schema }) => encodeURIComponent(own ?? example(schema));
+  const filled = path.replaceAll(/{(\w+)}/g, (_, name) => value(parameters.find((one) => one.name === name)));
+  const query = parameters.filter((one) => one.in === 'query' && (one.required || one.example !== undefined));
+  const url = [filled, query.map((one) => `${one.name}=${value(one)}`).join('&')].filter(Boolean).join('?');
   const quoted = (text) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
   return ['curl', method !== 'get' && `-X ${method.toUpperCase()}`, quoted(location.origin + url),
-    body && `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(sample(body)))}`].filter(Boolean).join(' ');
+    body && `-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body.example ?? example(body.schema)))}`,
+  ].filter(Boolean).join(' ');
 }
 
-function heading(method, path) {
-  return [el('span.method', { 'data-method': method }, method.toUpperCase()), ' ', el('code', {}, path)];
+function answer([status, { description, content }]) {
+  const media = mediaOf(content);
+  const title = [el('strong', {}, status), ' ', ...line(description)];
+  if (!media) return el('p', {}, title);
+  return el('details', {}, el('summary', {}, title), fields(media.schema),
+    block(JSON.stringify(media.example ?? example(media.schema), null, 2)));
 }
 
-function operation(method, path, item) {
-  const { summary, description, deprecated, parameters = [], requestBody, responses = {} } = item[method];
-  const all = [...(item.parameters ?? []), ...parameters].map(resolve);
-  const body = bodyOf(resolve(requestBody).content);
+/** The description of a refusal has a paragraph for each code; what they mean is said once, at the end of the page. */
+function refusal([status, { description }]) {
+  const codes = [...description.matchAll(/^`(\w+)`: (.*)$/gm)];
+  return el('li', {}, el('strong', {}, status), codes.map(([, code, title]) =>
+    [' ', el('a', { href: `#${code}`, title }, el('code', {}, code))]).flat());
+}
+
+function operation([method, path, { summary, description, parameters = [], requestBody, responses }]) {
+  const body = mediaOf(requestBody?.content);
+  const answers = Object.entries(responses);
+  const refused = ([, { content = {} }]) => PROBLEM in content;
   return el('section.operation', { id: anchor(method, path) },
-    el('h3', {}, heading(method, path)),
-    summary && el('p', {}, summary, deprecated ? ' (deprecated)' : ''),
-    description && prose(description),
-    all.length > 0 && el('h4', {}, 'Parameters'),
-    all.length > 0 && el('ul.fields', {}, all.map((one) =>
-      field(one.name, one.schema, one.required, `In the ${one.in}. ${one.description ?? ''}`))),
-    body && el('h4', {}, 'Body'),
-    body && (fields(body.schema) ?? el('p', {}, typeName(body.schema))),
-    el('h4', {}, 'Answers'),
-    Object.entries(responses).map(([status, raw]) => {
-      const answer = resolve(raw);
-      const media = bodyOf(answer.content);
-      return el('details.answer', {},
-        el('summary', {}, el('strong', {}, status), ` ${answer.description ?? ''}`),
-        media && [fields(media.schema), block(JSON.stringify(sample(media), null, 2) ?? '')]);
-    }),
-    el('h4', {}, 'Try it'), block(curl(method, path, all, body)));
+    el('h3', {}, heading(method, path)), summary && el('p', {}, summary), description && prose(description),
+    parameters.length > 0 && [el('h4', {}, 'Parameters'), el('ul.fields', {}, parameters.map((one) =>
+      field(one.name, [`in the ${one.in}`, typeName(one.schema), !one.required && 'optional'], one.description)))],
+    body && [el('h4', {}, 'Body'), fields(body.schema)],
+    el('h4', {}, 'Answers'), answers.filter((one) => !refused(one)).map(answer),
+    answers.some(refused) && [el('h4', {}, 'Refusals'), el('ul.fields', {}, answers.filter(refused).map(refusal))],
+    el('h4', {}, 'Try it'), block(curl(method, path, parameters, body)));
+}
+
+/** What a refusal looks like, and what each code means: where a problem's `type` leads. */
+function errors(operations) {
+  const { schema } = operations.flatMap(([, , { responses }]) => Object.values(responses))
+    .find(({ content = {} }) => PROBLEM in content)?.content[PROBLEM] ?? {};
+  const codes = flat(flat(schema).properties.code).choices.map(({ enum: [code], description }) =>
+    el('section.error-code', { id: code }, el('h3', {}, el('code', {}, code)), prose(description)));
+  return [el('h2', { id: 'errors' }, 'Errors'), ...prose(`Refusals are answered with \`${PROBLEM}\`:`),
+    fields(schema), ...codes];
 }
 
 function render() {
-  const groups = new Map((api.tags ?? []).map((tag) => [tag.name, { about: tag.description, operations: [] }]));
-  for (const [path, item] of Object.entries(api.paths ?? {})) {
-    for (const method of METHODS.filter((name) => item[name])) {
-      const name = item[method].tags?.[0] ?? 'API';
-      if (!groups.has(name)) groups.set(name, { operations: [] });
-      groups.get(name).operations.push([method, path, item]);
-    }
-  }
-  const used = [...groups].filter(([, group]) => group.operations.length);
-  $('#contents').replaceChildren(el('a.home', { href: '/' }, 'chappe'), ...used.flatMap(([name, { operations }]) => [
+  const operations = Object.entries(api.paths).flatMap(([path, item]) =>
+    METHODS.filter((method) => item[method]).map((method) => [method, path, item[method]]));
+  const groups = api.tags.map((tag) => [tag, operations.filter(([, , { tags }]) => tags[0] === tag.name)]);
+  $('#contents').replaceChildren(el('a.home', { href: '/' }, 'chappe'), ...groups.flatMap(([{ name }, inside]) => [
     el('h2', {}, name),
-    el('ul', {}, operations.map(([method, path]) =>
-      el('li', {}, el('a', { href: `#${anchor(method, path)}` }, heading(method, path)))))]));
+    el('ul', {}, inside.map(([method, path]) =>
+      el('li', {}, el('a', { href: `#${anchor(method, path)}` }, heading(method, path)))))]),
+  el('h2', {}, el('a', { href: '#errors' }, 'Errors')));
   $('#api').replaceChildren(
-    el('h1', {}, `${api.info.title} ${api.info.version}`), ...prose(api.info.description ?? ''),
+    el('h1', {}, `${api.info.title} ${api.info.version}`), ...prose(api.info.description),
     el('p', {}, 'The description itself: ', el('a', { href: '/api/openapi.json' }, '/api/openapi.json')),
-    ...used.flatMap(([name, { about, operations }]) => [el('h2', {}, name), ...(about ? prose(about) : []),
-      ...operations.map(([method, path, item]) => operation(method, path, item))]));
+    ...groups.flatMap(([{ name, description }, inside]) =>
+      [el('h2', {}, name), ...prose(description), ...inside.map(operation)]),
+    ...errors(operations));
   $('#api').removeAttribute('aria-busy');
-  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
 try {
-  const answer = await fetch('/api/openapi.json');
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-  api = await answer.json();
+  const response = await fetch('/api/openapi.json');
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  api = await response.json();
   render();
 } catch (error) {
   $('#api').replaceChildren(el('p.error', { role: 'alert' }, `The description could not be loaded: ${error.message}`));

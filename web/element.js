@@ -9,7 +9,7 @@ export function el(what, properties = {}, ...children) {
     if (/^(aria|data)-|^role$/.test(name)) element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 

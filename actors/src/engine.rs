@@ -1,6 +1,6 @@
 //! The wiring of the engine, on one page: from a data folder to running actors, and back to a clean end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 use crate::cache::{CacheActor, Connect, Drain};
 use crate::clock::Clock;
 use crate::folder::{Folder, FolderError};
+use crate::history::compare::{self, Differences, Found};
 use crate::history::tables::{self, Tables};
 use crate::log::record::Position;
-use crate::log::{EventLog, LogError};
+use crate::log::{EventLog, LogError, sqlite};
 use crate::metrics::metrics;
 use crate::persist::PersistActor;
 use crate::projector::Projector;
@@ -29,6 +30,9 @@ pub enum EngineError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// There is no log to verify.
+    #[error("there is no log in {0}: nothing was made there. Is it the folder that the server is given (--data)?")]
+    NoLog(String),
     /// No thread can be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -45,8 +49,8 @@ pub struct Engine {
     pub messages: u64,
     /// How many chats there are.
     pub chats: u64,
-    arbiter: Arbiter,
-    threads: Vec<JoinHandle<()>>,
+    arbiters: [Arbiter; 2],
+    projector: JoinHandle<()>,
     _folder: Folder,
 }
 
@@ -73,25 +77,24 @@ impl Engine {
         let (nudge, projector) = projector.start()?;
         nudge.nudge();
 
-        // An arbiter of its own: nothing but the state runs on that thread, and the queue to the log's writer.
-        let arbiter = Arbiter::new();
-        arbiter.spawn_fn(vital::mark_thread);
+        // A thread each: nothing but the state runs on one, and nothing but the log's writer on the other.
+        let [arbiter, beside] = [Arbiter::new(), Arbiter::new()];
+        for arbiter in [&arbiter, &beside] {
+            arbiter.spawn_fn(vital::mark_thread);
+        }
         let cache = CacheActor::start_in_arbiter(&arbiter.handle(), move |_| CacheActor::new(state, clock));
-        let (persist, writer) = PersistActor::new(
-            Box::new(log),
-            settings.pending_writes.saturating_mul(2),
-            cache.clone().recipient(),
-            move || nudge.nudge(),
-        )?;
-        let persist = PersistActor::start_in_arbiter(&arbiter.handle(), move |_| persist);
+        let persist = PersistActor::new(Box::new(log), cache.clone().recipient(), move || nudge.nudge());
+        let persist = PersistActor::start_in_arbiter(&beside.handle(), move |_| persist);
         let (path, warm, to) = (folder.path().to_owned(), settings.messages_per_chat, cache.clone().recipient());
         let readers = SyncArbiter::start(READERS, move || Reader::new(&path, warm, to.clone()));
         cache.do_send(Connect { persist: persist.clone(), readers });
 
         let watched = cache.clone();
-        vital::watch("the cache actor does not answer", move |question| vital::ask(&watched, question))?;
-        vital::watch("the log's writer does not answer", move |question| vital::ask(&persist, question))?;
-        Ok(Self { cache, clock, messages, chats, arbiter, threads: vec![writer, projector], _folder: folder })
+        let patience = vital::PATIENCE;
+        vital::watch("the cache actor does not answer", patience, move |question| vital::ask(&watched, question))?;
+        let patience = vital::PATIENCE_WITH_THE_DISK;
+        vital::watch("the log's writer does not answer", patience, move |question| vital::ask(&persist, question))?;
+        Ok(Self { cache, clock, messages, chats, arbiters: [arbiter, beside], projector, _folder: folder })
     }
 
     /// Takes no more writes, and waits until those that were taken are on disk and answered. `false` if that takes
@@ -105,11 +108,13 @@ impl Engine {
     /// Ends the actors, then the threads: the log is flushed and the query tables are caught up.
     pub fn stop(self) {
         drop(self.cache);
-        self.arbiter.stop();
-        let _ = self.arbiter.join();
-        for thread in self.threads {
-            let _ = thread.join();
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            // It can only fail by a panic, which would have ended the process.
+            let _ = arbiter.join();
         }
+        // The writer's end has told it that no more comes.
+        let _ = self.projector.join();
     }
 }
 
@@ -122,37 +127,61 @@ pub struct Verified {
     pub projected: u64,
     /// Chats in the log.
     pub chats: u64,
-    /// Tables whose rows differ, and how many rows.
-    pub differences: Vec<(&'static str, u64)>,
+    /// Tables whose rows differ, and how many rows; or what is wrong with all of them: [`UNREADABLE`],
+    /// [`OF_ANOTHER_LOG`] or [`AHEAD_OF_THE_LOG`].
+    pub differences: Differences,
 }
 
-/// Checks every record of the log, builds the query tables anew from it beside the live ones, and compares the two.
+/// Named among the differences where the live tables cannot be read.
+pub const UNREADABLE: &str = "unreadable tables";
+/// Named among the differences where the live tables were made from another log.
+pub const OF_ANOTHER_LOG: &str = "tables of another log";
+/// Named among the differences where the live tables hold what the log does not, and by how many records.
+pub const AHEAD_OF_THE_LOG: &str = "tables ahead of the log";
+
+/// Checks every record of the log, builds the query tables anew from it beside the live ones, and compares the two. The
+/// live ones are read and nothing more.
 ///
 /// # Errors
-/// [`EngineError`]: the folder is in use, or the log or the tables cannot be read.
+/// [`EngineError`]: there is no log, the folder is in use, or the log or the disk cannot be read.
 pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError> {
+    // Before anything is made in a folder that may be the wrong one.
+    if std::fs::metadata(folder.join(sqlite::FILE)).map_or(0, |file| file.len()) == 0 {
+        return Err(EngineError::NoLog(folder.display().to_string()));
+    }
     let folder = Folder::lock(folder)?;
     let mut state = State::new(settings);
     let (mut log, _) = folder.open_log(0, |record| state.replay(record))?;
     let beside = folder.path().join("verify.db");
-    let result = compare(&folder, &mut log, &beside);
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = beside.clone().into_os_string();
-        name.push(suffix);
-        // Not there, or left for the next time: it is written anew then.
-        let _ = std::fs::remove_file(name);
+    let live = folder.path().join(tables::FILE);
+    let had_wal = with_suffix(&live, "-wal").exists();
+    remove(&beside, &["", "-wal", "-shm"]);
+    let result = compare(&mut log, state.head(), &live, &beside);
+    remove(&beside, &["", "-wal", "-shm"]);
+    if !had_wal {
+        // Reading alone makes them, empty and in the name of whoever verifies.
+        remove(&live, &["-wal", "-shm"]);
     }
     let (projected, differences) = result.map_err(|source| folder.log_error(source))?;
     Ok(Verified { records: state.head().0, projected, chats: state.sizes()[0] as u64, differences })
 }
 
 fn compare(
-    folder: &Folder,
     log: &mut impl EventLog,
+    head: Position,
+    live: &Path,
     beside: &Path,
-) -> Result<(u64, Vec<(&'static str, u64)>), LogError> {
-    let _ = std::fs::remove_file(beside);
-    let live = Tables::open(&folder.path().join(tables::FILE), log.epoch())?;
+) -> Result<(u64, Differences), LogError> {
+    let live = match compare::look(live, log.epoch())? {
+        Found::Tables(live) => live,
+        Found::Nothing => return Ok((0, Vec::new())),
+        Found::OfAnotherLog => return Ok((0, vec![(OF_ANOTHER_LOG, 1)])),
+        Found::Unreadable(reason) => return Ok((0, unreadable(&reason))),
+    };
+    let Position(projected) = live.position();
+    if projected > head.0 {
+        return Ok((projected, vec![(AHEAD_OF_THE_LOG, projected - head.0)]));
+    }
     let mut rebuilt = Tables::open(beside, log.epoch())?;
     while rebuilt.position() < live.position() {
         let mut records = log.scan(rebuilt.position(), 8192)?;
@@ -162,5 +191,24 @@ fn compare(
         }
         rebuilt.project(records)?;
     }
-    Ok((live.position().0, live.differences(beside)?))
+    let differences = live.differences(beside)?.unwrap_or_else(|reason| unreadable(&reason));
+    Ok((projected, differences))
+}
+
+fn unreadable(reason: &str) -> Differences {
+    tracing::warn!(reason, "read the query tables");
+    vec![(UNREADABLE, 1)]
+}
+
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove(file: &Path, suffixes: &[&str]) {
+    for suffix in suffixes {
+        // Not there, or left for the next time: it is written anew then.
+        let _ = std::fs::remove_file(with_suffix(file, suffix));
+    }
 }

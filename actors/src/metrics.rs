@@ -77,6 +77,7 @@ pub struct Metrics {
     pub udp_refused: Counter,
     pub log_position: Gauge<u64, AtomicU64>,
     pub projected_position: Gauge<u64, AtomicU64>,
+    pub projector_lag: Gauge<u64, AtomicU64>,
     pub storage_writable: Level,
     registry: Registry,
 }
@@ -92,6 +93,7 @@ pub fn metrics() -> &'static Metrics {
 /// All of it in the text format of OpenMetrics.
 pub fn encode() -> String {
     let metrics = metrics();
+    metrics.projector_lag.set(metrics.log_position.get().saturating_sub(metrics.projected_position.get()));
     let mut text = String::new();
     // Writing to a `String` cannot fail.
     let _ = encode_text(&mut text, &metrics.registry);
@@ -156,6 +158,7 @@ impl Metrics {
             udp_refused: dropped("refused"),
             log_position: Gauge::default(),
             projected_position: Gauge::default(),
+            projector_lag: Gauge::default(),
             storage_writable: Level::default(),
             registry: Registry::default(),
         };
@@ -192,6 +195,8 @@ impl Metrics {
         registry.register("log_position", "The newest record of the log", metrics.log_position.clone());
         let projected = metrics.projected_position.clone();
         registry.register("projected_position", "The newest record in the query tables", projected);
+        let lag = metrics.projector_lag.clone();
+        registry.register("projector_lag", "Records in the log that are not in the query tables yet", lag);
         let writable = metrics.storage_writable.clone();
         registry.register("storage_writable", "Whether the last commit was taken: 1 or 0", writable);
         metrics.storage_writable.set(1);

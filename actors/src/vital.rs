@@ -10,6 +10,8 @@ use actix::prelude::*;
 
 /// How long a vital actor may take to answer the watchdog.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the one may that waits for the disk: a flush on a tired one takes seconds.
+pub const PATIENCE_WITH_THE_DISK: Duration = Duration::from_secs(60);
 
 /// Asks a vital actor whether it lives. Answered by sending on the channel.
 #[derive(Debug, Message)]
@@ -64,7 +66,11 @@ where
 ///
 /// # Errors
 /// If no thread can be started.
-pub fn watch(name: &'static str, ask: impl Fn(AreYouThere) -> bool + Send + 'static) -> std::io::Result<()> {
+pub fn watch(
+    name: &'static str,
+    patience: Duration,
+    ask: impl Fn(AreYouThere) -> bool + Send + 'static,
+) -> std::io::Result<()> {
     let watchdog = thread::Builder::new().name(format!("watch-{name}"));
     watchdog.spawn(move || {
         loop {
@@ -73,7 +79,7 @@ pub fn watch(name: &'static str, ask: impl Fn(AreYouThere) -> bool + Send + 'sta
             if !ask(AreYouThere(sender)) {
                 return;
             }
-            match answer.recv_timeout(PATIENCE) {
+            match answer.recv_timeout(patience) {
                 Ok(()) => {}
                 // A dropped question means that the actor ended; at a stop the process ends before this matters.
                 Err(mpsc::RecvTimeoutError::Disconnected) => {}

@@ -63,6 +63,9 @@ impl Violation {
     }
 }
 
+/// One frame's header, mask and masked payload.
+type Frame = (Header, [u8; 4], Vec<u8>);
+
 /// Takes a connection's bytes, gives its messages.
 #[derive(Debug)]
 pub struct Reader {
@@ -142,8 +145,7 @@ impl Reader {
         }
     }
 
-    /// One frame's header, mask and masked payload.
-    fn next_frame(&mut self, input: &mut &[u8]) -> Result<Option<(Header, [u8; 4], Vec<u8>)>, Violation> {
+    fn next_frame(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
         let header = loop {
             let start = if self.partial.is_empty() { Cow::Borrowed(*input) } else { Cow::Borrowed(&self.partial[..]) };
             match parse_header(&start) {

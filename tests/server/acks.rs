@@ -149,9 +149,9 @@ fn listeners_on_all_doors_hear_all_events_in_one_order_while_many_write() {
         acked
     });
     assert_eq!(acked.len() as u64, 5 * EACH);
-    let stored = all_events(&server, chat, 1).into_iter().filter_map(|event| {
-        Some((event["message"]["id"].as_u64()?, event["seq"].as_u64()?))
-    });
+    let stored = all_events(&server, chat, 1)
+        .into_iter()
+        .filter_map(|event| Some((event["message"]["id"].as_u64()?, event["seq"].as_u64()?)));
     assert_eq!(stored.collect::<HashSet<_>>(), acked);
 }
 

@@ -122,7 +122,10 @@ fn connections_that_race_with_the_same_client_id_make_one_message() {
     });
     for nth in 0..NAMES {
         let acks: Vec<_> = all.iter().map(|acks| &acks[nth]).collect();
-        assert!(acks.iter().all(|ack| ack["success"] == true && ack["message_id"] == acks[0]["message_id"]), "{acks:?}");
+        assert!(
+            acks.iter().all(|ack| ack["success"] == true && ack["message_id"] == acks[0]["message_id"]),
+            "{acks:?}"
+        );
         assert_eq!(acks.iter().filter(|ack| ack["duplicate"] != true).count(), 1, "{acks:?}");
     }
     assert_eq!(history(&server, 1, 1).len(), NAMES);

@@ -2,8 +2,21 @@
 //! ports and in a folder of its own; none depends on another.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "numbers of a test are small")]
 
 mod acks;
+mod datagrams;
+mod doors;
+mod drain;
+mod examples;
+mod full_disk;
+mod http;
+mod idempotency;
+mod limits;
+mod page;
 mod recovery;
+mod reference;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
+mod web_socket;

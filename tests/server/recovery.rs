@@ -239,7 +239,8 @@ fn verify_agrees_after_a_mixed_life_and_finds_a_row_that_was_changed_by_hand() {
         let mut http = Http::to(&server);
         http.call("DELETE", &format!("/api/chats/{chat}/members/3?user_id=1"), &[], None);
         http.post(&format!("/api/chats/{chat}/members"), &json!({"user_id": 4 + round, "by": 1})).expect(201);
-        http.call("PATCH", &format!("/api/chats/{chat}"), &[], Some(&json!({"title": "new", "user_id": 1}))).expect(200);
+        http.call("PATCH", &format!("/api/chats/{chat}"), &[], Some(&json!({"title": "new", "user_id": 1})))
+            .expect(200);
         http.post("/api/users", &json!({"nickname": "Zoe"})).expect(201);
         write_until(&mut server, round, 200, TestServer::kill);
         server.restart();
@@ -250,7 +251,9 @@ fn verify_agrees_after_a_mixed_life_and_finds_a_row_that_was_changed_by_hand() {
 
     let query = server.data().join("query.db");
     let change = |sql: &str| assert_eq!(rusqlite::Connection::open(&query).unwrap().execute(sql, ()).unwrap(), 1);
-    change("UPDATE messages SET content = 'never said' WHERE chat = 1 AND seq = (SELECT min(seq) FROM messages WHERE chat = 1)");
+    change(
+        "UPDATE messages SET content = 'never said' WHERE chat = 1 AND seq = (SELECT min(seq) FROM messages WHERE chat = 1)",
+    );
     let run = TestServer::verify(server.data());
     assert_eq!(run.code, Some(7), "{run:?}");
     assert!(run.stdout.contains("messages: 2 rows"), "{run:?}");

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Door, Next, message};
+use crate::support::http::Http;
 use crate::support::server::TestServer;
-use crate::support::{PATIENCE, until};
+use crate::support::until;
 
 /// A client with more answers under way to it than its socket holds, which reads none of them.
 pub(crate) fn stuck_client(server: &TestServer) -> Client {
@@ -40,7 +41,9 @@ impl Follower {
     fn pull(&mut self) {
         loop {
             let after = self.last();
-            let page = self.client.ask(json!({"packet_type": "GetEvents", "chat_id": self.chat, "after": after, "limit": 500}));
+            let page = self
+                .client
+                .ask(json!({"packet_type": "GetEvents", "chat_id": self.chat, "after": after, "limit": 500}));
             self.events.extend(page["events"].as_array().unwrap().iter().cloned());
             if page["head"].as_u64() <= Some(self.last()) {
                 return;
@@ -70,22 +73,26 @@ fn a_client_that_never_reads_costs_bounded_memory_disturbs_nobody_and_can_catch_
     let server = TestServer::with(&[("CHAPPE_LIMITS_OUTBOX_BYTES", "262144"), ("CHAPPE_CACHE_BYTES", "4 MiB")]);
     let mut writer = Client::hello(&server, Door::TcpBinary, 1);
     let head = writer.post(1, "the beginning")["seq"].as_u64().unwrap();
-    let asleep: Vec<_> = Door::ALL.into_iter().map(|door| {
-        let mut client = Client::hello(&server, door, 2);
-        socket2::SockRef::from(client.socket()).set_recv_buffer_size(4096).unwrap();
-        let ids: Vec<_> = client.heard();
-        drop(ids);
-        client
-    }).collect();
+    let asleep: Vec<_> = Door::ALL
+        .into_iter()
+        .map(|door| {
+            let mut client = Client::hello(&server, door, 2);
+            client.heard();
+            // Fixed, so that it does not grow to the 6 MiB that Linux allows.
+            socket2::SockRef::from(client.socket()).set_recv_buffer_size(256 * 1024).unwrap();
+            client
+        })
+        .collect();
     let mut awake = Client::hello(&server, Door::WsText, 3);
     let head = head.max(writer.post(1, "from here on")["seq"].as_u64().unwrap());
     awake.events(1, head);
     let before = server.resident_kib();
-    // 24 MB for each: far more than sockets and outboxes hold.
+    // 9.6 MB for each: more than the sockets (4 MiB here, and what is above there) and the outbox hold. To be done
+    // within 30 s: a connection whose peer takes nothing for so long is ended by TCP_USER_TIMEOUT.
     let content = "x".repeat(16_000);
     let mut slowest = Duration::ZERO;
     let mut last = head;
-    for _ in 0..1500 {
+    for _ in 0..600 {
         let sent = Instant::now();
         last = writer.post(1, &content)["seq"].as_u64().unwrap();
         awake.events(1, last);
@@ -108,7 +115,8 @@ fn a_client_that_never_reads_costs_bounded_memory_disturbs_nobody_and_can_catch_
 impl Follower {
     /// Starts behind number `from`, as one who had heard so far.
     fn pull_from(&mut self, from: u64) {
-        let page = self.client.ask(json!({"packet_type": "GetEvents", "chat_id": self.chat, "after": from, "limit": 1}));
+        let page =
+            self.client.ask(json!({"packet_type": "GetEvents", "chat_id": self.chat, "after": from, "limit": 1}));
         self.events.extend(page["events"].as_array().unwrap().iter().cloned());
     }
 }
@@ -154,9 +162,7 @@ fn a_connection_that_is_closed_one_way_still_gets_its_answers() {
         assert!(acked.iter().all(|ack| ack["success"] == true));
         assert_eq!(acked.iter().map(|ack| ack["request_id"].as_u64().unwrap()).collect::<Vec<_>>(), ids, "{door:?}");
     }
-    until("the connections to be gone", || {
-        (server.metric("chappe_connections{door=\"tcp\"}") == 0.0).then_some(())
-    });
+    until("the connections to be gone", || (server.metric("chappe_connections{door=\"tcp\"}") == 0.0).then_some(()));
 }
 
 #[test]
@@ -178,10 +184,33 @@ fn json_that_drips_in_byte_by_byte_is_a_packet_in_the_end() {
     silent.raw(b"{\"packet_type\":");
     assert_eq!(silent.next_within(Duration::from_millis(50)), Next::Silence, "half a packet is no packet yet");
     silent.raw(b"\"Ping\"}");
-    assert_eq!(silent.next_within(PATIENCE), Next::Packet(silent_pong(&mut client)));
+    assert_eq!(silent.next()["packet_type"], "Pong");
 }
 
-/// A `Pong` has the server's time, so only its kind can be told.
-fn silent_pong(_: &mut Client) -> Value {
-    json!(null)
+#[test]
+fn a_full_server_says_so_to_those_it_turns_away_and_takes_them_when_there_is_room() {
+    let server = TestServer::with(&[("CHAPPE_LIMITS_CONNECTIONS", "8")]);
+    let mut inside: Vec<_> = (1..=8).map(|user| Client::hello(&server, Door::ALL[user as usize % 4], user)).collect();
+    let mut turned_away = Client::connect(&server, Door::TcpJson);
+    let (packets, _) = turned_away.rest();
+    assert_eq!((&packets[0]["packet_type"], &packets[0]["code"]), (&json!("Closing"), &json!(4100)), "{packets:?}");
+    let mut http = Http::to(&server);
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    assert_eq!(http.call("GET", "/ws", &upgrade, None).refusal(), (503, "busy".to_owned()));
+    inside[0].post(1, "those inside are served");
+    inside.truncate(4);
+    until("room", || {
+        let open: f64 = ["tcp", "websocket"].iter().map(|door| server.metric(&connections(door))).sum();
+        (open < 5.0).then_some(())
+    });
+    Client::hello(&server, Door::TcpJson, 9).post(1, "there is room");
+}
+
+fn connections(door: &str) -> String {
+    format!("chappe_connections{{door=\"{door}\"}}")
 }

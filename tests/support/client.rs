@@ -29,11 +29,11 @@ pub(crate) enum Door {
 impl Door {
     pub(crate) const ALL: [Self; 4] = [Self::TcpJson, Self::TcpBinary, Self::WsText, Self::WsBinary];
 
-    fn is_binary(self) -> bool {
+    pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::TcpBinary | Self::WsBinary)
     }
 
-    fn is_web_socket(self) -> bool {
+    pub(crate) fn is_web_socket(self) -> bool {
         matches!(self, Self::WsText | Self::WsBinary)
     }
 }
@@ -234,7 +234,10 @@ impl Client {
         let mut events = Vec::new();
         loop {
             let numbered = |packet: &Value| {
-                packet["chat_id"] == chat && packet["seq"].is_u64() && !is_answer(packet) && packet["packet_type"] != "Read"
+                packet["chat_id"] == chat
+                    && packet["seq"].is_u64()
+                    && !is_answer(packet)
+                    && packet["packet_type"] != "Read"
             };
             let event = self.wait(&format!("event {to} of chat {chat}"), numbered);
             let seq = event["seq"].as_u64().expect("an event has a number");

@@ -1,17 +1,19 @@
 //! A small HTTP/1.1 client: one connection, one request at a time, nothing hidden.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
 use super::PATIENCE;
 use super::server::TestServer;
 
-/// A connection.
+/// A connection; a new one after an answer with which the server closes it.
 pub(crate) struct Http {
     stream: BufReader<TcpStream>,
-    host: String,
+    address: SocketAddr,
+    /// The server said that it closes the connection.
+    closes: bool,
 }
 
 /// An answer.
@@ -58,10 +60,7 @@ impl Answer {
 impl Http {
     /// Connects.
     pub(crate) fn to(server: &TestServer) -> Self {
-        let stream = TcpStream::connect(server.http).expect("the HTTP door is open");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
-        stream.set_nodelay(true).expect("the option can be set");
-        Self { stream: BufReader::new(stream), host: server.http.to_string() }
+        Self { stream: connect(server.http), address: server.http, closes: false }
     }
 
     /// A request without a body.
@@ -76,9 +75,12 @@ impl Http {
 
     /// A request.
     pub(crate) fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        if self.closes {
+            *self = Self { stream: connect(self.address), address: self.address, closes: false };
+        }
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            head += &format!("Host: {}\r\n", self.host);
+            head += &format!("Host: {}\r\n", self.address);
         }
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -108,6 +110,7 @@ impl Http {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
+        self.closes = answer.header("connection") == Some("close");
         if method == "HEAD" || matches!(status, 204 | 304) {
             return answer;
         }
@@ -145,4 +148,11 @@ impl Http {
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
     }
+}
+
+fn connect(address: SocketAddr) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(address).expect("the HTTP door is open");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
+    stream.set_nodelay(true).expect("the option can be set");
+    BufReader::new(stream)
 }

@@ -1,6 +1,7 @@
 //! What the tests of a running server share: the server itself, and a small client for each of its doors. No test is
 //! here, and nothing that knows what a test expects.
 
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod disk;
 pub(crate) mod flood;

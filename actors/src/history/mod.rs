@@ -1,9 +1,12 @@
 //! Reading what is no longer in memory: the query tables, and what of the log is not in them yet. Together they are
 //! complete at any moment, however far behind the projector is.
 
+pub mod compare;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,13 +83,14 @@ impl History {
                     found
                 }
             };
+            // Changed first: an edit may have made one longer.
+            tail.change(&mut found);
             let count = fitting(found.iter().take(limit).map(|message| message.content.len()));
             let has_more = found.len() > count;
             found.truncate(count);
             if !matches!(page, Page::After(_)) {
                 found.reverse();
             }
-            tail.change(&mut found);
             Ok((found.into_iter().map(Arc::new).collect(), has_more))
         })
     }
@@ -98,34 +102,29 @@ impl History {
     pub fn events(&mut self, chat: ChatId, after: Seq, limit: usize) -> Result<Vec<Event>, LogError> {
         self.reading(|history| {
             let tail = history.tail(chat)?;
-            let mut messages = history.rows(chat, "seq > ?2 ORDER BY seq", after, limit, 0)?;
-            tail.change(&mut messages);
-            let mut others = history.other_events(chat, after, limit)?;
-            history.redact(chat, &tail, &mut others)?;
-            let mut events: Vec<Event> =
-                messages.into_iter().map(|message| Event::Message(Arc::new(message))).collect();
-            events.append(&mut others);
-            events.sort_by_key(Event::seq);
-            events.extend(tail.0.into_iter().filter(|event| event.seq() > after));
-            events.truncate(limit);
+            let mut events = history.range(chat, after, limit, tail)?;
             let count = fitting(events.iter().map(text_bytes));
             events.truncate(count);
             Ok(events)
         })
     }
 
-    /// A chat's newest events, oldest first, up to `limit`.
+    /// A chat's newest events, oldest first, up to `limit`; fewer where they are large.
     ///
     /// # Errors
     /// [`LogError`] if the disk cannot be read.
     pub fn newest(&mut self, chat: ChatId, limit: usize) -> Result<Vec<Event>, LogError> {
-        let (chat_id, _) = key(chat, Seq::ZERO);
-        let sql = "SELECT max(coalesce((SELECT max(seq) FROM messages WHERE chat = ?1), 0),
-                              coalesce((SELECT max(seq) FROM events WHERE chat = ?1), 0))";
-        let in_tables: i64 = self.tables.query_row(sql, [chat_id], |row| row.get(0))?;
-        let head = self.tail(chat)?.0.last().map_or(in_tables, |event| to_sql(event.seq().0));
-        let after = u64::try_from(head).unwrap_or_default().saturating_sub(limit as u64);
-        self.events(chat, Seq(after), limit)
+        self.reading(|history| {
+            let tail = history.tail(chat)?;
+            let head = match tail.0.last() {
+                Some(event) => event.seq(),
+                None => history.head_in_tables(chat)?,
+            };
+            let after = Seq(head.0.saturating_sub(limit as u64));
+            let mut events = history.range(chat, after, limit, tail)?;
+            let count = fitting(events.iter().rev().map(text_bytes));
+            Ok(events.split_off(events.len() - count))
+        })
     }
 
     /// Where a message stands.
@@ -187,6 +186,28 @@ impl History {
         }
     }
 
+    /// Up to `limit` events after a number; the end of them is in `tail`.
+    fn range(&self, chat: ChatId, after: Seq, limit: usize, tail: Tail) -> Result<Vec<Event>, LogError> {
+        let mut messages = self.rows(chat, "seq > ?2 ORDER BY seq", after, limit, 0)?;
+        tail.change(&mut messages);
+        let mut others = self.other_events(chat, after, limit)?;
+        self.redact(chat, &tail, &mut others)?;
+        let mut events: Vec<Event> = messages.into_iter().map(|message| Event::Message(Arc::new(message))).collect();
+        events.append(&mut others);
+        events.sort_by_key(Event::seq);
+        events.extend(tail.0.into_iter().filter(|event| event.seq() > after));
+        events.truncate(limit);
+        Ok(events)
+    }
+
+    fn head_in_tables(&self, chat: ChatId) -> Result<Seq, LogError> {
+        let (chat, _) = key(chat, Seq::ZERO);
+        let sql = "SELECT max(coalesce((SELECT max(seq) FROM messages WHERE chat = ?1), 0),
+                              coalesce((SELECT max(seq) FROM events WHERE chat = ?1), 0))";
+        let head: i64 = self.tables.prepare_cached(sql)?.query_row([chat], |row| row.get(0))?;
+        Ok(Seq(u64::try_from(head).unwrap_or_default()))
+    }
+
     fn rows(&self, chat: ChatId, which: &str, seq: Seq, limit: usize, skip: u64) -> Result<Vec<Message>, LogError> {
         let sql = format!("SELECT {MESSAGE} WHERE chat = ?1 AND {which} LIMIT ?3 OFFSET ?4");
         let (chat, seq) = key(chat, seq);
@@ -231,12 +252,12 @@ impl Tail {
         let mut tail = Self(events);
         let mut messages = tail.messages();
         tail.change(&mut messages);
-        let mut settled: HashMap<Seq, Message> = messages.into_iter().map(|message| (message.seq, message)).collect();
-        let deleted: Vec<Seq> = tail.0.iter().filter_map(deleted_seq).collect();
+        let mut settled = messages.into_iter();
+        let deleted: HashSet<Seq> = tail.0.iter().filter_map(deleted_seq).collect();
         for event in &mut tail.0 {
             match event {
                 Event::Message(message) => {
-                    if let Some(now) = settled.remove(&message.seq) {
+                    if let Some(now) = settled.next() {
                         *message = Arc::new(now);
                     }
                 }
@@ -259,16 +280,22 @@ impl Tail {
 
     /// Does to `messages` what the tail's events do.
     fn change(&self, messages: &mut [Message]) {
+        let changes = self.0.iter().any(|event| matches!(event, Event::MessageEdited(_) | Event::MessageDeleted(_)));
+        if !changes {
+            return;
+        }
+        let mut by_seq: HashMap<Seq, &mut Message> =
+            messages.iter_mut().map(|message| (message.seq, message)).collect();
         for event in &self.0 {
             match event {
                 Event::MessageEdited(edited) => {
-                    if let Some(message) = messages.iter_mut().find(|message| message.seq == edited.message_seq) {
+                    if let Some(message) = by_seq.get_mut(&edited.message_seq) {
                         message.content = edited.content.clone();
                         message.edited_at = Some(edited.edited_at);
                     }
                 }
                 Event::MessageDeleted(deleted) => {
-                    if let Some(message) = messages.iter_mut().find(|message| message.seq == deleted.message_seq) {
+                    if let Some(message) = by_seq.get_mut(&deleted.message_seq) {
                         message.content = Box::default();
                         message.deleted = true;
                     }

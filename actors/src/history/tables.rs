@@ -37,9 +37,6 @@ CREATE TABLE reactions (
     PRIMARY KEY (chat, message_seq, user, emoji)) WITHOUT ROWID;
 ";
 
-/// The tables' names, for comparing them whole.
-pub const TABLES: &[&str] = &["users", "chats", "members", "messages", "events", "reactions"];
-
 /// The tables, open for writing.
 #[derive(Debug)]
 pub struct Tables {
@@ -130,29 +127,8 @@ impl Tables {
         Ok(())
     }
 
-    /// The rows that differ between these tables and those in `other`, which must stand at the same position: for each
-    /// table with differences its name, and how many rows are in one and not in the other.
-    ///
-    /// # Errors
-    /// [`LogError::Failed`] if they cannot be read.
-    pub fn differences(&self, other: &Path) -> Result<Vec<(&'static str, u64)>, LogError> {
-        self.connection.execute("ATTACH ?1 AS other", [other.display().to_string()])?;
-        let mut found = Vec::new();
-        for table in TABLES {
-            let sql = format!(
-                "SELECT (SELECT count(*) FROM (SELECT * FROM main.{table} EXCEPT SELECT * FROM other.{table}))
-                      + (SELECT count(*) FROM (SELECT * FROM other.{table} EXCEPT SELECT * FROM main.{table}))"
-            );
-            let count: i64 = self.connection.query_row(&sql, (), |row| row.get(0))?;
-            if count != 0 {
-                found.push((*table, u64::try_from(count).unwrap_or_default()));
-            }
-        }
-        Ok(found)
-    }
-
     /// Opens `file` for reading only.
-    pub(super) fn reader(file: &Path) -> Result<Connection, LogError> {
+    pub(super) fn reader(file: &Path) -> Result<Connection, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
         connection.execute_batch("PRAGMA cache_size=-4096;")?;
@@ -259,7 +235,7 @@ pub(super) fn from_number<T: format::Decode<()> + Default>(number: i64) -> T {
 }
 
 /// Where the tables stand: the last position whose meaning they hold.
-pub(super) fn position(connection: &Connection) -> Result<Position, LogError> {
+pub(super) fn position(connection: &Connection) -> Result<Position, rusqlite::Error> {
     let position: i64 = connection.query_row("SELECT position FROM progress", (), |row| row.get(0))?;
     Ok(Position(u64::try_from(position).unwrap_or_default()))
 }

@@ -13,7 +13,7 @@ use super::recent::Recent;
 use super::step::{Delivery, Spot, Step};
 use super::{State, User};
 use crate::log::record::{Fact, Record};
-use crate::origin::Origin;
+use crate::origin::{Origin, SessionId};
 use crate::reply::{self, Accepted, Reply};
 
 /// What a record turned out to be.
@@ -54,7 +54,7 @@ impl State {
         }
         let Some(event) = record.into_event() else { return Applied::Nothing };
         let event = Arc::new(event);
-        self.apply_event(&event, step.as_deref_mut());
+        self.apply_event(&event, step);
         Applied::Event(event)
     }
 
@@ -76,16 +76,9 @@ impl State {
                     (member.read, member.read_count) = (message.seq, chat.messages);
                 }
             }
-            Event::MessageEdited(edited) => chat.recent.change(edited.message_seq, |message| {
-                message.content = edited.content.clone();
-                message.edited_at = Some(edited.edited_at);
-            }),
+            Event::MessageEdited(_) => chat.recent.follow(event),
             Event::MessageDeleted(deleted) => {
-                chat.recent.change(deleted.message_seq, |message| {
-                    message.content = Box::default();
-                    message.deleted = true;
-                });
-                chat.recent.redact_edits(deleted.message_seq);
+                chat.recent.follow(event);
                 self.known.deleted(deleted.message_id);
             }
             Event::Reaction(_) => {}
@@ -140,6 +133,7 @@ impl State {
             head: Seq::ZERO,
             messages: 0,
             recent: Recent::default(),
+            cold: false,
             warming: false,
         };
         self.chats.insert(created.chat_id, chat);
@@ -160,10 +154,7 @@ impl State {
             }
         }
         for session in self.roster.hearing(id) {
-            self.roster.unlisten(session, id, false);
-            if let Some(step) = step.as_deref_mut() {
-                step.deliver.push(Delivery::Unlisten { session, chats: vec![id] });
-            }
+            self.hear_no_more(session, id, step.as_deref_mut());
         }
     }
 
@@ -188,9 +179,25 @@ impl State {
         }
         let Some(step) = step else { return };
         for session in self.roster.sessions_of(user).to_vec() {
-            if self.roster.unlisten(session, chat, false) {
-                step.deliver.push(Delivery::Unlisten { session, chats: vec![chat] });
-            }
+            self.hear_no_more(session, chat, Some(step));
+        }
+    }
+
+    /// A connection that has just ceased to hear a chat is to get the events of the commit at hand: which hubs get them
+    /// is asked only once all of it is applied.
+    pub(super) fn note_parting(&mut self, session: SessionId, chat: ChatId) {
+        if !self.hubs_hearing(chat).any(|hub| hub == session.hub) {
+            self.parting.push((chat, session.hub));
+        }
+    }
+
+    fn hear_no_more(&mut self, session: SessionId, chat: ChatId, step: Option<&mut Step>) {
+        if !self.roster.unlisten(session, chat, false) {
+            return;
+        }
+        if let Some(step) = step {
+            self.note_parting(session, chat);
+            step.deliver.push(Delivery::Unlisten { session, chats: vec![chat] });
         }
     }
 
@@ -220,6 +227,7 @@ impl State {
             if let Some(chat) = self.chats.get_mut(&coldest) {
                 self.warm_bytes = self.warm_bytes.saturating_sub(chat.recent.bytes());
                 chat.recent.clear();
+                chat.cold = true;
                 self.tally.evictions += 1;
             }
         }

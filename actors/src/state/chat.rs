@@ -40,6 +40,8 @@ pub struct Chat {
     pub messages: u64,
     /// Its newest events.
     pub recent: Recent,
+    /// Whether `recent` was dropped, and not filled again since.
+    pub cold: bool,
     /// Whether the reader was asked to fill `recent`.
     pub warming: bool,
 }

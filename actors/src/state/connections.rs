@@ -52,6 +52,8 @@ impl State {
     }
 
     pub(super) fn bye(&mut self, origin: Origin, now: Now) {
+        // A Hello that still waits would let somebody in who never leaves.
+        self.holds.forget(origin.session);
         if let Some(user) = self.roster.leave(origin.session) {
             self.presence.disconnected(user, now);
         }
@@ -80,6 +82,10 @@ impl State {
     pub(super) fn unsubscribe(&mut self, origin: Origin, chats: Vec<ChatId>, step: &mut Step) {
         let session = origin.session;
         let chats: Vec<ChatId> = chats.into_iter().filter(|chat| self.roster.unlisten(session, *chat, true)).collect();
+        // Taken up again by a commit: what that brings comes before.
+        if step.deliver.iter().any(|delivery| matches!(delivery, Delivery::Event(_))) {
+            chats.iter().for_each(|chat| self.note_parting(session, *chat));
+        }
         step.deliver.push(Delivery::Unlisten { session, chats });
         step.reply(origin, Reply::Done);
     }
@@ -120,11 +126,9 @@ impl State {
             }) {
                 Err(reject) => return step.reply(origin, reject),
                 Ok(chat) => {
-                    let members = chat.members.keys().map(|member| self.presence.of(*member, now));
-                    members
-                        .filter(|status| &*status.status_data != "offline")
-                        .take(chappe_proto::limits::MAX_LIST)
-                        .collect()
+                    // Asked for one by one without an allocation: of a large chat few members are there.
+                    let there = chat.members.keys().filter(|member| self.presence.is_there(**member, now));
+                    there.take(chappe_proto::limits::MAX_LIST).map(|member| self.presence.of(*member, now)).collect()
                 }
             },
         };

@@ -1,5 +1,8 @@
 //! What is not settled yet: a change on its way to the disk, or a question to the reader. A command that depends on it
 //! waits here, in order, and is taken up again once it is settled.
+//!
+//! What a connection asks takes effect in the order in which it asked. So while one of its commands waits, its later
+//! writes wait behind that one, for the same key; and behind a `Hello` everything waits.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,7 +10,7 @@ use chappe_proto::{ChatId, MessageId, UserId};
 
 use super::dedup::Print;
 use crate::command::Command;
-use crate::origin::Origin;
+use crate::origin::{Origin, SessionId};
 
 /// Something that can be unsettled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,10 +29,30 @@ pub enum Key {
     ReadMark(ChatId, UserId),
 }
 
+/// A command that waits, and whom to answer.
+pub type Waiting = (Origin, Command);
+
+/// Something unsettled.
+#[derive(Debug, Default)]
+struct Hold {
+    /// How many drafts and questions have to be settled first.
+    count: u32,
+    waiting: VecDeque<Waiting>,
+}
+
+/// The commands of one connection that wait; all of them for one key.
+#[derive(Debug)]
+struct Lane {
+    key: Key,
+    commands: usize,
+    hellos: usize,
+}
+
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub struct Holds {
-    keys: HashMap<Key, VecDeque<(Origin, Command)>>,
+    keys: HashMap<Key, Hold>,
+    lanes: HashMap<SessionId, Lane>,
     parked: usize,
 }
 
@@ -37,6 +60,11 @@ impl Holds {
     /// How many commands wait.
     pub fn parked(&self) -> usize {
         self.parked
+    }
+
+    /// Whether all is settled, and nobody waits.
+    pub fn is_clear(&self) -> bool {
+        self.keys.is_empty() && self.lanes.is_empty() && self.parked == 0
     }
 
     /// The first of `keys` that is unsettled.
@@ -47,21 +75,71 @@ impl Holds {
         keys.iter().find(|key| self.keys.contains_key(key)).copied()
     }
 
-    /// Marks `key` as unsettled.
+    /// What `command` of `session` has to wait for because earlier ones of that connection wait for it.
+    pub fn ahead(&self, session: SessionId, command: &Command) -> Option<Key> {
+        if self.lanes.is_empty() {
+            return None;
+        }
+        let lane = self.lanes.get(&session)?;
+        let waits = match command {
+            Command::Bye => false,
+            Command::Hello { .. } => true,
+            command => lane.hellos > 0 || command.is_write(),
+        };
+        waits.then_some(lane.key)
+    }
+
+    /// Marks `key` as unsettled by one more draft or question.
     pub fn hold(&mut self, key: Key) {
-        self.keys.entry(key).or_default();
+        self.keys.entry(key).or_default().count += 1;
     }
 
     /// Lets a command wait for `key`, which is held.
     pub fn park(&mut self, key: Key, origin: Origin, command: Command) {
-        self.keys.entry(key).or_default().push_back((origin, command));
+        let lane = self.lanes.entry(origin.session).or_insert(Lane { key, commands: 0, hellos: 0 });
+        lane.commands += 1;
+        lane.hellos += usize::from(is_hello(&command));
+        self.keys.entry(key).or_default().waiting.push_back((origin, command));
         self.parked += 1;
     }
 
-    /// Settles `key`; answers who waited for it, in order.
-    pub fn release(&mut self, key: Key) -> VecDeque<(Origin, Command)> {
-        let waiting = self.keys.remove(&key).unwrap_or_default();
-        self.parked -= waiting.len();
+    /// One of what holds `key` is settled. If it was the last, answers who waited, in order.
+    pub fn release(&mut self, key: Key) -> VecDeque<Waiting> {
+        let Some(hold) = self.keys.get_mut(&key) else { return VecDeque::new() };
+        hold.count = hold.count.saturating_sub(1);
+        if hold.count > 0 {
+            return VecDeque::new();
+        }
+        let waiting = self.keys.remove(&key).unwrap_or_default().waiting;
+        for (origin, command) in &waiting {
+            self.leave(origin.session, command);
+        }
         waiting
     }
+
+    /// The connection is gone: what it waits for is kept where it is a write, and dropped where only it would be told.
+    pub fn forget(&mut self, session: SessionId) {
+        let Some(key) = self.lanes.get(&session).map(|lane| lane.key) else { return };
+        let Some(hold) = self.keys.get_mut(&key) else { return };
+        let is_kept = |(origin, command): &Waiting| origin.session != session || command.is_write();
+        let (kept, dropped): (VecDeque<_>, VecDeque<_>) = hold.waiting.drain(..).partition(is_kept);
+        hold.waiting = kept;
+        for (origin, command) in &dropped {
+            self.leave(origin.session, command);
+        }
+    }
+
+    fn leave(&mut self, session: SessionId, command: &Command) {
+        self.parked -= 1;
+        let Some(lane) = self.lanes.get_mut(&session) else { return };
+        lane.commands -= 1;
+        lane.hellos -= usize::from(is_hello(command));
+        if lane.commands == 0 {
+            self.lanes.remove(&session);
+        }
+    }
+}
+
+fn is_hello(command: &Command) -> bool {
+    matches!(command, Command::Hello { .. })
 }

@@ -22,6 +22,8 @@ pub(super) struct Known {
     spots: LruCache<MessageId, Option<Spot>>,
     counts: LruCache<(ChatId, Seq), u64>,
     originals: LruCache<MessageId, Option<Arc<Message>>>,
+    /// Deleted lately: what was looked up before that, and is answered after it, must not bring them back.
+    gone: LruCache<MessageId, ()>,
 }
 
 impl Default for Known {
@@ -31,6 +33,7 @@ impl Default for Known {
             spots: LruCache::new(ASKED),
             counts: LruCache::new(ASKED),
             originals: LruCache::new(ASKED / 16),
+            gone: LruCache::new(ASKED),
         }
     }
 }
@@ -46,6 +49,7 @@ impl Known {
 
     /// Notes a message just deleted.
     pub(super) fn deleted(&mut self, id: MessageId) {
+        self.gone.insert(id, ());
         if let Ok(index) = self.fresh.binary_search_by_key(&id, |spot| spot.id) {
             self.fresh[index].deleted = true;
         }
@@ -78,10 +82,19 @@ impl Known {
         self.originals.get(&id).cloned()
     }
 
+    /// As if so much had happened since that all of it was displaced, but for the latest deletions.
+    #[cfg(test)]
+    pub(super) fn forget(&mut self) {
+        *self = Self { gone: std::mem::replace(&mut self.gone, LruCache::new(ASKED)), ..Self::default() };
+    }
+
     /// Keeps an answer.
     pub(super) fn learn(&mut self, question: Question, answer: Answer) {
         match (question, answer) {
-            (Question::Locate(id), Answer::Located(spot)) => {
+            (Question::Locate(id), Answer::Located(mut spot)) => {
+                if let Some(spot) = &mut spot {
+                    spot.deleted |= self.gone.peek(&id).is_some();
+                }
                 self.spots.insert(id, spot);
             }
             (Question::Count(chat, seq), Answer::Counted(count)) => {

@@ -2,7 +2,7 @@
 //!
 //! A command goes in through [`State::handle`], and a [`Step`] comes out: what to write, what to send, what to look up.
 //! What was written comes back through [`State::commit`], in the order it went out; only then is it applied, answered
-//! and shown to anybody. The same [`State::apply`] builds the state from the log at the start.
+//! and shown to anybody. [`State::replay`] applies the log in the same way at the start.
 
 mod apply;
 pub mod chat;
@@ -18,7 +18,7 @@ pub mod recent;
 pub mod roster;
 pub mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -105,6 +105,8 @@ pub struct State {
     known: Known,
     presence: Presence,
     roster: Roster,
+    /// Hubs whose last listener of a chat goes with the commit at hand: they still get that commit's events.
+    parting: Vec<(ChatId, u16)>,
     holds: Holds,
     pending: VecDeque<Pending>,
     /// Chats with recent events in memory, the longest unused first.
@@ -128,6 +130,7 @@ impl State {
             known: Known::default(),
             presence: Presence::default(),
             roster: Roster::default(),
+            parting: Vec::new(),
             holds: Holds::default(),
             pending: VecDeque::new(),
             warm: LinkedHashMap::new(),
@@ -151,6 +154,15 @@ impl State {
 
     /// Decides what `command` leads to.
     pub fn handle(&mut self, origin: Origin, command: Command, now: Now, step: &mut Step) {
+        if let Some(key) = self.holds.ahead(origin.session, &command) {
+            return match self.admit_write() {
+                Err(reject) if command.is_write() => {
+                    let client_id = command.client_id().cloned();
+                    step.reply(origin, Reply::Rejected { reject, client_id });
+                }
+                _ => self.holds.park(key, origin, command),
+            };
+        }
         match command {
             Command::Post(post) => self.post(origin, post, now, step),
             Command::Edit { user, message, content } => self.edit(origin, user, message, content, now, step),
@@ -197,6 +209,7 @@ impl State {
     /// out, in order.
     pub fn commit(&mut self, records: Vec<Record>, now: Now, step: &mut Step) {
         let mut settled = Vec::new();
+        self.parting.clear();
         for record in records {
             let pending = self.pending.pop_front();
             let applied = self.apply(record, Some(step));
@@ -246,6 +259,8 @@ impl State {
         let keep = self.keep();
         if let Some(chat) = self.chats.get_mut(&chat) {
             chat.warming = false;
+            // With nothing read, the next one who misses it asks again.
+            chat.cold &= events.is_empty();
             let before = chat.recent.bytes();
             chat.recent.warm(events, chat.head, keep);
             let after = chat.recent.bytes();
@@ -284,9 +299,10 @@ impl State {
         [self.chats.len(), self.users.len(), self.roster.len(), self.warm_bytes]
     }
 
-    /// Which hubs have connections that hear `chat`.
+    /// Which hubs have connections that hear `chat`, or had some when the commit at hand began.
     pub fn hubs_hearing(&self, chat: ChatId) -> impl Iterator<Item = u16> + '_ {
-        self.roster.hubs_hearing(chat)
+        let parting = self.parting.iter().filter(move |(of, _)| *of == chat).map(|(_, hub)| *hub);
+        self.roster.hubs_hearing(chat).chain(parting)
     }
 
     fn keep(&self) -> Keep {

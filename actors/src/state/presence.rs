@@ -131,6 +131,11 @@ impl Presence {
         }
     }
 
+    /// Whether others see a user as being there.
+    pub fn is_there(&self, user: UserId, now: Now) -> bool {
+        self.leases.get(&user).is_some_and(|lease| lease.visible(now) != "offline")
+    }
+
     /// Up to `limit` users who are there.
     pub fn online(&self, limit: usize, now: Now) -> Vec<StatusNow> {
         let there = self.leases.iter().filter(|(_, lease)| lease.visible(now) != "offline");

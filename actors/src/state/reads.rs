@@ -62,7 +62,7 @@ impl State {
         }
         self.tally.misses += 1;
         if let Some(chat) = self.chats.get_mut(&chat)
-            && chat.recent.is_empty()
+            && chat.cold
             && !chat.warming
         {
             chat.warming = true;

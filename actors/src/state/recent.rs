@@ -59,6 +59,13 @@ impl Entry {
         }
     }
 
+    fn other(&self) -> Option<Arc<Event>> {
+        match self {
+            Self::Message(_) => None,
+            Self::Other(event) => Some(Arc::clone(event)),
+        }
+    }
+
     /// The event as clients see it.
     pub fn to_event(&self) -> Event {
         match self {
@@ -163,6 +170,12 @@ impl Recent {
             self.messages += is_message;
             self.entries.push_front(entry);
         }
+        // They were read some time ago: what has happened to them since is held, and not in them yet.
+        let since: Vec<Arc<Event>> =
+            self.entries.iter().filter(|entry| entry.seq() > up_to).filter_map(Entry::other).collect();
+        for event in since {
+            self.follow(&event);
+        }
     }
 
     /// Forgets all.
@@ -181,8 +194,25 @@ impl Recent {
         self.newest_first().find(|message| message.id <= id).filter(|message| message.id == id)
     }
 
-    /// Changes the message that was event `seq`, if it is held.
-    pub fn change(&mut self, seq: Seq, change: impl FnOnce(&mut Message)) {
+    /// Does to what is held what `event` does: an edit replaces a message, a deletion empties it and its edits.
+    pub fn follow(&mut self, event: &Event) {
+        match event {
+            Event::MessageEdited(edited) => self.change(edited.message_seq, |message| {
+                message.content = edited.content.clone();
+                message.edited_at = Some(edited.edited_at);
+            }),
+            Event::MessageDeleted(deleted) => {
+                self.change(deleted.message_seq, |message| {
+                    message.content = Box::default();
+                    message.deleted = true;
+                });
+                self.redact_edits(deleted.message_seq);
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, seq: Seq, change: impl FnOnce(&mut Message)) {
         let Some(index) = self.first().and_then(|first| seq.0.checked_sub(first.0)) else { return };
         let Some(slot) = usize::try_from(index).ok().and_then(|index| self.entries.get_mut(index)) else { return };
         if let Entry::Message(message) = slot {
@@ -193,7 +223,7 @@ impl Recent {
     }
 
     /// Empties the contents of all edits of the message that was event `seq`: it was deleted.
-    pub fn redact_edits(&mut self, seq: Seq) {
+    fn redact_edits(&mut self, seq: Seq) {
         for slot in &mut self.entries {
             if let Entry::Other(event) = slot
                 && let Event::MessageEdited(edited) = &**event

@@ -7,7 +7,7 @@ mod order;
 mod people;
 mod posts;
 mod presence;
-mod properties;
+pub(crate) mod properties;
 mod reading;
 mod words;
 pub(crate) mod world;

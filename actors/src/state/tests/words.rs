@@ -52,9 +52,7 @@ impl World {
             }
             Reply::Events(events) => events.events.iter().map(in_words).collect::<Vec<_>>().join(", "),
             Reply::Presence(presence) => {
-                let one = |status: &StatusNow| {
-                    format!("{} {}", name(status.user_id), status.status_data)
-                };
+                let one = |status: &StatusNow| format!("{} {}", name(status.user_id), status.status_data);
                 presence.users.iter().map(one).collect::<Vec<_>>().join(", ")
             }
             other => format!("{other:?}"),

@@ -2,10 +2,9 @@
 //! model, and hubs that only remember who heard what. Nothing moves unless the test moves it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use chappe_proto::event::{ChatKind, Event};
+use chappe_proto::event::ChatKind;
 use chappe_proto::limits::Limits;
 use chappe_proto::packet::{Events, Messages};
 use chappe_proto::{ChatId, Code, Millis, Reject, Seq, UserId};
@@ -35,9 +34,8 @@ pub(crate) const SETTINGS: Settings = Settings {
 /// What a connection hears.
 #[derive(Default)]
 pub(crate) struct Ear {
-    pub(crate) chats: BTreeSet<ChatId>,
-    /// Every numbered event it got.
-    pub(crate) events: Vec<Arc<Event>>,
+    /// The next number of each chat that it is to get.
+    pub(crate) next: BTreeMap<ChatId, Seq>,
 }
 
 /// What came of one move, in words.
@@ -52,8 +50,6 @@ pub(crate) struct Seen {
     heard: Vec<(String, String)>,
     /// How many questions were put to the reader.
     pub(crate) asked: usize,
-    /// Connections that began to hear a chat, and the next number of the chat they are to get.
-    pub(crate) listening: Vec<(SessionId, ChatId, Seq)>,
 }
 
 impl Seen {
@@ -88,6 +84,10 @@ pub(crate) struct World {
     pub(crate) unanswered: BTreeMap<u64, SessionId>,
     /// Drafts in the batches in which they were committed.
     pub(crate) batches: Vec<Vec<Draft>>,
+    /// Requests whose acks carry an event's number.
+    writes: BTreeSet<u64>,
+    /// The events that requests led to, by connection, chat and the order of asking.
+    pub(crate) accepted: BTreeMap<(SessionId, ChatId, u64), Seq>,
     /// Connections that said goodbye; what they had asked may still be answered.
     gone: BTreeSet<SessionId>,
     pub(super) titles: BTreeMap<ChatId, String>,
@@ -106,6 +106,8 @@ impl World {
             ears: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             batches: Vec::new(),
+            writes: BTreeSet::new(),
+            accepted: BTreeMap::new(),
             gone: BTreeSet::new(),
             titles: BTreeMap::new(),
             next_request: 0,
@@ -116,6 +118,18 @@ impl World {
             world.state.replay(record);
         }
         world.titles.insert(ChatId::parse(1).unwrap(), "general".to_owned());
+        world
+    }
+
+    /// The same log, read anew.
+    pub(crate) fn rebuilt(from: &Self, settings: Settings) -> Self {
+        let mut world = Self::new(settings);
+        (world.state, world.log) = (State::new(settings), MemoryLog::default());
+        for batch in &from.batches {
+            for record in world.log.append(batch.clone()).unwrap() {
+                world.state.replay(record);
+            }
+        }
         world
     }
 
@@ -155,6 +169,10 @@ impl World {
         self.now.mono += Duration::from_secs(seconds);
     }
 
+    fn head(&self, chat: ChatId) -> Seq {
+        self.state.chats.get(&chat).map_or(Seq::ZERO, |chat| chat.head)
+    }
+
     /// `session` asks.
     pub(crate) fn run(&mut self, session: SessionId, command: Command) -> Seen {
         self.next_request += 1;
@@ -167,6 +185,9 @@ impl World {
             self.gone.insert(session);
         } else {
             self.unanswered.insert(self.next_request, session);
+        }
+        if command.is_write() && !matches!(command, Command::MarkRead { .. }) {
+            self.writes.insert(self.next_request);
         }
         self.handle(origin, command)
     }
@@ -283,42 +304,54 @@ impl World {
                     if let Some(ticket) = to.ticket {
                         let was_open = self.unanswered.remove(&ticket).is_some();
                         assert!(was_open || self.gone.contains(&to.session), "{ticket} was answered twice: {reply:?}");
+                        if let Reply::Accepted(accepted) = reply
+                            && self.writes.contains(&ticket)
+                            && !accepted.duplicate
+                        {
+                            self.accepted.insert((to.session, accepted.chat, ticket), accepted.seq);
+                        }
                     }
                     seen.replies.push(self.in_words(*to, reply));
                     seen.raw.push(reply.clone());
                 }
                 Delivery::Listen { session, chats } => {
-                    let ear = self.ears.entry(*session).or_default();
                     for chat in chats {
-                        assert!(ear.chats.insert(*chat), "{session:?} was told twice to hear {chat}");
+                        // From the event behind this on; else from whatever comes next.
                         let next = step.deliver[index..].iter().find_map(|later| match later {
                             Delivery::Event(event) if event.chat_id() == *chat => Some(event.seq()),
                             _ => None,
                         });
-                        let head = self.state.chats.get(chat).map_or(Seq::ZERO, |chat| chat.head);
-                        seen.listening.push((*session, *chat, next.unwrap_or(head.next())));
+                        let next = next.unwrap_or_else(|| self.head(*chat).next());
+                        let heard = self.ears.entry(*session).or_default().next.insert(*chat, next);
+                        assert_eq!(heard, None, "{session:?} heard {chat} already");
                     }
                 }
                 Delivery::Unlisten { session, chats } => {
                     for chat in chats {
-                        assert!(self.ears.get_mut(session).is_some_and(|ear| ear.chats.remove(chat)));
+                        let next = self.ears.get_mut(session).and_then(|ear| ear.next.remove(chat));
+                        let last = step.deliver[..index].iter().rev().find_map(|earlier| match earlier {
+                            Delivery::Event(event) if event.chat_id() == *chat => Some(event.seq()),
+                            _ => None,
+                        });
+                        let last = last.unwrap_or_else(|| self.head(*chat));
+                        assert_eq!(next, Some(last.next()), "{session:?} heard {chat} to the end");
                     }
                 }
                 Delivery::Event(event) => {
-                    let hubs: Vec<u16> = self.state.hubs_hearing(event.chat_id()).collect();
-                    let what = in_words(event);
-                    for (session, ear) in &mut self.ears {
-                        if ear.chats.contains(&event.chat_id()) && hubs.contains(&session.hub) {
-                            ear.events.push(Arc::clone(event));
-                            seen.heard.push((name(UserId::parse(session.slot.into()).unwrap()), what.clone()));
-                        }
+                    let (chat, seq) = (event.chat_id(), event.seq());
+                    let hubs: Vec<u16> = self.state.hubs_hearing(chat).collect();
+                    for (session, ear) in self.ears.iter_mut().filter(|(session, _)| hubs.contains(&session.hub)) {
+                        let Some(next) = ear.next.get_mut(&chat) else { continue };
+                        assert_eq!(seq, *next, "{session:?} hears {chat} in order, once and without gaps");
+                        *next = seq.next();
+                        seen.heard.push((name_of(*session), in_words(event)));
                     }
                 }
                 Delivery::Ephemeral { chats, packet, except } => {
                     let what = ephemeral(packet);
                     for (session, ear) in &self.ears {
-                        if chats.iter().any(|chat| ear.chats.contains(chat)) && !except.contains(session) {
-                            seen.heard.push((name(UserId::parse(session.slot.into()).unwrap()), what.clone()));
+                        if chats.iter().any(|chat| ear.next.contains_key(chat)) && !except.contains(session) {
+                            seen.heard.push((name_of(*session), what.clone()));
                         }
                     }
                 }
@@ -326,6 +359,10 @@ impl World {
         }
         seen
     }
+}
+
+fn name_of(session: SessionId) -> String {
+    name(UserId::parse(session.slot.into()).unwrap())
 }
 
 fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
@@ -341,7 +378,7 @@ fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
         Ask::Warm(chat) => {
             let mut events = model::events(records, chat, Seq::ZERO);
             let events = events.split_off(events.len().saturating_sub(warm));
-            Looked::Warmed(chat, events.into_iter().map(Arc::new).collect())
+            Looked::Warmed(chat, events)
         }
         Ask::Messages { to, chat, page, limit } => {
             let (messages, has_more) = model::page(records, chat, page, usize::try_from(limit).unwrap());

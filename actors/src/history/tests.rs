@@ -1,0 +1,178 @@
+//! Histories on a real disk, compared with what the log plainly says, however far behind the tables are.
+
+use std::path::Path;
+
+use chappe_proto::{ChatId, MessageId, Seq};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::History;
+use super::compare::{self, Found};
+use super::tables::{FILE, Tables};
+use crate::command::Page;
+use crate::log::conformance::{new_chat, post};
+use crate::log::record::{Draft, Fact, Place, Position, Record};
+use crate::log::sqlite::SqliteLog;
+use crate::log::{EventLog, model};
+use crate::page::PAGE_BYTES;
+use crate::state::tests::properties::{Story, happening};
+use crate::state::tests::world::SETTINGS;
+
+const EPOCH: u64 = 7;
+
+/// A folder with a log of these batches, and the tables built from the first `projected` records, `at_a_time`.
+fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDir, SqliteLog, Vec<Record>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), EPOCH, |_| {}).unwrap();
+    for batch in batches.iter().filter(|batch| !batch.is_empty()) {
+        log.append(batch.clone()).unwrap();
+    }
+    let records = log.scan(Position(0), usize::MAX).unwrap();
+    project(&folder.path().join(FILE), &records[..projected.min(records.len())], at_a_time);
+    (folder, log, records)
+}
+
+fn project(file: &Path, records: &[Record], at_a_time: usize) {
+    let mut tables = Tables::open(file, EPOCH).unwrap();
+    for records in records.chunks(at_a_time) {
+        tables.project(records.to_vec()).unwrap();
+    }
+}
+
+fn chats(records: &[Record]) -> Vec<(ChatId, u64)> {
+    let mut chats: Vec<(ChatId, u64)> = Vec::new();
+    for (chat, Seq(seq)) in records.iter().filter_map(|record| record.entry.numbered) {
+        match chats.iter_mut().find(|(other, _)| *other == chat) {
+            Some((_, head)) => *head = seq,
+            None => chats.push((chat, seq)),
+        }
+    }
+    chats
+}
+
+fn every_page_is_right(history: &mut History, records: &[Record]) {
+    for (chat, head) in chats(records) {
+        for limit in [1, 3, 500] {
+            for at in 0..=head + 1 {
+                for page in [Page::Newest { skip: at }, Page::Before(Seq(at)), Page::After(Seq(at))] {
+                    let found = history.messages(chat, page, limit).unwrap();
+                    assert_eq!(found, model::page(records, chat, page, limit), "{chat} {page:?} {limit}");
+                }
+                let mut events = model::events(records, chat, Seq(at));
+                events.truncate(limit);
+                assert_eq!(history.events(chat, Seq(at), limit).unwrap(), events, "{chat} after {at}, {limit}");
+            }
+            let mut newest = model::events(records, chat, Seq(0));
+            let newest = newest.split_off(newest.len().saturating_sub(limit));
+            assert_eq!(history.newest(chat, limit).unwrap(), newest, "{chat}, {limit}");
+        }
+        for seq in (0..=head + 1).map(Seq) {
+            assert_eq!(history.count(chat, seq).unwrap(), model::count(records, chat, seq), "{chat} up to {seq}");
+        }
+    }
+    for id in (1..=records.len() as u64 + 1).map(|id| MessageId::parse(id).unwrap()) {
+        assert_eq!(history.locate(id).unwrap(), model::locate(records, id));
+        assert_eq!(history.original(id).unwrap(), model::original(records, id));
+    }
+}
+
+fn differences(one: &Path, other: &Path) -> Vec<(&'static str, u64)> {
+    let Found::Tables(live) = compare::look(one, EPOCH).unwrap() else { panic!("no tables in {}", one.display()) };
+    live.differences(other).unwrap().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_projected_the_history_is_whole(
+        happenings in proptest::collection::vec(happening(), 1..150),
+        part in 0usize..=100,
+        at_a_time in 1usize..40,
+        other_batch in 1usize..40,
+    ) {
+        let mut story = Story::new(SETTINGS);
+        for happening in happenings {
+            story.happen(happening);
+        }
+        story.world.settle();
+        let count: usize = story.world.batches.iter().map(Vec::len).sum();
+        let (folder, _log, records) = folder(&story.world.batches, count * part / 100, at_a_time);
+        prop_assert_eq!(records.len(), count);
+        every_page_is_right(&mut History::open(folder.path()).unwrap(), &records);
+
+        let projected = &records[..count * part / 100];
+        let other = folder.path().join("other.db");
+        project(&other, projected, other_batch);
+        prop_assert_eq!(differences(&folder.path().join(FILE), &other), []);
+    }
+}
+
+fn edit(seq: u64, message: u64, content: &str) -> Draft {
+    let fact = Fact::MessageEdited {
+        message: MessageId::parse(message).unwrap(),
+        message_seq: Seq(seq),
+        content: content.into(),
+        by: chappe_proto::UserId::parse(1).unwrap(),
+    };
+    Draft { fact, place: Place::Chat(ChatId::parse(1).unwrap()), ..new_chat() }
+}
+
+#[test]
+fn what_the_tables_do_not_know_yet_changes_what_they_hold() {
+    let delete = Fact::MessageDeleted {
+        message: MessageId::parse(2).unwrap(),
+        message_seq: Seq(2),
+        by: chappe_proto::UserId::parse(1).unwrap(),
+    };
+    let delete = Draft { fact: delete, ..edit(2, 2, "") };
+    let batch = vec![new_chat(), post(1, "a"), post(1, "b"), edit(2, 2, "c"), edit(3, 3, "d"), edit(2, 2, "e"), delete];
+    for projected in 0..=batch.len() {
+        let (folder, _log, records) = folder(&[batch.clone()], projected, 3);
+        every_page_is_right(&mut History::open(folder.path()).unwrap(), &records);
+    }
+}
+
+#[test]
+fn large_messages_make_short_pages_that_still_lead_to_the_end() {
+    let large = "x".repeat(PAGE_BYTES / 4);
+    let mut batch = vec![new_chat()];
+    batch.extend((0..10).map(|_| post(1, &large)));
+    let chat = ChatId::parse(1).unwrap();
+    for projected in [0, 6, 11] {
+        let (folder, ..) = folder(&[batch.clone()], projected, 3);
+        let mut history = History::open(folder.path()).unwrap();
+        let (messages, has_more) = history.messages(chat, Page::After(Seq(1)), 50).unwrap();
+        assert_eq!((messages.len(), messages[0].seq, has_more), (4, Seq(2), true));
+        let (messages, has_more) = history.messages(chat, Page::Newest { skip: 0 }, 50).unwrap();
+        assert_eq!((messages.len(), messages[3].seq, has_more), (4, Seq(11), true));
+        assert_eq!(history.events(chat, Seq(1), 50).unwrap().len(), 4);
+        let newest: Vec<u64> = history.newest(chat, 50).unwrap().iter().map(|event| event.seq().0).collect();
+        assert_eq!(newest, [8, 9, 10, 11], "up to the newest, or they could not be held in memory");
+    }
+}
+
+#[test]
+fn a_page_stays_below_its_bytes_though_messages_have_grown_by_edits() {
+    let large = "x".repeat(PAGE_BYTES / 4);
+    let mut batch = vec![new_chat()];
+    batch.extend((0..10).map(|_| post(1, "small")));
+    batch.extend((2..12).map(|seq| edit(seq, seq, &large)));
+    let chat = ChatId::parse(1).unwrap();
+    for projected in [0, 11, 15, 21] {
+        let (folder, ..) = folder(&[batch.clone()], projected, 4);
+        let (messages, has_more) =
+            History::open(folder.path()).unwrap().messages(chat, Page::After(Seq(0)), 50).unwrap();
+        assert_eq!((messages.len(), has_more), (4, true), "{projected} projected");
+    }
+}
+
+#[test]
+fn tables_of_another_log_or_broken_ones_are_built_again() {
+    let (folder, ..) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
+    let file = folder.path().join(FILE);
+    assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
+    assert_eq!(Tables::open(&file, EPOCH + 1).unwrap().position(), Position(0));
+    std::fs::write(&file, "not a database, but long enough to be looked at as one, twice over").unwrap();
+    assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(0));
+}

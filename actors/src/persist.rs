@@ -1,0 +1,155 @@
+//! The only writer of the log: takes what is to be kept, and tells when it is on disk.
+//!
+//! The actor has a thread of its own, and commits on it. What arrives while a commit runs waits in its mailbox, and the
+//! next commit takes all of it: a lone message waits for one flush, and a flood shares it.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use actix::prelude::*;
+
+use crate::log::EventLog;
+use crate::log::record::{Draft, Record};
+use crate::metrics::metrics;
+use crate::vital::{AreYouThere, end_process};
+
+/// A commit is closed at so many drafts: then the first of them need not wait for the last of a flood.
+const MAX_BATCH: usize = 16_384;
+
+/// Drafts to be kept, all in one commit or none.
+///
+/// From: the cache actor, which holds how many are on their way below `limits.pending_writes`. Answered by
+/// [`Written`], in order.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Append(pub Vec<Draft>);
+
+/// What became of the oldest drafts.
+///
+/// To: the cache actor, which sent them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum Written {
+    /// They are on disk.
+    Committed(Vec<Record>),
+    /// The disk did not take them; none is kept.
+    Refused {
+        /// How many.
+        count: usize,
+        /// What the disk said.
+        reason: String,
+    },
+}
+
+/// To itself: commit what waits. It is handled once the mailbox is empty.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Commit;
+
+/// See the module.
+pub struct PersistActor {
+    log: Box<dyn EventLog>,
+    done: Recipient<Written>,
+    /// Told after each commit that there is more in the log.
+    nudge: Box<dyn Fn() + Send>,
+    waiting: VecDeque<Vec<Draft>>,
+    /// Whether a [`Commit`] is under way.
+    called: bool,
+    /// Whether the disk took the last commit.
+    healthy: bool,
+}
+
+impl PersistActor {
+    /// A writer of `log`. To be started on a thread that nothing else runs on.
+    pub fn new(log: Box<dyn EventLog>, done: Recipient<Written>, nudge: impl Fn() + Send + 'static) -> Self {
+        Self { log, done, nudge: Box::new(nudge), waiting: VecDeque::new(), called: false, healthy: true }
+    }
+
+    fn commit(&mut self) {
+        let mut batch = self.waiting.pop_front().unwrap_or_default();
+        while batch.len() < MAX_BATCH
+            && let Some(drafts) = self.waiting.pop_front()
+        {
+            batch.extend(drafts);
+        }
+        let count = batch.len();
+        let start = Instant::now();
+        let written = match self.log.append(batch) {
+            Ok(records) => {
+                metrics().commit_duration.observe(start.elapsed().as_secs_f64());
+                metrics().commit_records.observe(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+                if let Some(last) = records.last() {
+                    metrics().log_position.set(last.position.0);
+                }
+                self.note_health(true, "");
+                Written::Committed(records)
+            }
+            Err(error) if error.is_passing() => {
+                metrics().commit_failures.inc();
+                let reason = error.to_string();
+                self.note_health(false, &reason);
+                Written::Refused { count, reason }
+            }
+            Err(error) => {
+                tracing::error!(%error, "commit to the log");
+                end_process("the disk failed: what is kept is known only by reading it anew");
+            }
+        };
+        // Its sender bounds how many drafts are on their way, so that mailbox is bounded too.
+        self.done.do_send(written);
+        (self.nudge)();
+        if let Err(error) = self.log.maintain() {
+            tracing::warn!(%error, "empty the write-ahead file");
+        }
+    }
+
+    fn note_health(&mut self, healthy: bool, reason: &str) {
+        if healthy == self.healthy {
+            return;
+        }
+        self.healthy = healthy;
+        metrics().storage_writable.set(i64::from(healthy));
+        if healthy {
+            tracing::info!("storage takes writes again");
+        } else {
+            tracing::error!(reason, "storage takes no writes: reads go on, writes are refused");
+        }
+    }
+}
+
+impl Actor for PersistActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Append> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, Append(drafts): Append, ctx: &mut Self::Context) {
+        self.waiting.push_back(drafts);
+        if !self.called {
+            self.called = true;
+            ctx.notify(Commit);
+        }
+    }
+}
+
+impl Handler<Commit> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Commit, ctx: &mut Self::Context) {
+        self.commit();
+        self.called = !self.waiting.is_empty();
+        if self.called {
+            ctx.notify(Commit);
+        }
+    }
+}
+
+impl Handler<AreYouThere> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, AreYouThere(answer): AreYouThere, _: &mut Self::Context) {
+        // Nobody waits any more: the watchdog has given up already.
+        let _ = answer.send(());
+    }
+}

@@ -1,0 +1,313 @@
+//! Whatever is asked, kept, refused and looked up in whatever order: the promises hold.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chappe_proto::event::ChatKind;
+use chappe_proto::message::MessageType;
+use chappe_proto::{ChatId, ClientId, MessageId, Seq};
+use proptest::prelude::*;
+
+use super::words::user;
+use super::world::{SETTINGS, World};
+use crate::command::{Command, Page, Post};
+use crate::log::model;
+use crate::log::record::Record;
+use crate::origin::SessionId;
+use crate::reply::Reply;
+use crate::state::Settings;
+
+const PEOPLE: [&str; 4] = ["ann", "bob", "cat", "dan"];
+
+/// Something that happens; the numbers choose among what there is.
+#[derive(Debug, Clone)]
+pub(crate) enum Happening {
+    Post { who: u8, chat: u8, name: Option<u8>, text: u8, reply_to: Option<u8> },
+    Change { who: u8, message: u8, how: u8 },
+    Chats { who: u8, chat: u8, whom: u8, how: u8 },
+    Read { who: u8, chat: u8, at: u8, how: u8 },
+    Connect { who: u8, chat: u8, how: u8 },
+    Commit { steps: u8 },
+    Fail { steps: u8 },
+    Look { question: u8 },
+    Answer { question: u8, fails: bool },
+    Forget,
+}
+
+pub(crate) fn happening() -> impl Strategy<Value = Happening> {
+    let small = || 0u8..8;
+    prop_oneof![
+        6 => (small(), small(), proptest::option::of(0u8..4), 0u8..3, proptest::option::weighted(0.3, any::<u8>()))
+            .prop_map(|(who, chat, name, text, reply_to)| Happening::Post { who, chat, name, text, reply_to }),
+        4 => (small(), any::<u8>(), small()).prop_map(|(who, message, how)| Happening::Change { who, message, how }),
+        3 => (small(), small(), small(), small())
+            .prop_map(|(who, chat, whom, how)| Happening::Chats { who, chat, whom, how }),
+        3 => (small(), small(), any::<u8>(), small())
+            .prop_map(|(who, chat, at, how)| Happening::Read { who, chat, at, how }),
+        3 => (small(), small(), small()).prop_map(|(who, chat, how)| Happening::Connect { who, chat, how }),
+        5 => (1u8..6).prop_map(|steps| Happening::Commit { steps }),
+        1 => (1u8..3).prop_map(|steps| Happening::Fail { steps }),
+        3 => any::<u8>().prop_map(|question| Happening::Look { question }),
+        5 => (any::<u8>(), proptest::bool::weighted(0.1))
+            .prop_map(|(question, fails)| Happening::Answer { question, fails }),
+        2 => Just(Happening::Forget),
+    ]
+}
+
+pub(crate) fn settings() -> impl Strategy<Value = Settings> {
+    let keep = prop_oneof![Just(1usize), Just(3), Just(100)];
+    let bytes = prop_oneof![Just(500usize), Just(3000), Just(1 << 20)];
+    let pending = prop_oneof![Just(3usize), Just(20), Just(1000)];
+    (keep, bytes, pending).prop_map(|(messages_per_chat, cache_bytes, pending_writes)| Settings {
+        messages_per_chat,
+        cache_bytes,
+        pending_writes,
+        ..SETTINGS
+    })
+}
+
+/// The world, and which connection each of the people has at the moment.
+pub(crate) struct Story {
+    pub(crate) world: World,
+    generations: HashMap<&'static str, u32>,
+}
+
+impl Story {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { world: World::new(settings), generations: HashMap::new() }
+    }
+
+    fn session(&self, who: &str) -> SessionId {
+        SessionId { generation: self.generations.get(who).copied().unwrap_or_default(), ..World::session(who) }
+    }
+
+    fn ask(&mut self, who: &str, command: Command) {
+        let session = self.session(who);
+        self.world.run(session, command);
+    }
+
+    /// One of the chats there have been.
+    fn chat(&mut self, number: u8) -> ChatId {
+        let chats = u64::try_from(self.world.titles.len()).unwrap();
+        ChatId::parse(u64::from(number) % chats + 1).unwrap()
+    }
+
+    /// A message, or a position at which there is none.
+    fn message(&mut self, number: u8) -> MessageId {
+        let head = self.world.state.head().0;
+        MessageId::parse(u64::from(number) % (head + 2) + 1).unwrap()
+    }
+
+    pub(crate) fn happen(&mut self, happening: Happening) {
+        let person = |number: u8| PEOPLE[usize::from(number) % PEOPLE.len()];
+        match happening {
+            Happening::Post { who, chat, name, text, reply_to } => {
+                let (chat, who) = (self.chat(chat), person(who));
+                let reply_to = reply_to.map(|number| self.message(number));
+                let client_id = name.and_then(|name| ClientId::parse(format!("n{name}")).ok());
+                let content = format!("text {text}").into();
+                let message_type = MessageType::Text;
+                let post = Post { chat, sender: user(who), content, message_type, client_id, reply_to };
+                self.ask(who, Command::Post(Box::new(post)));
+            }
+            Happening::Change { who, message, how } => {
+                let (message, who) = (self.message(message), person(who));
+                let user = user(who);
+                let command = match how {
+                    0..3 => Command::Edit { user, message, content: format!("edit {how}").into() },
+                    3..5 => Command::Delete { user, message },
+                    _ => Command::React { user, message, emoji: "+1".into(), remove: how == 7 },
+                };
+                self.ask(who, command);
+            }
+            Happening::Chats { who, chat, whom, how } => {
+                let (chat, who, member) = (self.chat(chat), person(who), user(person(whom)));
+                let user = Some(user(who));
+                let command = match how {
+                    0 | 1 => {
+                        let kind = if whom % 2 == 0 { ChatKind::Group } else { ChatKind::Open };
+                        Command::CreateChat { user, title: "made".into(), kind, members: vec![member] }
+                    }
+                    2 => Command::RenameChat { user, chat, title: "renamed".into() },
+                    3 if whom == 0 => Command::DeleteChat { user, chat },
+                    3 | 4 => Command::AddMember { user: None, chat, member },
+                    5 => Command::AddMember { user, chat, member },
+                    _ => Command::RemoveMember { user, chat, member },
+                };
+                self.ask(who, command);
+            }
+            Happening::Read { who, chat, at, how } => {
+                let (chat, who, at) = (self.chat(chat), person(who), Seq(u64::from(at % 32)));
+                let user = Some(user(who));
+                let limit = u32::from(how) + 1;
+                let command = match how {
+                    0..3 => Command::MarkRead { user: super::words::user(who), chat, seq: at },
+                    3 => Command::GetMessages { user, chat, page: Page::Newest { skip: at.0 % 4 }, limit },
+                    4 => Command::GetMessages { user, chat, page: Page::Before(at), limit },
+                    5 => Command::GetMessages { user, chat, page: Page::After(at), limit },
+                    6 => Command::GetEvents { user, chat, after: at, limit },
+                    _ => Command::GetChats { user, after: None, limit: 500 },
+                };
+                self.ask(who, command);
+            }
+            Happening::Connect { who, chat, how } => {
+                let (chat, who) = (self.chat(chat), person(who));
+                match how {
+                    0..4 => self.ask(who, Command::Hello { user: user(who) }),
+                    4 => {
+                        self.ask(who, Command::Bye);
+                        *self.generations.entry(who).or_default() += 1;
+                    }
+                    5 => self.ask(who, Command::Unsubscribe { chats: vec![chat] }),
+                    _ => self.ask(who, Command::Subscribe { user: Some(user(who)), chats: vec![chat] }),
+                }
+            }
+            Happening::Commit { steps } => {
+                let steps = usize::from(steps).min(self.world.on_the_way.len());
+                self.world.commit(steps);
+            }
+            Happening::Fail { steps } => {
+                let steps = usize::from(steps).min(self.world.on_the_way.len());
+                self.world.fail(steps);
+            }
+            Happening::Look { question } if !self.world.questions.is_empty() => {
+                self.world.look(usize::from(question) % self.world.questions.len());
+            }
+            Happening::Answer { question, fails } if !self.world.questions.is_empty() => {
+                let index = usize::from(question) % self.world.questions.len();
+                if fails {
+                    self.world.answer_failed(index)
+                } else {
+                    self.world.answer(index)
+                };
+            }
+            Happening::Look { .. } | Happening::Answer { .. } => {}
+            Happening::Forget => self.world.state.known.forget(),
+        }
+        let bytes: usize = self.world.state.chats.values().map(|chat| chat.recent.bytes()).sum();
+        assert_eq!(self.world.state.sizes()[3], bytes, "what recent events take is accounted for");
+    }
+}
+
+fn events_are_numbered_without_gaps(records: &[Record]) {
+    let mut heads: BTreeMap<ChatId, Seq> = BTreeMap::new();
+    for (chat, seq) in records.iter().filter_map(|record| record.entry.numbered) {
+        let head = heads.entry(chat).or_default();
+        assert_eq!(seq, head.next());
+        *head = seq;
+    }
+}
+
+fn everyone_heard_everything(world: &World) {
+    for (session, ear) in &world.ears {
+        for (chat, next) in &ear.next {
+            assert_eq!(*next, world.state.chats[chat].head.next(), "{session:?} in {chat}");
+        }
+    }
+}
+
+fn requests_took_effect_in_order(world: &World) {
+    let accepted: Vec<_> = world.accepted.iter().collect();
+    for pair in accepted.windows(2) {
+        let [((one, chat, first), seq), ((other, other_chat, second), later)] = pair else { continue };
+        if (one, chat) == (other, other_chat) {
+            assert!(seq < later, "{one:?}: requests {first} and {second} in {chat}");
+        }
+    }
+}
+
+/// Asks both states the same, and answers what neither has in memory from the model.
+fn is_the_same(world: &mut World, rebuilt: &mut World) {
+    let records = world.records();
+    let chats: Vec<ChatId> = world.titles.keys().copied().collect();
+    for name in PEOPLE {
+        let who = user(name);
+        let without_last = |reply: Reply| match reply {
+            Reply::Chats(mut chats) => {
+                for chat in &mut chats.chats {
+                    if let Some(message) = chat.last_message.take() {
+                        assert_eq!(Some(&message), model::messages(&records, chat.chat_id).last());
+                    }
+                }
+                Reply::Chats(chats)
+            }
+            other => other,
+        };
+        let get_chats = Command::GetChats { user: Some(who), after: None, limit: 500 };
+        let get_users = Command::GetUsers { after: None, limit: 500 };
+        for command in [get_chats, get_users] {
+            same(world, rebuilt, name, &command, without_last);
+        }
+        for chat in &chats {
+            let user = Some(who);
+            let events = Command::GetEvents { user, chat: *chat, after: Seq(0), limit: 500 };
+            let members = Command::GetMembers { user, chat: *chat, after: None, limit: 500 };
+            let messages = Command::GetMessages { user, chat: *chat, page: Page::Newest { skip: 0 }, limit: 5 };
+            for command in [events, members, messages] {
+                let reply = same(world, rebuilt, name, &command, without_last);
+                match reply {
+                    Reply::Events(events) => assert_eq!(events.events, model::events(&records, *chat, Seq(0))),
+                    Reply::Messages(found) => {
+                        let page = model::page(&records, *chat, Page::Newest { skip: 0 }, 5);
+                        assert_eq!((found.messages, found.has_more), page);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn same(world: &mut World, rebuilt: &mut World, name: &str, command: &Command, seen: impl Fn(Reply) -> Reply) -> Reply {
+    let ask = |world: &mut World| {
+        // A connection that has not said goodbye.
+        let session = SessionId { generation: u32::MAX, ..World::session(name) };
+        let mut replies = world.run(session, command.clone()).raw;
+        while replies.is_empty() {
+            replies = world.answer(0).raw;
+        }
+        seen(replies.remove(0))
+    };
+    let (live, again) = (ask(world), ask(rebuilt));
+    assert_eq!(format!("{live:?}"), format!("{again:?}"), "{command:?}");
+    live
+}
+
+fn everyone_leaves(story: &mut Story) {
+    for who in PEOPLE {
+        story.ask(who, Command::Bye);
+    }
+    story.world.settle();
+    assert!(story.world.state.roster.is_empty(), "{:?}", story.world.state.roster);
+    story.world.wait(100);
+    story.world.tick();
+    story.world.tick();
+    assert!(story.world.state.presence.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_interleaving_keeps_the_promises(
+        settings in settings(),
+        happenings in proptest::collection::vec(happening(), 1..150),
+    ) {
+        let mut story = Story::new(settings);
+        for happening in happenings {
+            story.happen(happening);
+        }
+        story.world.settle();
+        let world = &mut story.world;
+        prop_assert!(world.unanswered.is_empty(), "never answered: {:?}", world.unanswered);
+        prop_assert!(world.state.holds.is_clear(), "{:?}", world.state.holds);
+        prop_assert_eq!(world.state.pending_writes(), 0);
+        let records = world.records();
+        events_are_numbered_without_gaps(&records);
+        everyone_heard_everything(world);
+        requests_took_effect_in_order(world);
+
+        let mut rebuilt = World::rebuilt(world, settings);
+        is_the_same(world, &mut rebuilt);
+        everyone_leaves(&mut story);
+    }
+}

@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Cuts the power under a server that is being written to, and looks for what it had acknowledged.
+
+    sudo python3 tests/power_cut.py [--server target/release/chappe] [--rounds 5]
+
+The data folder lies on an ext4 file system in a file. EXT4_IOC_SHUTDOWN stops it as a power cut does: what was not
+flushed never gets there. After mounting it anew, the server must start and have every acknowledged message, once, under
+its id and number. Beside the server a control writes to SQLite with synchronous=NORMAL: it has to lose something, or
+the cut was none and the run proves nothing.
+
+Needs root, a loop device and e2fsprogs; so it is not part of ./check. Exit codes: 0 nothing acknowledged was lost;
+1 something was; 2 the cut was none, or the machine cannot do this.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import pathlib
+import random
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
+NO_LOG_FLUSH = 2
+WRITERS = 8
+WINDOW = 64
+
+
+def sh(*command):
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+class Disk:
+    """An ext4 file system in a file."""
+
+    def __init__(self, folder):
+        self.image, self.mount = folder / "disk.img", folder / "disk"
+        self.mount.mkdir()
+        with open(self.image, "wb") as file:
+            file.truncate(512 << 20)
+        sh("mkfs.ext4", "-q", "-F", str(self.image))
+
+    def attach(self):
+        sh("mount", "-o", "loop", str(self.image), str(self.mount))
+
+    def cut(self):
+        handle = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        finally:
+            os.close(handle)
+
+    def detach(self):
+        if os.path.ismount(self.mount):
+            sh("umount", str(self.mount))
+
+
+class Server:
+    """A server on the disk, with free ports."""
+
+    def __init__(self, program, data):
+        any_port = "127.0.0.1:0"
+        self.process = subprocess.Popen(
+            [program, "serve", "--print-addresses", "--data", str(data), "--http", any_port, "--tcp", any_port,
+             "--udp", "off"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server did not start: {self.process.stderr.read()}")
+        # Nobody reads its log from here on; a full pipe must not hold it up.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.addresses = json.loads(line)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def history(self):
+        """Every message of chat 1, by its client_id."""
+        found, after = {}, 0
+        while True:
+            url = f"http://{self.addresses['http']}/api/chats/1/messages?after={after}&limit=500"
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                page = json.load(answer)
+            for message in page["messages"]:
+                if message["client_id"] in found:
+                    raise AssertionError(f"{message['client_id']} is stored twice")
+                found[message["client_id"]] = (message["id"], message["seq"])
+                after = message["seq"]
+            if not page["has_more"]:
+                return found
+
+
+def write(address, sender, acked, stop):
+    """Keeps a window of messages under way; remembers what was acknowledged."""
+    host, port = address.rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            answers = connection.makefile("r")
+            sent = 0
+
+            def send():
+                nonlocal sent
+                client_id = f"writer{sender}-{sent}"
+                sent += 1
+                message = {"chat_id": 1, "sender_id": sender, "content": client_id, "client_id": client_id}
+                packet = {"packet_type": "SendMessage", "message": message}
+                connection.sendall((json.dumps(packet) + "\n").encode())
+
+            for _ in range(WINDOW):
+                send()
+            while not stop.is_set():
+                ack = json.loads(answers.readline() or "null")
+                if ack is None:
+                    return
+                if ack.get("success"):
+                    acked[ack["client_id"]] = (ack["message_id"], ack["seq"])
+                send()
+    except OSError:
+        return
+
+
+def control(file, committed, stop):
+    """Commits to SQLite with synchronous=NORMAL; remembers how far it says it came."""
+    database = sqlite3.connect(file, isolation_level=None)
+    database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; CREATE TABLE t (n INTEGER PRIMARY KEY);")
+    os.sync()
+    try:
+        while not stop.is_set():
+            database.execute("INSERT INTO t VALUES (?)", (committed[0] + 1,))
+            committed[0] += 1
+    except sqlite3.Error:
+        return
+    finally:
+        database.close()
+
+
+def round_of(program, folder):
+    disk = Disk(folder)
+    disk.attach()
+    try:
+        server = Server(program, disk.mount / "data")
+        acked, committed, stop = {}, [0], threading.Event()
+        work = [(write, (server.addresses["tcp"], sender, acked, stop)) for sender in range(1, WRITERS + 1)]
+        work.append((control, (str(disk.mount / "control.db"), committed, stop)))
+        threads = [threading.Thread(target=target, args=args, daemon=True) for target, args in work]
+        for thread in threads:
+            thread.start()
+        time.sleep(random.uniform(0.5, 2.5))
+        disk.cut()
+        # What is acknowledged after the cut counts too: it must not be.
+        time.sleep(0.2)
+        stop.set()
+        server.kill()
+        for thread in threads:
+            thread.join(10)
+        disk.detach()
+        disk.attach()
+        database = sqlite3.connect(disk.mount / "control.db")
+        kept = database.execute("SELECT coalesce(max(n), 0) FROM t").fetchone()[0]
+        database.close()
+        server = Server(program, disk.mount / "data")
+        try:
+            stored = server.history()
+        finally:
+            server.kill()
+        wrong = [name for name, place in acked.items() if stored.get(name) != place]
+        return len(acked), wrong, committed[0] - kept
+    finally:
+        disk.detach()
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--server", default="target/release/chappe")
+    arguments.add_argument("--rounds", type=int, default=5)
+    options = arguments.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("power_cut.py: mounting needs root")
+    lost_by_control = 0
+    for number in range(1, options.rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                acked, wrong, control_lost = round_of(options.server, pathlib.Path(folder))
+            except (OSError, subprocess.CalledProcessError) as error:
+                print(f"power_cut.py: this machine cannot do it: {error}", file=sys.stderr)
+                return 2
+        lost_by_control += control_lost
+        print(f"round {number}: {acked} acknowledged, {len(wrong)} lost; the control lost {control_lost}")
+        if wrong:
+            print("lost:", ", ".join(sorted(wrong)[:10]))
+            return 1
+    if lost_by_control == 0:
+        print("the control lost nothing: the cut was none, and this proves nothing")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

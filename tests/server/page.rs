@@ -1,0 +1,117 @@
+//! The embedded pages in a real browser: talking, hearing others live, and going on after the server was killed.
+
+use serde_json::{Value, json};
+
+use crate::support::browser::{Browser, Page};
+use crate::support::http::Http;
+use crate::support::server::TestServer;
+
+/// Opens the page, picks a name and opens the chat that is open to all.
+fn enter(browser: &Browser, server: &TestServer, name: &str) -> Page {
+    let mut page = browser.open(&format!("http://{}/", server.http));
+    page.until("!document.querySelector('#join').hidden");
+    page.type_into("#nickname", name);
+    page.run("document.querySelector('#join-form').requestSubmit()");
+    page.until("document.querySelector('#state').textContent === 'connected'");
+    page.until("document.querySelector('#chats a')");
+    page.run("document.querySelector('#chats a').click()");
+    page.until("!document.querySelector('#chat').hidden");
+    page
+}
+
+fn send(page: &mut Page, text: &str) {
+    page.type_into("#text", text);
+    page.run("document.querySelector('#composer').requestSubmit()");
+}
+
+/// Waits until exactly these messages are shown, and stored, in this order.
+fn shows(page: &mut Page, texts: &[&str]) {
+    let shown = "[...document.querySelectorAll('#messages .message')]\
+        .filter((item) => !item.querySelector('.pending')).map((item) => item.querySelector('.text').textContent)";
+    page.until(&format!("JSON.stringify({shown}) === {:?}", json!(texts).to_string()));
+}
+
+#[test]
+fn people_talk_on_the_page_and_miss_nothing_when_the_server_is_killed() {
+    let mut server = TestServer::start();
+    let browser = Browser::start();
+    let mut ann = enter(&browser, &server, "Ann");
+    send(&mut ann, "Is anybody here? <b>&amp;</b>");
+    shows(&mut ann, &["Is anybody here? <b>&amp;</b>"]);
+
+    let mut bob = enter(&browser, &server, "Bob");
+    shows(&mut bob, &["Is anybody here? <b>&amp;</b>"]);
+    ann.until("document.querySelector('#people summary').textContent === '2 members, 2 here'");
+    bob.type_into("#text", "I am");
+    ann.until("document.querySelector('#typing').textContent === 'Bob is typing…'");
+    send(&mut bob, " here");
+    let both = ["Is anybody here? <b>&amp;</b>", "I am here"];
+    shows(&mut ann, &both);
+    shows(&mut bob, &both);
+    ann.until("document.querySelector('#typing').textContent === ''");
+
+    server.kill();
+    ann.until("document.querySelector('#state').textContent !== 'connected'");
+    send(&mut ann, "said while nobody listened");
+    server.restart_on_its_ports();
+    let body = json!({"sender_id": 9, "content": "said before the page was back"});
+    Http::to(&server).post("/api/chats/1/messages", &body).expect(201);
+    for page in [&mut ann, &mut bob] {
+        page.until("document.querySelector('#state').textContent === 'connected'");
+    }
+    let history = || -> Vec<String> {
+        let page = Http::to(&server).get("/api/chats/1/messages").expect(200);
+        page["messages"].as_array().unwrap().iter().map(|m| m["content"].as_str().unwrap().to_owned()).collect()
+    };
+    crate::support::until("the message that was kept", || (history().len() == 4).then_some(()));
+    let history = history();
+    let texts: Vec<&str> = history.iter().map(String::as_str).collect();
+    assert_eq!(texts[..2], both);
+    assert!(texts[2..].contains(&"said while nobody listened"), "{texts:?}");
+    for page in [&mut ann, &mut bob] {
+        shows(page, &texts);
+        page.assert_no_complaints();
+    }
+    send(&mut bob, "and on");
+    shows(&mut ann, &[&texts[..], &["and on"]].concat());
+}
+
+#[test]
+fn the_description_of_the_api_can_be_read_as_a_page() {
+    let server = TestServer::start();
+    let browser = Browser::start();
+    let mut page = browser.open(&format!("http://{}/docs", server.http));
+    page.until("document.querySelector('#api') && !document.querySelector('#api').hasAttribute('aria-busy')");
+    let api = Http::to(&server).get("/api/openapi.json").expect(200);
+    let mut described: Vec<String> = Vec::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        described.extend(methods.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    let shown = page.run("[...document.querySelectorAll('.operation h3')].map((heading) => heading.textContent)");
+    let mut shown: Vec<String> =
+        shown.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    described.sort();
+    shown.sort();
+    assert_eq!(shown, described);
+    page.assert_no_complaints();
+}
+
+#[test]
+fn pages_load_nothing_from_elsewhere() {
+    let server = TestServer::start();
+    let browser = Browser::start();
+    for path in ["/", "/docs", "/example"] {
+        let mut page = browser.open(&format!("http://{}{path}", server.http));
+        let loaded = page.run("performance.getEntriesByType('resource').map((entry) => entry.name)");
+        let own = format!("http://{}/", server.http);
+        let foreign: Vec<&Value> =
+            loaded.as_array().unwrap().iter().filter(|url| !url.as_str().unwrap().starts_with(&own)).collect();
+        assert!(foreign.is_empty(), "{path}: {foreign:?}");
+        let policy = Http::to(&server).get(path);
+        assert!(
+            policy.header("content-security-policy").is_some_and(|policy| policy.contains("default-src")),
+            "{path}"
+        );
+        page.assert_no_complaints();
+    }
+}
