@@ -128,7 +128,7 @@ fn what_the_tables_do_not_know_yet_changes_what_they_hold() {
     let delete = Draft { fact: delete, ..edit(2, 2, "") };
     let batch = vec![new_chat(), post(1, "a"), post(1, "b"), edit(2, 2, "c"), edit(3, 3, "d"), edit(2, 2, "e"), delete];
     for projected in 0..=batch.len() {
-        let (folder, _log, records) = folder(&[batch.clone()], projected, 3);
+        let (folder, _log, records) = folder(std::slice::from_ref(&batch), projected, 3);
         every_page_is_right(&mut History::open(folder.path()).unwrap(), &records);
     }
 }
@@ -140,7 +140,7 @@ fn large_messages_make_short_pages_that_still_lead_to_the_end() {
     batch.extend((0..10).map(|_| post(1, &large)));
     let chat = ChatId::parse(1).unwrap();
     for projected in [0, 6, 11] {
-        let (folder, ..) = folder(&[batch.clone()], projected, 3);
+        let (folder, ..) = folder(std::slice::from_ref(&batch), projected, 3);
         let mut history = History::open(folder.path()).unwrap();
         let (messages, has_more) = history.messages(chat, Page::After(Seq(1)), 50).unwrap();
         assert_eq!((messages.len(), messages[0].seq, has_more), (4, Seq(2), true));
@@ -160,7 +160,7 @@ fn a_page_stays_below_its_bytes_though_messages_have_grown_by_edits() {
     batch.extend((2..12).map(|seq| edit(seq, seq, &large)));
     let chat = ChatId::parse(1).unwrap();
     for projected in [0, 11, 15, 21] {
-        let (folder, ..) = folder(&[batch.clone()], projected, 4);
+        let (folder, ..) = folder(std::slice::from_ref(&batch), projected, 4);
         let (messages, has_more) =
             History::open(folder.path()).unwrap().messages(chat, Page::After(Seq(0)), 50).unwrap();
         assert_eq!((messages.len(), has_more), (4, true), "{projected} projected");
