@@ -316,7 +316,8 @@ export class Conversation {
       type: 'button', 'aria-label': `React with ${emoji}`,
       onclick: act(() => this.#do({ packet_type: 'React', message_id: message.id, emoji })),
     }, emoji)));
-    $('#edit').hidden = $('#delete').hidden = !mine;
+    $('#edit').hidden = !mine;
+    $('#delete').hidden = !mine && this.chat.people.get(this.#me)?.role !== 'owner';
     $('#edit').onclick = act(() => this.#edit(message));
     $('#delete').onclick = act(() => {
       if (confirm('Delete this message?')) this.#do({ packet_type: 'DeleteMessage', message_id: message.id });

@@ -1,15 +1,15 @@
 // Makes elements. Text is always text: nothing here, and nothing that uses it, parses markup out of a string.
 
-/** `el('a.big', { href: '/', onclick }, 'text', child)`; `aria-…`, `data-…` and `role` become attributes. */
+/** `el('a.big', { href: '/', onclick }, 'text', child)`; `aria-…` and `data-…` become attributes. */
 export function el(what, properties = {}, ...children) {
   const [tag, ...classes] = what.split('.');
   const element = document.createElement(tag || 'div');
   element.classList.add(...classes);
   for (const [name, value] of Object.entries(properties)) {
-    if (/^(aria|data)-|^role$/.test(name)) element.setAttribute(name, value);
+    if (/^(aria|data)-/.test(name)) element.setAttribute(name, value);
     else element[name] = value;
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child || child === 0));
   return element;
 }
 
@@ -41,8 +41,8 @@ export function reconcile(list, wanted) {
 export const $ = (selector) => document.querySelector(selector);
 
 /** A hue of its own for everybody. */
-export function avatar(id, name, ...children) {
-  const element = el('span.avatar', { 'aria-hidden': 'true' }, [...name][0]?.toUpperCase() ?? '?', ...children);
+export function avatar(id, name) {
+  const element = el('span.avatar', { 'aria-hidden': 'true' }, [...name][0]?.toUpperCase() ?? '?');
   element.style.setProperty('--hue', (id * 137) % 360);
   return element;
 }

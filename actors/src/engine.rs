@@ -65,6 +65,11 @@ impl Engine {
         let folder = Folder::lock(folder)?;
         let mut state = State::new(settings);
         let (mut log, _) = folder.open_log(epoch, |record| state.replay(record))?;
+        let ahead = is_ahead(&folder.path().join(tables::FILE), &log, state.head());
+        if ahead.map_err(|source| folder.log_error(source))? {
+            tracing::error!("the log has lost its end: the query tables know of more. A new epoch begins");
+            log.begin_epoch().map_err(|source| folder.log_error(source))?;
+        }
         state.set_epoch(log.epoch());
         if state.head() == Position::default() {
             let first = log.append(State::beginning(clock.now())).map_err(|source| folder.log_error(source))?;
@@ -116,6 +121,15 @@ impl Engine {
         // The writer's end has told it that no more comes.
         let _ = self.projector.join();
     }
+}
+
+/// Whether the query tables hold what the log does not: its write-ahead file was moved away, or it comes from an older
+/// backup than they do.
+fn is_ahead(tables: &Path, log: &impl EventLog, head: Position) -> Result<bool, LogError> {
+    Ok(match compare::look(tables, log.epoch())? {
+        Found::Tables(live) => live.position() > head,
+        Found::Nothing | Found::Unreadable(_) | Found::OfAnotherLog => false,
+    })
 }
 
 /// What `verify` found.

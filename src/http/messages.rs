@@ -44,6 +44,7 @@ pub(crate) struct MessagesQuery {
 
 /// A message to be posted.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"sender_id": 1, "content": "Hello!", "client_id": "a-name-of-my-own"}))]
 pub(crate) struct NewMessage {
     /// Who posts it, in open mode. Else whom the query or `X-Chappe-User` names.
     #[schema(value_type = Option<schema::UserId>, required = false)]

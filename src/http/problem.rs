@@ -7,6 +7,9 @@ use chappe_actors::reply::Reply;
 use chappe_proto::{Code, Reject};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+
+use super::refusals;
 
 /// A request refused, and the HTTP that goes with it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,7 +36,7 @@ pub(crate) struct ProblemBody<'a> {
     /// What went wrong with this request, for people.
     detail: &'a str,
     /// The protocol's code, for programs. A code never changes its meaning.
-    #[schema(example = "unknown_chat")]
+    #[schema(schema_with = code_schema)]
     code: &'a str,
     /// Whether the same request may succeed later.
     retryable: bool,
@@ -41,6 +44,10 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after_ms: Option<u32>,
+}
+
+fn code_schema() -> Ref {
+    Ref::from_schema_name(refusals::CODE)
 }
 
 impl From<Reject> for Problem {

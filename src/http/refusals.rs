@@ -4,19 +4,24 @@
 use std::collections::BTreeMap;
 
 use chappe_proto::Code;
+use chappe_proto::code::Explanation;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, OneOf, OneOfBuilder, Type};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{Modify, ToSchema};
 
 use super::problem::ProblemBody;
 
-/// Adds them to every operation.
+/// Adds them to every operation, and the list of codes.
 pub(super) struct Refusals;
+
+/// Where the list of codes stands among the schemas.
+pub(super) const CODE: &str = "Code";
 
 impl Modify for Refusals {
     fn modify(&self, api: &mut OpenApi) {
+        api.components.get_or_insert_default().schemas.insert(CODE.to_owned(), Schema::OneOf(codes()).into());
         for (path, item) in &mut api.paths.paths {
             let changes =
                 [(false, &mut item.get), (true, &mut item.post), (true, &mut item.patch), (true, &mut item.delete)];
@@ -28,6 +33,20 @@ impl Modify for Refusals {
             }
         }
     }
+}
+
+/// Every code, with what it means and what to do: `/docs` lists them, and `type` of a problem leads there.
+fn codes() -> OneOf {
+    let all = OneOfBuilder::new().description(Some("Why a request was refused. A code never changes its meaning."));
+    Code::ALL
+        .iter()
+        .fold(all, |all, code| {
+            let Explanation { meaning, client, .. } = code.explain();
+            let text = format!("{meaning}\n\n{client}\n\nStatus {}.", code.http_status());
+            let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([code.as_str()]));
+            all.item(code.description(Some(text)))
+        })
+        .build()
 }
 
 /// The codes an operation may be refused with, by status.

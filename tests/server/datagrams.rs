@@ -5,6 +5,7 @@ use chappe_proto::datagram;
 use chappe_proto::request::{Ping, Request};
 use serde_json::{Value, json};
 
+use crate::acks::group_chat;
 use crate::support::client::{Client, Door};
 use crate::support::server::TestServer;
 use crate::support::udp::Udp;
@@ -108,4 +109,20 @@ fn typing_over_udp_reaches_those_who_hear_the_chat_and_nobody_else() {
             assert_eq!(typing, expected, "{:?}", client.door);
         }
     }
+}
+
+#[test]
+fn typing_of_strangers_over_udp_reaches_nobody() {
+    let server = TestServer::start();
+    let chat = group_chat(&server, &[1, 2]);
+    let mut member = Client::hello(&server, Door::WsText, 2);
+    let mut stranger = Client::hello(&server, Door::WsText, 3);
+    stranger.post(1, "makes user 3 known");
+    let udp = Udp::to(&server);
+    let typing = |user: u64| json!({"packet_type": "Typing", "chat_id": chat, "user_id": user});
+    // One handler takes all datagrams in order, so with the second the first has been dealt with.
+    udp.say(&typing(3));
+    udp.say(&typing(1));
+    assert_eq!(member.wait_for("Typing")["user_id"], 1);
+    assert!(stranger.heard().iter().all(|packet| packet["packet_type"] != "Typing"));
 }

@@ -50,7 +50,8 @@ pub struct TornTail {
 impl SqliteLog {
     /// Opens the log in `folder`, or begins one, and reads all of it: every record is checked and handed to `each`.
     ///
-    /// A damaged end is taken off and returned; it holds at most the last row. Damage before the end is an error.
+    /// A damaged end is taken off and returned; it holds at most the last row, and a new epoch begins. Damage before the
+    /// end is an error.
     ///
     /// # Errors
     /// [`LogError`]: `Newer`, `Foreign`, `Damaged`, `Missing`, `Full` or `Failed`.
@@ -91,6 +92,16 @@ impl SqliteLog {
         Ok(())
     }
 
+    /// Makes it another log: after its end was lost, numbers that clients and query tables have seen are given out anew.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`]; the epoch is as it was then.
+    pub fn begin_epoch(&mut self) -> Result<(), LogError> {
+        self.connection.execute("UPDATE origin SET epoch = epoch + 1", ())?;
+        self.epoch += 1;
+        Ok(())
+    }
+
     fn read_all(&mut self, each: &mut impl FnMut(Record)) -> Result<Option<TornTail>, LogError> {
         let last: Option<i64> = self.connection.query_row("SELECT max(first) FROM batch", (), |row| row.get(0))?;
         let mut torn = None;
@@ -122,6 +133,8 @@ impl SqliteLog {
         }
         let Some((first, kept, damage, bytes)) = torn else { return Ok(None) };
         let position = self.numbering.head().next();
+        // First, so that what is cut off is never numbered anew in the same epoch, whatever happens in between.
+        self.begin_epoch()?;
         self.cut_row(first, kept, position)?;
         Ok(Some(TornTail { position, damage, bytes }))
     }
@@ -333,6 +346,21 @@ mod tests {
         assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7]);
         drop(log);
         assert_eq!(reopened(folder.path()), kept);
+    }
+
+    #[test]
+    fn a_log_that_lost_its_end_is_another_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+        log.append(vec![new_chat()]).unwrap();
+        log.append(vec![post(1, "a")]).unwrap();
+        log.connection.execute("UPDATE batch SET body = zeroblob(9) WHERE first = 2", ()).unwrap();
+        drop(log);
+        let (log, torn) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+        assert_eq!((log.head(), log.epoch(), torn.is_some()), (Position(1), 8, true));
+        drop(log);
+        let (log, torn) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+        assert_eq!((log.epoch(), torn), (8, None), "once");
     }
 
     #[test]
