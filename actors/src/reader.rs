@@ -13,6 +13,7 @@ use crate::origin::Origin;
 use crate::reply::Reply;
 use crate::state::holds::Key;
 use crate::state::step::{Answer, Ask, Question};
+use crate::vital::vitally;
 
 /// Something to look up.
 ///
@@ -103,7 +104,8 @@ impl Handler<Look> for Reader {
     type Result = ();
 
     fn handle(&mut self, Look(ask): Look, _: &mut Self::Context) {
-        let looked = self.look(&ask).unwrap_or_else(|error| {
+        // A question that is lost is never answered: better the process ends.
+        let looked = vitally(|| self.look(&ask)).unwrap_or_else(|error| {
             tracing::error!(%error, ?ask, "read the history");
             // The next one opens the files anew.
             self.history = None;

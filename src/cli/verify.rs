@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chappe_actors::engine::Verified;
+use chappe_actors::engine::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, UNREADABLE, Verified};
 
 use crate::app;
 use crate::cli::flags::SettingFlags;
@@ -58,11 +58,17 @@ fn in_words(found: &Verified) -> String {
     if differences.is_empty() {
         return format!("{read}: the query tables agree with the log{behind}\n");
     }
-    let mut text = format!("{read}: the query tables differ from the log in {} tables{behind}\n", differences.len());
+    let mut text = format!("{read}: the query tables differ from the log{behind}\n");
     for (table, rows) in differences {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {table}: {rows} rows");
+        let _ = match *table {
+            UNREADABLE => writeln!(text, "  they cannot be read"),
+            OF_ANOTHER_LOG => writeln!(text, "  they were made from another log"),
+            AHEAD_OF_THE_LOG => writeln!(text, "  they hold {rows} records that the log does not"),
+            table => writeln!(text, "  {table}: {rows} rows"),
+        };
     }
+    text.push_str("The log is right. Delete query.db and a server builds them again.\n");
     text
 }
 
@@ -75,6 +81,6 @@ mod tests {
         let mut found = Verified { records: 12, projected: 12, chats: 3, differences: Vec::new() };
         assert_eq!(in_words(&found), "12 records in 3 chats are whole: the query tables agree with the log\n");
         found.differences.push(("messages", 4));
-        assert!(in_words(&found).ends_with("in 1 tables\n  messages: 4 rows\n"));
+        assert!(in_words(&found).contains("differ from the log\n  messages: 4 rows\n"));
     }
 }

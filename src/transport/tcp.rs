@@ -78,7 +78,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
                 if !done {
                     return Poll::Pending;
                 }
-                return Pin::new(&mut self.io).poll_shutdown(task);
+                ready!(Pin::new(&mut self.io).poll_shutdown(task))?;
+                return self.linger(task);
             }
             ready!(outbox.poll_room(task));
             if self.unread.is_empty() {
@@ -91,6 +92,26 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
         // It could go on; the others first.
         task.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Passes over what a client still sends that was told goodbye: closed with bytes unread, the connection would be
+    /// reset, and the client might never see why. The hub ends it at the latest.
+    fn linger(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        let code = self.session.outbox().closing().map(|(code, _)| code);
+        if self.ended || matches!(code, Some(CloseCode::ShuttingDown)) {
+            return Poll::Ready(Ok(()));
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            for _ in 0..READS_IN_A_ROW {
+                let mut read = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut self.io).poll_read(task, &mut read))?;
+                if read.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            task.waker().wake_by_ref();
+            Poll::Pending
+        })
     }
 
     fn write(&mut self, task: &mut Task<'_>) -> io::Result<()> {

@@ -45,7 +45,7 @@ fn acks_leave_in_the_order_of_their_requests() {
     for index in [2, 0, 1] {
         outbox.answer(&mut Encoder::default(), ack(index as u64), tickets[index], None, 1);
     }
-    let ids: Vec<_> = drained(&outbox, usize::MAX).lines().map(|line| serde_json_id(line)).collect();
+    let ids: Vec<_> = drained(&outbox, usize::MAX).lines().map(serde_json_id).collect();
     assert_eq!(ids, [0, 1, 2]);
     assert!(outbox.is_settled());
 }
