@@ -12,8 +12,9 @@ pub(crate) mod udp;
 
 use std::time::{Duration, Instant};
 
-/// How long anything is waited for. Far more than it takes: a slow machine is no failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything is waited for. Far more than it takes: a slow machine is no failure. Less than the 25 s after which
+/// the server lets itself be heard: else there would never be silence.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Asks `look` until it has an answer, for what nobody tells of by itself.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -183,7 +183,8 @@ impl TestServer {
     /// Waits until it has ended; its exit code.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("the server runs");
-        let deadline = Instant::now() + PATIENCE;
+        // A stop may take the time that it gives the disk, and then its clients.
+        let deadline = Instant::now() + 2 * PATIENCE;
         loop {
             if let Some(status) = process.try_wait().expect("a child can be waited for") {
                 return status.code();
