@@ -4,7 +4,7 @@
 //! next commit takes all of it: a lone message waits for one flush, and a flood shares it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -40,6 +40,9 @@ pub enum Written {
         reason: String,
     },
 }
+
+/// How often a disk that refused is tried again when nobody else does.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// To itself: commit what waits. It is handled once the mailbox is empty.
 #[derive(Debug, Message)]
@@ -119,6 +122,25 @@ impl PersistActor {
 
 impl Actor for PersistActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Whoever balances load sends no writes to a server that is not ready; so it has to find out by itself.
+        ctx.run_interval(PROBE, |persist, _| {
+            if !persist.healthy && persist.log.probe().is_ok() {
+                persist.note_health(true, "");
+                persist.done.do_send(Written::Committed(Vec::new()));
+            }
+        });
+    }
+}
+
+impl Drop for PersistActor {
+    fn drop(&mut self) {
+        if let Err(error) = self.log.flush() {
+            // The next start reads it from where it is.
+            tracing::warn!(%error, "empty the write-ahead file at the end");
+        }
+    }
 }
 
 impl Handler<Append> for PersistActor {

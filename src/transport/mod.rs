@@ -7,8 +7,9 @@ pub mod websocket;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How long sent bytes may stay unacknowledged by the peer's kernel before the connection counts as broken.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a peer may take nothing of what is sent before the connection counts as broken. It also ends the connection
+/// of a client that lives and does not read: slow is fine, not one byte in two minutes is not.
+const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Prepares an accepted connection: small packets leave at once, and a peer that vanished is noticed.
 pub fn prepare(socket: &impl AsFd) {

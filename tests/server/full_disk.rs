@@ -10,6 +10,7 @@ use crate::support::disk::SmallDisk;
 use crate::support::flood::{Written, assert_kept, history};
 use crate::support::http::Http;
 use crate::support::server::TestServer;
+use crate::support::until;
 
 #[test]
 fn a_full_disk_refuses_writes_and_answers_reads_until_there_is_room_again() {
@@ -50,8 +51,10 @@ fn a_full_disk_refuses_writes_and_answers_reads_until_there_is_room_again() {
     }
     assert_kept(&history(&server, 1, 1), std::slice::from_ref(&written));
 
-    // Room again: what was refused is sent again, as the ack said.
+    // Room again: the server finds out without a write, so that whoever balances load sends it some.
     fs::remove_file(disk.outside("ballast")).unwrap();
+    until("the server to be ready by itself", || (http.get("/health/ready").status == 200).then_some(()));
+    // What was refused is sent again, as the ack said.
     let ack = client.ask(refused.clone());
     assert_eq!(ack["success"], true, "{ack}");
     assert_ne!(ack["duplicate"], true, "what was refused was not kept: {ack}");

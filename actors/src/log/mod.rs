@@ -103,6 +103,23 @@ pub trait EventLog: Send {
         Ok(())
     }
 
+    /// Whether the disk takes writes again, found out by one that changes nothing.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`].
+    fn probe(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// Moves what was appended to its final place, so that the next start, or a backup, finds it in one file. Durable it
+    /// is without.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`]; nothing that was appended is lost.
+    fn flush(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     /// Changes when the log was replaced by another. Below 2^53.
     fn epoch(&self) -> u64;
 }

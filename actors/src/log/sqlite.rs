@@ -20,6 +20,8 @@ const APPLICATION_ID: i64 = 0x6368_6170;
 const ROW_BYTES: usize = 64 * 1024;
 /// The write-ahead file is emptied when about so much was appended.
 const WAL_BYTES: usize = 64 * 1024 * 1024;
+/// A full disk counts as mended when so much is free: room for a page says nothing about the next message.
+const ENOUGH_BYTES: u64 = 1024 * 1024;
 /// The oldest SQLite without the bug that could lose a WAL after a reset, as `sqlite3_libversion_number` counts.
 const MIN_SQLITE: i32 = 3_051_003;
 
@@ -258,6 +260,22 @@ impl EventLog for SqliteLog {
         if self.in_wal < WAL_BYTES {
             return Ok(());
         }
+        self.flush()
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        let path = self.connection.path().unwrap_or(FILE);
+        let space = rustix::fs::statvfs(path).map_err(|error| LogError::Failed(error.to_string()))?;
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        if free < ENOUGH_BYTES {
+            return Err(LogError::Full(format!("{free} bytes are free")));
+        }
+        // A page is written and flushed, whether its content changes or not.
+        self.connection.execute("UPDATE origin SET epoch = epoch", ())?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
         self.in_wal = 0;
         self.checkpoint()
     }
