@@ -9,6 +9,7 @@ mod chats;
 mod engine;
 mod events;
 mod extract;
+mod fixed;
 pub mod gate;
 mod health;
 mod members;

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 
 use super::problem::ProblemBody;
 use super::refusals::Refusals;
-use super::{chats, events, health, members, messages, pages, schema, users};
+use super::{chats, events, fixed, health, members, messages, schema, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,7 +46,7 @@ pub(super) struct Document {
 impl Document {
     pub(super) fn new() -> Self {
         let json = serde_json::to_vec(&Api::openapi()).unwrap_or_default();
-        Self { etag: pages::etag(&json), json: json.into() }
+        Self { etag: fixed::etag(&json), json: json.into() }
     }
 }
 
@@ -54,5 +54,5 @@ impl Document {
 #[utoipa::path(get, path = "/api/openapi.json", tag = "operation",
     responses((status = 200, body = Object, description = "OpenAPI 3.1, as JSON")))]
 pub(super) async fn get_openapi(request: HttpRequest, document: web::Data<Document>) -> HttpResponse {
-    pages::unless_known(&request, "application/json", &document.json, &document.etag)
+    fixed::unless_known(&request, "application/json", &document.json, &document.etag)
 }
