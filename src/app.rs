@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::origin::Policy;
 use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings};
+use crate::listeners::{Door, ListenError, Listeners};
 use crate::transport::tcp::TcpSession;
 use crate::transport::udp::UdpHandler;
 use crate::transport::{self, websocket};
@@ -69,15 +70,8 @@ pub struct Ready {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} for {door}: {source}")]
-    Listen {
-        /// Which door.
-        door: &'static str,
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// An allowed origin is none.
     #[error("allowed_origins: {0}")]
     Origin(String),
@@ -98,7 +92,7 @@ impl AppError {
     /// What the process ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Listen { .. } => Exit::Address,
+            Self::Listen(_) => Exit::Address,
             Self::Origin(_) => Exit::Configuration,
             Self::Engine(EngineError::Folder(FolderError::Locked { .. })) => Exit::Locked,
             Self::Engine(EngineError::Folder(FolderError::DamagedWal { .. })) => Exit::Log,
@@ -120,14 +114,12 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
     let began = Instant::now();
     vital::guard_panics();
     allow_many_files();
-    let http = TcpListener::bind(config.http).map_err(|source| listen("HTTP", config.http, source))?;
-    let tcp = config.tcp.map(|at| TcpListener::bind(at).map_err(|source| listen("TCP", at, source))).transpose()?;
-    let udp = config.udp.map(|at| UdpSocket::bind(at).map_err(|source| listen("UDP", at, source))).transpose()?;
+    let listeners = Listeners::bind(config)?;
     let system = |what| move |source| AppError::System { what, source };
     let mut ready = Ready {
-        http: http.local_addr().map_err(system("read a listener's address"))?,
-        tcp: tcp.as_ref().map(TcpListener::local_addr).transpose().map_err(system("read a listener's address"))?,
-        udp: udp.as_ref().map(UdpSocket::local_addr).transpose().map_err(system("read a listener's address"))?,
+        http: listeners.http.address,
+        tcp: listeners.tcp.as_ref().map(|door| door.address),
+        udp: listeners.udp.as_ref().map(|door| door.address),
         data: config.data.clone(),
         open_mode: true,
         started_in: Duration::ZERO,
@@ -146,11 +138,11 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
             engine: EngineLink::from(&engine.cache),
             next: Arc::default(),
         };
-        let server = doors(config, &hubs, http, tcp)?;
+        let server = doors(config, &hubs, listeners.http, listeners.tcp)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
-        if let Some(socket) = udp {
-            datagrams(hubs, socket);
+        if let Some(door) = listeners.udp {
+            datagrams(hubs, door);
         }
         ready.started_in = began.elapsed();
         (ready.messages, ready.chats) = (engine.messages, engine.chats);
@@ -190,10 +182,6 @@ fn epoch() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(1)
 }
 
-fn listen(door: &'static str, address: SocketAddr, source: io::Error) -> AppError {
-    AppError::Listen { door, address, source }
-}
-
 /// Each connection is a file; the usual limit of 1,024 is for programs that have few.
 fn allow_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -224,12 +212,12 @@ impl Hubs {
 fn doors(
     config: &Config,
     hubs: &Hubs,
-    http: TcpListener,
-    tcp: Option<TcpListener>,
+    http: Door<TcpListener>,
+    tcp: Option<Door<TcpListener>>,
 ) -> Result<actix_server::Server, AppError> {
     let system = |what| move |source| AppError::System { what, source };
-    let at = http.local_addr().map_err(system("read a listener's address"))?;
-    let origins = Policy::new(&config.http_server.allowed_origins, at.ip().to_canonical().is_loopback())
+    let loopback = http.address.ip().to_canonical().is_loopback();
+    let origins = Policy::new(&config.http_server.allowed_origins, loopback)
         .map_err(|error| AppError::Origin(error.to_string()))?;
     let settings = HttpSettings {
         limits: config.limits,
@@ -244,10 +232,10 @@ fn doors(
         // A little more than the hubs take, so that who finds no room is told so.
         .max_concurrent_connections(usize::try_from(config.connections).unwrap_or(usize::MAX).saturating_add(1024))
         .disable_signals();
-    let on_http = hubs.clone();
-    builder = builder
-        .listen("http", http, move || {
-            on_http.ensure();
+    for listener in http.sockets {
+        let (hubs, settings) = (hubs.clone(), settings.clone());
+        let service = move || {
+            hubs.ensure();
             let settings = web::Data::new(settings.clone());
             let app = App::new()
                 .app_data(settings.clone())
@@ -260,30 +248,32 @@ fn doors(
                 .on_connect_ext(|stream: &tokio::net::TcpStream, _| transport::prepare(stream))
                 .h1(map_config(app, |_| AppConfig::default()))
                 .tcp()
-        })
-        .map_err(system("serve HTTP"))?;
-    if let Some(tcp) = tcp {
-        let on_tcp = hubs.clone();
-        builder = builder
-            .listen("tcp", tcp, move || {
-                on_tcp.ensure();
-                fn_service(|stream: tokio::net::TcpStream| async move {
-                    transport::prepare(&stream);
-                    TcpSession::serve(stream);
-                    Ok::<_, std::convert::Infallible>(())
-                })
+        };
+        builder = builder.listen("http", listener, service).map_err(system("serve HTTP"))?;
+    }
+    for listener in tcp.into_iter().flat_map(|door| door.sockets) {
+        let hubs = hubs.clone();
+        let service = move || {
+            hubs.ensure();
+            fn_service(|stream: tokio::net::TcpStream| async move {
+                transport::prepare(&stream);
+                TcpSession::serve(stream);
+                Ok::<_, std::convert::Infallible>(())
             })
-            .map_err(system("serve TCP"))?;
+        };
+        builder = builder.listen("tcp", listener, service).map_err(system("serve TCP"))?;
     }
     Ok(builder.run())
 }
 
 /// UDP, on a thread of its own: a flood of beacons slows no connection down.
-fn datagrams(hubs: Hubs, socket: UdpSocket) {
+fn datagrams(hubs: Hubs, door: Door<UdpSocket>) {
     Arbiter::new().spawn_fn(move || {
         hubs.ensure();
-        if let Err(error) = UdpHandler::serve(socket) {
-            tracing::error!(%error, "serve UDP");
+        for socket in door.sockets {
+            if let Err(error) = UdpHandler::serve(socket) {
+                tracing::error!(%error, "serve UDP");
+            }
         }
     });
 }

@@ -8,5 +8,6 @@ pub mod client;
 pub mod config;
 pub mod exit;
 pub mod http;
+pub mod listeners;
 pub mod logging;
 pub mod transport;
