@@ -32,12 +32,15 @@ pub enum FolderError {
     },
     /// Acknowledged commits stand behind damage in the write-ahead file.
     #[error(
-        "{path} is damaged in its middle: {commits} commits can be read, and at least {lost} behind the damage cannot. \
-         Nothing was changed. Restore the folder from a backup; or, to go on without what is lost, move {path} away"
+        "{path} is damaged: {commits} commits in it can be read, and at least {lost} behind the damage cannot. Nothing was \
+         changed. Restore the folder from a backup; or copy it, and go on without what is behind the damage: \
+         sqlite3 {log} 'PRAGMA wal_checkpoint(TRUNCATE)' keeps what can be read"
     )]
     DamagedWal {
         /// The file.
         path: String,
+        /// The log it belongs to.
+        log: String,
         /// How many commits are whole.
         commits: u64,
         /// How many are not.
@@ -109,12 +112,14 @@ impl Folder {
         let report = wal::inspect(&wal_path).map_err(|source| io(&wal_path, source))?;
         if report.lost_commits > 0 {
             let path = wal_path.display().to_string();
-            return Err(FolderError::DamagedWal { path, commits: report.commits, lost: report.lost_commits });
+            let log = self.path.join(sqlite::FILE).display().to_string();
+            return Err(FolderError::DamagedWal { path, log, commits: report.commits, lost: report.lost_commits });
         }
         if report.dropped_bytes > 0 {
             tracing::warn!(
                 bytes = report.dropped_bytes,
-                "drop the unfinished commit at the end of the log: it was never acknowledged"
+                "drop the end of the log, which is not whole. A crash leaves an unfinished commit there, of which nobody \
+                 was told; after a clean stop it would be the disk's fault"
             );
         }
         let (log, torn) = SqliteLog::open(&self.path, epoch, each).map_err(|source| self.log_error(source))?;

@@ -3,7 +3,7 @@
 use chappe_proto::event::Event;
 
 /// A page's contents stay below this, in bytes; what is beyond is left for the next page.
-pub const PAGE_BYTES: usize = 1024 * 1024;
+pub const PAGE_BYTES: usize = 256 * 1024;
 
 /// How many of `sizes` fit into a page; at least one, where there is one.
 pub fn fitting(sizes: impl Iterator<Item = usize>) -> usize {

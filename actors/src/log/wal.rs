@@ -38,45 +38,70 @@ pub fn inspect(path: &Path) -> Result<WalReport> {
     if file.read_exact(&mut header).is_err() {
         return Ok(WalReport::default());
     }
-    let big_endian = match word(&header, 0) {
-        0x377f_0682 => false,
-        0x377f_0683 => true,
-        _ => return Ok(WalReport::default()),
-    };
-    let page = usize::try_from(word(&header, 8)).unwrap_or(0);
-    if !page.is_power_of_two() || !(512..=65_536).contains(&page) {
-        return Ok(WalReport::default());
+    match Start::read(&header) {
+        Some(start) => follow(&mut file, start),
+        None => headless(&mut file, &header),
     }
-    let mut sum = Sum { big_endian, a: 0, b: 0 };
-    sum.add(&header[..24]);
-    if (sum.a, sum.b) != (word(&header, 24), word(&header, 28)) {
-        return Ok(WalReport::default());
+}
+
+/// What the header says of the frames behind it.
+struct Start {
+    page: usize,
+    salts: [u32; 2],
+    sum: Sum,
+}
+
+impl Start {
+    /// `None` if the header is not whole.
+    fn read(header: &[u8; HEADER]) -> Option<Self> {
+        let big_endian = match word(header, 0) {
+            0x377f_0682 => false,
+            0x377f_0683 => true,
+            _ => return None,
+        };
+        let page = usize::try_from(word(header, 8)).unwrap_or(0);
+        if !page.is_power_of_two() || !(512..=65_536).contains(&page) {
+            return None;
+        }
+        let mut sum = Sum { big_endian, a: 0, b: 0 };
+        sum.add(&header[..24]);
+        let whole = (sum.a, sum.b) == (word(header, 24), word(header, 28));
+        whole.then_some(Self { page, salts: [word(header, 16), word(header, 20)], sum })
     }
-    let salt = [word(&header, 16), word(&header, 20)];
+}
+
+/// Goes through the frames behind a whole header.
+fn follow(file: &mut impl Read, Start { page, salts, mut sum }: Start) -> Result<WalReport> {
     let mut report = WalReport::default();
     let mut whole = true;
     let mut commits_behind = 0u64;
+    // Bytes since the last frame of this generation: the end, what an earlier generation left, or damage.
+    let mut foreign = 0u64;
     let mut frame = vec![0; FRAME_HEADER + page];
     loop {
-        let got = read_up_to(&mut file, &mut frame)?;
-        if got < FRAME_HEADER || [word(&frame, 8), word(&frame, 12)] != salt {
-            // The end, or what an earlier generation left behind.
+        let got = read_up_to(file, &mut frame)?;
+        if got == 0 {
             break;
         }
-        let commits = word(&frame, 4) != 0;
-        if whole && got == frame.len() {
-            sum.add(&frame[..8]);
-            sum.add(&frame[FRAME_HEADER..]);
-            whole = (sum.a, sum.b) == (word(&frame, 16), word(&frame, 20));
+        foreign += got as u64;
+        if got >= FRAME_HEADER && [word(&frame, 8), word(&frame, 12)] == salts {
+            let commits = word(&frame, 4) != 0;
+            whole = whole && got == frame.len() && {
+                sum.add(&frame[..8]);
+                sum.add(&frame[FRAME_HEADER..]);
+                (sum.a, sum.b) == (word(&frame, 16), word(&frame, 20))
+            };
+            report.dropped_bytes += foreign;
+            foreign = 0;
+            if whole && commits {
+                report.commits += 1;
+                report.dropped_bytes = 0;
+            } else if commits {
+                commits_behind += 1;
+            }
         } else {
+            // Whatever follows of this generation, SQLite stops here.
             whole = false;
-        }
-        report.dropped_bytes += got as u64;
-        if whole && commits {
-            report.commits += 1;
-            report.dropped_bytes = 0;
-        } else if !whole && commits {
-            commits_behind += 1;
         }
         if got < frame.len() {
             break;
@@ -84,6 +109,43 @@ pub fn inspect(path: &Path) -> Result<WalReport> {
     }
     report.lost_commits = commits_behind.saturating_sub(1);
     Ok(report)
+}
+
+/// SQLite takes nothing over from a file whose header is not whole. A power cut leaves such a header only before the
+/// first commit of a generation is on disk; so frames that commit more than once, or whose checksums lead back to
+/// this header, were lost to damage.
+fn headless(file: &mut impl Read, header: &[u8; HEADER]) -> Result<WalReport> {
+    /// The page size of every log of ours; the header cannot be asked.
+    const PAGE: usize = 4096;
+    let mut computed = Sum { big_endian: word(header, 0) & 1 == 1, a: 0, b: 0 };
+    computed.add(&header[..24]);
+    let stored = (word(header, 24), word(header, 28));
+    let mut commits = std::collections::HashMap::<[u32; 2], u64>::new();
+    let mut linked = false;
+    let mut dropped_bytes = 0;
+    let mut frame = vec![0; FRAME_HEADER + PAGE];
+    while read_up_to(file, &mut frame)? == frame.len() {
+        let salts = [word(&frame, 8), word(&frame, 12)];
+        if salts == [0, 0] {
+            continue;
+        }
+        if dropped_bytes == 0 {
+            // The first frame follows on the header's checksum, as it is stored or as it is computed, in either order
+            // of bytes.
+            let seeds = [stored, (computed.a, computed.b)];
+            linked = seeds.iter().flat_map(|seed| [(seed, false), (seed, true)]).any(|((a, b), big_endian)| {
+                let mut sum = Sum { big_endian, a: *a, b: *b };
+                sum.add(&frame[..8]);
+                sum.add(&frame[FRAME_HEADER..]);
+                (sum.a, sum.b) == (word(&frame, 16), word(&frame, 20))
+            });
+        }
+        dropped_bytes += frame.len() as u64;
+        *commits.entry(salts).or_default() += u64::from(word(&frame, 4) != 0);
+    }
+    let most = commits.into_values().max().unwrap_or(0);
+    let lost_commits = if linked { most.max(1) } else { most.saturating_sub(1) };
+    Ok(WalReport { commits: 0, dropped_bytes, lost_commits })
 }
 
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
@@ -165,12 +227,32 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_byte_before_other_commits_is_a_loss() {
-        let mut wal = wal_of(5);
-        let middle = wal.len() / 2;
-        wal[middle] ^= 1;
-        let report = report(&wal);
-        assert!(report.lost_commits >= 1, "{report:?}");
-        assert!(report.commits < 4);
+    fn a_flipped_byte_before_other_commits_is_a_loss_wherever_it_is() {
+        let wal = wal_of(5);
+        // In the header, in a frame's header (its salts too), in a page: all but the last commit, which may be torn.
+        let last = FRAME_HEADER + 4096;
+        for at in (0..HEADER + FRAME_HEADER).chain((HEADER..wal.len() - 4 * last).step_by(97)) {
+            let mut damaged = wal.clone();
+            damaged[at] ^= 1;
+            let report = report(&damaged);
+            assert!(report.lost_commits >= 1, "byte {at}: {report:?}");
+            assert!(report.commits < 5);
+        }
+    }
+
+    #[test]
+    fn a_header_that_was_never_written_is_no_loss() {
+        let mut wal = wal_of(1);
+        wal[..HEADER].fill(0);
+        assert_eq!(report(&wal).lost_commits, 0, "one commit, of which nobody can have been told");
+        assert_eq!(report(&vec![0; 100_000]), WalReport::default());
+    }
+
+    #[test]
+    fn what_an_earlier_generation_left_is_no_loss() {
+        let (old, new) = (wal_of(9), wal_of(3));
+        let mut wal = new.clone();
+        wal.extend_from_slice(&old[new.len()..]);
+        assert_eq!(report(&wal), WalReport { commits: 3, dropped_bytes: 0, lost_commits: 0 });
     }
 }

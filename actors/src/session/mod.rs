@@ -105,8 +105,8 @@ impl Session {
         }
         let is_hello = matches!(request, Request::Hello(_));
         let client_id = client_id(&request);
-        let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() {
-            Err(Reject::new(Code::Busy, "too much waits to be sent to slow clients"))
+        let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() && !self.outbox.is_empty() {
+            Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))
         } else {
             admit(&mut self.identity, &hub::limits(), request)
         };

@@ -106,20 +106,19 @@ impl Outbox {
         })
     }
 
-    /// Ready while there is room in the window, and nobody asked to close.
+    /// Ready while there is room in the window and in the outbox, and nobody asked to close.
     pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.borrow_mut();
-        if inner.in_flight < inner.window && inner.closing.is_none() {
+        if inner.has_room() {
             return Poll::Ready(());
         }
         keep(&mut inner.reader, context);
         Poll::Pending
     }
 
-    /// Whether there is room in the window.
+    /// Whether there is room in the window and in the outbox: who does not take what was asked for asks for no more.
     pub fn has_room(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner.in_flight < inner.window && inner.closing.is_none()
+        self.inner.borrow().has_room()
     }
 
     /// Whether all that was asked is answered, and all answers have left.
@@ -316,9 +315,13 @@ impl Inner {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.in_flight < self.window && self.queue.is_half_free() && self.closing.is_none()
+    }
+
     fn release(&mut self, weight: u32) {
         self.in_flight = self.in_flight.saturating_sub(weight);
-        if weight > 0 && self.in_flight < self.window {
+        if self.has_room() {
             self.wake_reader();
         }
     }
