@@ -30,7 +30,7 @@ use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings};
 use crate::listeners::{Door, ListenError, Listeners};
 use crate::transport::tcp::TcpSession;
 use crate::transport::udp::UdpHandler;
-use crate::transport::{self, websocket};
+use crate::transport::{self, HttpConnection, websocket};
 
 /// How long a request's head may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -245,7 +245,10 @@ fn doors(
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEAD_TIME)
                 .client_disconnect_timeout(Duration::from_secs(2))
-                .on_connect_ext(|stream: &tokio::net::TcpStream, _| transport::prepare(stream))
+                .on_connect_ext(|stream: &tokio::net::TcpStream, kept| {
+                    transport::prepare(stream);
+                    kept.insert(HttpConnection::opened());
+                })
                 .h1(map_config(app, |_| AppConfig::default()))
                 .tcp()
         };

@@ -47,11 +47,12 @@ pub fn emoji(text: &str) -> Result<(), Reject> {
     at_most("emoji", text, MAX_EMOJI_BYTES)
 }
 
-/// A status or typing text: at most 64 bytes.
+/// A status: 1 to 64 bytes.
 ///
 /// # Errors
-/// `too_large` if it is longer.
+/// As for [`content`].
 pub fn status(text: &str) -> Result<(), Reject> {
+    filled("status_data", text)?;
     at_most("status_data", text, MAX_STATUS_BYTES)
 }
 
@@ -159,7 +160,7 @@ mod tests {
         bounded(&nickname, 64);
         bounded(&emoji, 64);
         assert_eq!(code(limited("äöü")), Some(Code::TooLarge), "bytes are counted, not characters");
-        assert_eq!(code(status("")), None);
+        assert_eq!(code(status("")), Some(Code::InvalidField));
         assert_eq!(code(status(&"x".repeat(65))), Some(Code::TooLarge));
     }
 

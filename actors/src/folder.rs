@@ -144,6 +144,7 @@ impl Folder {
                 ". Nothing was changed; restore the folder from a backup"
             }
             LogError::Foreign(_) => ": give the server a folder of its own (--data)",
+            LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
             LogError::Full(_) | LogError::Failed(_) => "",
         };
         FolderError::Log { folder: self.path.display().to_string(), source, advice }

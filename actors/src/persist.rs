@@ -126,6 +126,9 @@ impl Actor for PersistActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Whoever balances load sends no writes to a server that is not ready; so it has to find out by itself.
         ctx.run_interval(PROBE, |persist, _| {
+            if !persist.log.is_in_place() {
+                end_process("the log's file was moved or deleted: what is written now would be gone at the end");
+            }
             if !persist.healthy && persist.log.probe().is_ok() {
                 persist.note_health(true, "");
                 persist.done.do_send(Written::Committed(Vec::new()));

@@ -7,7 +7,7 @@ use chappe_proto::event::Event;
 use chappe_proto::packet::{Events, Messages};
 use chappe_proto::{ChatId, Code, Reject};
 
-use crate::history::History;
+use crate::history::{History, tables};
 use crate::log::LogError;
 use crate::origin::Origin;
 use crate::reply::Reply;
@@ -88,7 +88,9 @@ impl Reader {
 
 /// What is answered when the disk could not be read.
 pub fn failed(ask: &Ask) -> Looked {
-    let reject = || Reply::from(Reject::new(Code::StorageUnavailable, "the history cannot be read at the moment"));
+    let reject = || {
+        Reply::from(Reject::new(Code::StorageUnavailable, "history that is not in memory cannot be read at the moment"))
+    };
     match *ask {
         Ask::Question { question, key } => Looked::Answered(question, key, Answer::Failed),
         Ask::Warm(chat) => Looked::Warmed(chat, Vec::new()),
@@ -107,6 +109,10 @@ impl Handler<Look> for Reader {
         // A question that is lost is never answered: better the process ends.
         let looked = vitally(|| self.look(&ask)).unwrap_or_else(|error| {
             tracing::error!(%error, ?ask, "read the history");
+            if error.is_corrupt() {
+                tracing::error!("the query tables are damaged: the next start builds them again from the log");
+                tables::doubt(&self.folder);
+            }
             // The next one opens the files anew.
             self.history = None;
             failed(&ask)

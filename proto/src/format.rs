@@ -18,11 +18,24 @@ pub use bincode::{de, enc, error};
 /// Doors set lower limits of their own before a body gets here.
 pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// What is wrong with bytes, without the names of types in this program.
+fn in_words(error: &DecodeError) -> &'static str {
+    match error {
+        DecodeError::UnexpectedEnd { .. } => "the bytes end before the value does",
+        DecodeError::LimitExceeded => "a length claims more than there is",
+        DecodeError::UnexpectedVariant { .. } => "a tag names nothing that is known",
+        DecodeError::Utf8 { .. } => "a text is not UTF-8",
+        DecodeError::InvalidBooleanValue(_) => "a yes or no is neither 0 nor 1",
+        DecodeError::Other(what) => what,
+        _ => "the bytes do not follow the layout",
+    }
+}
+
 /// Why bytes are not a value.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The bytes do not follow the layout, or claim more than the limit.
-    #[error("{0}")]
+    #[error("{}", in_words(.0))]
     Layout(#[from] DecodeError),
     /// A value was read, and bytes were left over.
     #[error("{0} bytes follow the end of the value")]

@@ -24,7 +24,7 @@ pub fn decode(frame: &[u8]) -> Result<ClientFrame, Refused> {
     match flags {
         0 => decode_binary(body, false),
         FLAG_JSON => json::decode(body),
-        _ if flags & FLAG_ZSTD != 0 => {
+        _ if flags & !FLAG_JSON == FLAG_ZSTD => {
             Err(Reject::new(Code::Malformed, "compression was not agreed on in this connection").into())
         }
         _ => Err(Reject::new(Code::Malformed, format!("unknown flags {flags:#04x}")).into()),

@@ -47,7 +47,7 @@ pub struct Config {
     pub insecure_open: bool,
     /// What one connection may ask.
     pub limits: Limits,
-    /// Connections at a time, over all doors.
+    /// WebSocket and TCP connections at a time, together.
     pub connections: u32,
     /// Changes that may wait for the disk.
     pub pending_writes: u32,
@@ -103,7 +103,7 @@ impl Default for Config {
             tcp: Some(local(8081)),
             udp: Some(local(8082)),
             // The web server's own notes say nothing that ours do not.
-            log: "info,actix_server=warn".to_owned(),
+            log: "info,actix_server=warn,actix_http=off".to_owned(),
             insecure_open: false,
             limits: Limits::default(),
             connections: 10_000,

@@ -146,7 +146,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "limits.connections",
         takes: Takes::Count(1..=1_000_000),
-        about: "Connections at a time, over all doors.",
+        about: "WebSocket and TCP connections at a time, together.",
         has_flag: false,
         set: |config, value, takes| takes.number(value).map(|count| config.connections = count),
         show: |config| config.connections.to_string(),

@@ -7,9 +7,30 @@ pub mod websocket;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use chappe_actors::metrics::metrics;
+
 /// How long a peer may take nothing of what is sent before the connection counts as broken. It also ends the connection
 /// of a client that lives and does not read: slow is fine, not one byte in two minutes is not.
 const USER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
+#[derive(Debug)]
+pub struct HttpConnection(());
+
+impl HttpConnection {
+    /// One more.
+    pub fn opened() -> Self {
+        metrics().connections[2].inc();
+        metrics().connections_total[2].inc();
+        Self(())
+    }
+}
+
+impl Drop for HttpConnection {
+    fn drop(&mut self) {
+        metrics().connections[2].dec();
+    }
+}
 
 /// Prepares an accepted connection: small packets leave at once, and a peer that vanished is noticed.
 pub fn prepare(socket: &impl AsFd) {

@@ -14,6 +14,8 @@ use crate::log::{LogError, to_sql};
 pub const FILE: &str = "query.db";
 /// The layout this version writes.
 pub const SCHEMA: i64 = 1;
+/// The file that says: the tables are damaged, build them again at the next start.
+const DOUBT: &str = "query.damaged";
 /// `chaq` in ASCII.
 const APPLICATION_ID: i64 = 0x6368_6171;
 
@@ -37,6 +39,13 @@ CREATE TABLE reactions (
     PRIMARY KEY (chat, message_seq, user, emoji)) WITHOUT ROWID;
 ";
 
+/// Notes that the tables in `folder` are damaged.
+pub fn doubt(folder: &Path) {
+    if let Err(error) = std::fs::write(folder.join(DOUBT), "") {
+        tracing::warn!(%error, "note that the query tables are damaged");
+    }
+}
+
 /// The tables, open for writing.
 #[derive(Debug)]
 pub struct Tables {
@@ -51,12 +60,22 @@ impl Tables {
     /// # Errors
     /// [`LogError::Newer`], or `Full` or `Failed` if the file cannot be made.
     pub fn open(file: &Path, epoch: u64) -> Result<Self, LogError> {
+        if let Some(doubt) = file.parent().map(|folder| folder.join(DOUBT)).filter(|doubt| doubt.exists()) {
+            tracing::warn!("rebuild query tables: damage was found in them");
+            Self::remove(file)?;
+            std::fs::remove_file(doubt).map_err(|error| LogError::Failed(error.to_string()))?;
+        }
         match Self::open_as_is(file, epoch) {
             Ok(Some(tables)) => return Ok(tables),
             Err(error @ (LogError::Newer { .. } | LogError::Full(_))) => return Err(error),
             Ok(None) => tracing::info!("rebuild query tables: they belong to another log"),
             Err(error) => tracing::warn!(%error, "rebuild query tables: they cannot be read"),
         }
+        Self::remove(file)?;
+        Self::open_as_is(file, epoch)?.ok_or_else(|| LogError::Failed("new query tables are not ours".to_owned()))
+    }
+
+    fn remove(file: &Path) -> Result<(), LogError> {
         for suffix in ["", "-wal", "-shm"] {
             let mut name = file.as_os_str().to_owned();
             name.push(suffix);
@@ -67,7 +86,7 @@ impl Tables {
                 _ => {}
             }
         }
-        Self::open_as_is(file, epoch)?.ok_or_else(|| LogError::Failed("new query tables are not ours".to_owned()))
+        Ok(())
     }
 
     fn open_as_is(file: &Path, epoch: u64) -> Result<Option<Self>, LogError> {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::History;
 use super::compare::{self, Found};
-use super::tables::{FILE, Tables};
+use super::tables::{self, FILE, Tables};
 use crate::command::Page;
 use crate::log::conformance::{new_chat, post};
 use crate::log::record::{Draft, Fact, Place, Position, Record};
@@ -175,4 +175,15 @@ fn tables_of_another_log_or_broken_ones_are_built_again() {
     assert_eq!(Tables::open(&file, EPOCH + 1).unwrap().position(), Position(0));
     std::fs::write(&file, "not a database, but long enough to be looked at as one, twice over").unwrap();
     assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(0));
+}
+
+#[test]
+fn tables_in_which_damage_was_found_are_built_again_once() {
+    let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
+    let file = folder.path().join(FILE);
+    tables::doubt(folder.path());
+    let mut tables = Tables::open(&file, EPOCH).unwrap();
+    assert_eq!(tables.position(), Position(0));
+    tables.project(log.scan(Position(0), 10).unwrap()).unwrap();
+    assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
 }

@@ -27,6 +27,9 @@ pub enum LogError {
     /// It is not known what of the batch was kept: after a failed flush the disk must be read anew.
     #[error("the disk failed: {0}")]
     Failed(String),
+    /// The file is not as SQLite wrote it.
+    #[error("the file is damaged: {0}")]
+    Corrupt(String),
     /// What stands in the log is not what was written.
     #[error("the log is damaged: {0}")]
     Damaged(#[from] Damage),
@@ -54,6 +57,11 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether what stands in the file is not what SQLite wrote.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt(_))
+    }
+
     /// Whether the same write may succeed later, in this process.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Full(_))
@@ -62,9 +70,10 @@ impl LogError {
 
 impl From<rusqlite::Error> for LogError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DiskFull, ReadOnly};
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
         match error.sqlite_error_code() {
             Some(DiskFull | ReadOnly) => Self::Full(error.to_string()),
+            Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -101,6 +110,11 @@ pub trait EventLog: Send {
     /// As for [`EventLog::append`]; nothing that was appended is lost.
     fn maintain(&mut self) -> Result<(), LogError> {
         Ok(())
+    }
+
+    /// Whether the log still stands where it was opened, and was not moved or deleted.
+    fn is_in_place(&self) -> bool {
+        true
     }
 
     /// Whether the disk takes writes again, found out by one that changes nothing.

@@ -3,6 +3,7 @@
 //! One table, appended to and never updated: a commit is one or a few rows, each some records in one blob, and there
 //! is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit is one flush.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -34,6 +35,8 @@ pub struct SqliteLog {
     /// Set once a write failed in doubt: nothing is taken any more.
     failed: bool,
     scratch: Vec<u8>,
+    /// Which file it is, by device and number: a path can come to name another.
+    file: Option<(u64, u64)>,
     /// Bytes appended since the write-ahead file was last emptied.
     in_wal: usize,
 }
@@ -62,8 +65,17 @@ impl SqliteLog {
         prepare(&connection, epoch)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
-        let mut log =
-            Self { connection, numbering: Numbering::default(), epoch, failed: false, scratch: Vec::new(), in_wal: 0 };
+        let mut log = Self {
+            connection,
+            numbering: Numbering::default(),
+            epoch,
+            failed: false,
+            scratch: Vec::new(),
+            file: None,
+            in_wal: 0,
+        };
+        let place = std::fs::metadata(folder.join(FILE)).map_err(|error| LogError::Failed(error.to_string()))?;
+        log.file = Some((place.dev(), place.ino()));
         let torn = log.read_all(&mut each)?;
         Ok((log, torn))
     }
@@ -77,7 +89,15 @@ impl SqliteLog {
         let connection = Connection::open_with_flags(folder.join(FILE), flags)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
-        Ok(Self { connection, numbering: Numbering::default(), epoch, failed: true, scratch: Vec::new(), in_wal: 0 })
+        Ok(Self {
+            connection,
+            numbering: Numbering::default(),
+            epoch,
+            failed: true,
+            scratch: Vec::new(),
+            file: None,
+            in_wal: 0,
+        })
     }
 
     /// The last position in the log.
@@ -263,6 +283,11 @@ impl EventLog for SqliteLog {
         self.flush()
     }
 
+    fn is_in_place(&self) -> bool {
+        let place = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
+        place.map(|place| (place.dev(), place.ino())) == self.file
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         let path = self.connection.path().unwrap_or(FILE);
         let space = rustix::fs::statvfs(path).map_err(|error| LogError::Failed(error.to_string()))?;
@@ -330,80 +355,5 @@ fn expect_next(after: Position, found: i64) -> Result<(), LogError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::conformance::{new_chat, post};
-    use super::*;
-
-    fn limit_pages(log: &SqliteLog, more: i64) {
-        let pages: i64 = log.connection.query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
-        let sql = format!("PRAGMA max_page_count = {}", pages + more);
-        log.connection.query_row(&sql, (), |_| Ok(())).unwrap();
-    }
-
-    fn reopened(folder: &Path) -> Vec<Record> {
-        let mut records = Vec::new();
-        SqliteLog::open(folder, 1, |record| records.push(record)).unwrap();
-        records
-    }
-
-    #[test]
-    fn a_full_disk_keeps_nothing_of_the_batch_and_skips_no_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
-        let mut kept = log.append(vec![new_chat(), post(1, "a")]).unwrap();
-        limit_pages(&log, 4);
-        let mut too_much = vec![new_chat(), post(2, "in a chat that is not kept")];
-        too_much.extend((0..20).map(|_| post(1, &"x".repeat(10_000))));
-        let error = log.append(too_much).unwrap_err();
-        assert!(error.is_passing(), "{error}");
-        // Less than all of it fits: the next goes on where the last whole one ended.
-        kept.extend(log.append(vec![new_chat(), post(1, "b"), post(2, "c")]).unwrap());
-        limit_pages(&log, 10_000);
-        kept.extend(log.append(vec![post(1, &"x".repeat(100_000)), post(2, "d")]).unwrap());
-        let positions: Vec<u64> = kept.iter().map(|record| record.position.0).collect();
-        assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7]);
-        drop(log);
-        assert_eq!(reopened(folder.path()), kept);
-    }
-
-    #[test]
-    fn a_log_that_lost_its_end_is_another_log() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
-        log.append(vec![new_chat()]).unwrap();
-        log.append(vec![post(1, "a")]).unwrap();
-        log.connection.execute("UPDATE batch SET body = zeroblob(9) WHERE first = 2", ()).unwrap();
-        drop(log);
-        let (log, torn) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
-        assert_eq!((log.head(), log.epoch(), torn.is_some()), (Position(1), 8, true));
-        drop(log);
-        let (log, torn) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
-        assert_eq!((log.epoch(), torn), (8, None), "once");
-    }
-
-    #[test]
-    fn after_a_failure_in_doubt_nothing_is_taken_any_more() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
-        log.append(vec![new_chat()]).unwrap();
-        log.connection.execute_batch("ALTER TABLE batch RENAME TO elsewhere").unwrap();
-        assert!(!log.append(vec![post(1, "a")]).unwrap_err().is_passing());
-        log.connection.execute_batch("ALTER TABLE elsewhere RENAME TO batch").unwrap();
-        assert!(matches!(log.append(vec![post(1, "a")]), Err(LogError::Failed(_))));
-        drop(log);
-        assert_eq!(reopened(folder.path()).len(), 1);
-    }
-
-    #[test]
-    fn what_was_appended_is_read_by_a_second_view_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
-        let mut view = SqliteLog::reader(folder.path()).unwrap();
-        let mut kept = log.append(vec![new_chat()]).unwrap();
-        kept.extend(log.append((0..50).map(|n| post(1, &"x".repeat(n * 200))).collect()).unwrap());
-        assert_eq!(view.scan(Position(0), 1000).unwrap(), kept);
-        log.checkpoint().unwrap();
-        assert_eq!(view.scan(Position(7), 1000).unwrap(), kept[7..]);
-        assert!(view.append(vec![post(1, "no")]).is_err(), "it only reads");
-    }
-}
+#[path = "sqlite_tests.rs"]
+mod tests;

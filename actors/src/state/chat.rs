@@ -69,13 +69,14 @@ impl Chat {
     }
 
     /// Whether `user` may rename and delete the chat, and change its members: its owners may. A chat that nobody in
-    /// particular made is managed by its members, and in open mode by those who say no name.
+    /// particular made, or that all its owners left, is managed by its members, and in open mode by those who say no name.
     ///
     /// # Errors
     /// `forbidden`, `not_a_member` or `not_authenticated`.
     pub fn managed_by(&self, user: Option<UserId>) -> Result<(), Reject> {
         let member = user.and_then(|user| self.members.get(&user));
-        match (member, user, self.created_by) {
+        let owned = self.members.values().any(|member| member.role == Role::Owner);
+        match (member, user, self.created_by.filter(|_| owned)) {
             (Some(Member { role: Role::Owner, .. }), ..) | (Some(_), _, None) | (None, None, None) => Ok(()),
             (Some(_), ..) => Err(Reject::plain(Code::Forbidden)),
             (None, Some(_), _) => Err(Reject::plain(Code::NotAMember)),

@@ -55,6 +55,7 @@ impl State {
         step: &mut Step,
     ) {
         let held = self.chats.get(&post.chat).and_then(|chat| chat.recent.message(first));
+        let current = held.cloned();
         let original = match held {
             Some(message) if message.edited_at.is_none() && !message.deleted => Some(std::sync::Arc::clone(message)),
             _ => match self.known.original(first) {
@@ -84,7 +85,8 @@ impl State {
             message_id: Some(original.id),
             client_id: post.client_id,
             duplicate: true,
-            message: Some(original),
+            // As it is now; where memory does not know that, whoever needs it asks.
+            message: current,
         };
         step.reply(origin, Reply::Accepted(Box::new(accepted)));
     }

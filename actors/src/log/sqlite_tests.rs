@@ -1,0 +1,89 @@
+//! What the log in SQLite does when the disk does not.
+
+use super::super::conformance::{new_chat, post};
+use super::*;
+
+fn limit_pages(log: &SqliteLog, more: i64) {
+    let pages: i64 = log.connection.query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
+    let sql = format!("PRAGMA max_page_count = {}", pages + more);
+    log.connection.query_row(&sql, (), |_| Ok(())).unwrap();
+}
+
+fn reopened(folder: &Path) -> Vec<Record> {
+    let mut records = Vec::new();
+    SqliteLog::open(folder, 1, |record| records.push(record)).unwrap();
+    records
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_of_the_batch_and_skips_no_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat(), post(1, "a")]).unwrap();
+    limit_pages(&log, 4);
+    let mut too_much = vec![new_chat(), post(2, "in a chat that is not kept")];
+    too_much.extend((0..20).map(|_| post(1, &"x".repeat(10_000))));
+    let error = log.append(too_much).unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    // Less than all of it fits: the next goes on where the last whole one ended.
+    kept.extend(log.append(vec![new_chat(), post(1, "b"), post(2, "c")]).unwrap());
+    limit_pages(&log, 10_000);
+    kept.extend(log.append(vec![post(1, &"x".repeat(100_000)), post(2, "d")]).unwrap());
+    let positions: Vec<u64> = kept.iter().map(|record| record.position.0).collect();
+    assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7]);
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_another_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+    log.append(vec![new_chat()]).unwrap();
+    log.append(vec![post(1, "a")]).unwrap();
+    log.connection.execute("UPDATE batch SET body = zeroblob(9) WHERE first = 2", ()).unwrap();
+    drop(log);
+    let (log, torn) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+    assert_eq!((log.head(), log.epoch(), torn.is_some()), (Position(1), 8, true));
+    drop(log);
+    let (log, torn) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+    assert_eq!((log.epoch(), torn), (8, None), "once");
+}
+
+#[test]
+fn after_a_failure_in_doubt_nothing_is_taken_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    log.append(vec![new_chat()]).unwrap();
+    log.connection.execute_batch("ALTER TABLE batch RENAME TO elsewhere").unwrap();
+    assert!(!log.append(vec![post(1, "a")]).unwrap_err().is_passing());
+    log.connection.execute_batch("ALTER TABLE elsewhere RENAME TO batch").unwrap();
+    assert!(matches!(log.append(vec![post(1, "a")]), Err(LogError::Failed(_))));
+    drop(log);
+    assert_eq!(reopened(folder.path()).len(), 1);
+}
+
+#[test]
+fn what_was_appended_is_read_by_a_second_view_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut view = SqliteLog::reader(folder.path()).unwrap();
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    kept.extend(log.append((0..50).map(|n| post(1, &"x".repeat(n * 200))).collect()).unwrap());
+    assert_eq!(view.scan(Position(0), 1000).unwrap(), kept);
+    log.checkpoint().unwrap();
+    assert_eq!(view.scan(Position(7), 1000).unwrap(), kept[7..]);
+    assert!(view.append(vec![post(1, "no")]).is_err(), "it only reads");
+}
+
+#[test]
+fn a_log_that_was_deleted_or_replaced_is_not_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    log.append(vec![new_chat()]).unwrap();
+    assert!(log.is_in_place());
+    std::fs::rename(folder.path().join(FILE), folder.path().join("elsewhere")).unwrap();
+    assert!(!log.is_in_place());
+    std::fs::write(folder.path().join(FILE), "another").unwrap();
+    assert!(!log.is_in_place());
+}
