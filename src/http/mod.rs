@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 use actix_web::web;
 use chappe_proto::limits::Limits;
 
-use self::openapi::Document;
 use self::origin::Policy;
 
 /// How long a request's body may take to arrive, unless set otherwise.
@@ -56,7 +55,7 @@ pub struct HttpSettings {
 
 /// Adds everything but `/ws`. It answers every path, so `/ws` is added before it.
 pub fn routes(config: &mut web::ServiceConfig, settings: web::Data<HttpSettings>) {
-    config.app_data(settings.clone()).app_data(web::Data::new(Document::new()));
+    config.app_data(settings.clone());
     let scope = pages::register(routing::register(web::scope("")));
     config.service(scope.default_service(web::to(routing::not_found)).wrap(gate::Gate { settings }));
 }

@@ -1,8 +1,10 @@
 //! `/api/openapi.json`: the API's description, gathered from the handlers.
 
+use std::sync::LazyLock;
+
 use actix_web::http::header::HeaderValue;
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use utoipa::OpenApi;
 
 use super::problem::ProblemBody;
@@ -37,22 +39,18 @@ What is refused is answered with `application/problem+json` (RFC 9457); `code` s
 )]
 struct Api;
 
-/// The description as it is served.
-pub(super) struct Document {
-    json: Bytes,
-    etag: HeaderValue,
-}
-
-impl Document {
-    pub(super) fn new() -> Self {
-        let json = serde_json::to_vec(&Api::openapi()).unwrap_or_default();
-        Self { etag: fixed::etag(&json), json: json.into() }
-    }
-}
+/// The description as it is served, and its name. Made when somebody asks for it.
+static DOCUMENT: LazyLock<(Bytes, HeaderValue)> = LazyLock::new(|| {
+    // Our own schemas have no maps with keys that are not strings.
+    let json = serde_json::to_vec(&Api::openapi()).unwrap_or_default();
+    let etag = fixed::etag(&json);
+    (json.into(), etag)
+});
 
 /// This description
 #[utoipa::path(get, path = "/api/openapi.json", tag = "operation",
     responses((status = 200, body = Object, description = "OpenAPI 3.1, as JSON")))]
-pub(super) async fn get_openapi(request: HttpRequest, document: web::Data<Document>) -> HttpResponse {
-    fixed::unless_known(&request, "application/json", &document.json, &document.etag)
+pub(super) async fn get_openapi(request: HttpRequest) -> HttpResponse {
+    let (json, etag) = &*DOCUMENT;
+    fixed::unless_known(&request, "application/json", json, etag)
 }
