@@ -29,7 +29,7 @@ pub struct Rule {
 }
 
 /// What a page of history takes of the window: its answer may be large.
-pub const PAGE_WEIGHT: u32 = 32;
+pub const PAGE_WEIGHT: u32 = 128;
 
 const fn rule(name: &'static str, answer: Answer) -> Rule {
     Rule { name, answer, durable: false, datagram: false, weight: 1 }

@@ -32,7 +32,7 @@ pub struct Limits {
     pub frame_bytes: u32,
     /// The longest message content, in bytes of UTF-8.
     pub content_bytes: u32,
-    /// How many requests may be unanswered; past it the server reads no further. A page of history counts as 32.
+    /// How many requests may be unanswered; past it the server reads no further. A page of history counts as 128.
     pub window: u32,
     /// What may wait to be sent to one connection, in bytes. Past it chat events are dropped, and told of by `Gap`.
     pub outbox_bytes: u32,

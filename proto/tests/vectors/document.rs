@@ -62,7 +62,7 @@ fn every_packet_is_described_with_its_tag_and_fields() {
     for rule in RULES {
         let section = section(requests, rule.name);
         assert_eq!(section.contains("Also by UDP"), rule.datagram, "{}", rule.name);
-        assert_eq!(section.contains("Takes 32 of the"), rule.weight == 32, "{}", rule.name);
+        assert_eq!(section.contains("Takes 128 of the"), rule.weight == 128, "{}", rule.name);
     }
 }
 
