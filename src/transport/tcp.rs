@@ -17,7 +17,7 @@ use chappe_proto::code::CloseCode;
 use chappe_proto::frame::Refused;
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Packet};
-use chappe_proto::stream::{Framing, Piece, Splitter};
+use chappe_proto::stream::{Piece, Splitter};
 use chappe_proto::{frame, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -25,7 +25,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 const READ_BYTES: usize = 64 * 1024;
 /// Reads in a row before other connections have their turn.
 const READS_IN_A_ROW: usize = 4;
-
 /// How long a client that finds no room may take to hear it.
 const TURN_AWAY: Duration = Duration::from_secs(1);
 
@@ -140,31 +139,24 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
 
     /// Takes the packets out of `bytes`, as many as the window has room for.
     fn take(&mut self, mut bytes: &[u8]) {
-        let known = self.splitter.framing();
+        // Before anything is answered: also what is no packet gets its answer in the client's own framing.
+        if self.splitter.framing().is_none() && bytes.first() == Some(&0) {
+            self.session.outbox().set_wire(Wire::Binary);
+            hub::use_wire(Wire::Binary);
+        }
         while self.session.outbox().has_room() {
             match self.splitter.next(&mut bytes) {
                 Ok(None) => break,
-                Ok(Some(piece)) => {
-                    // Before anything is answered.
-                    if known.is_none() && matches!(piece, Piece::Binary(_)) {
-                        self.session.outbox().set_wire(Wire::Binary);
-                        hub::use_wire(Wire::Binary);
-                    }
-                    self.session.take(match piece {
-                        Piece::Json(text) => json::decode(text),
-                        Piece::Binary(body) => frame::decode(body),
-                        Piece::Skipped(reject) => Err(Refused::from(reject)),
-                    });
-                }
+                Ok(Some(piece)) => self.session.take(match piece {
+                    Piece::Json(text) => json::decode(text),
+                    Piece::Binary(body) => frame::decode(body),
+                    Piece::Skipped(reject) => Err(Refused::from(reject)),
+                }),
                 Err(broken) => {
                     self.session.close(CloseCode::ProtocolError, &broken.to_string());
                     break;
                 }
             }
-        }
-        if known.is_none() && self.splitter.framing() == Some(Framing::Binary) {
-            self.session.outbox().set_wire(Wire::Binary);
-            hub::use_wire(Wire::Binary);
         }
         if !bytes.is_empty() && self.session.outbox().closing().is_none() {
             self.unread = bytes.to_vec();

@@ -264,6 +264,18 @@ fn a_first_byte_that_fits_no_framing_ends_a_tcp_connection() {
 }
 
 #[test]
+fn a_first_frame_that_is_no_packet_is_refused_in_the_framing_it_came_in() {
+    let server = TestServer::start();
+    for (first, code) in
+        [(b"\0\0\0\0".to_vec(), "malformed"), ([&[0, 2, 0, 0][..], &[0; 0x2_0000]].concat(), "too_large")]
+    {
+        let mut client = Client::connect(&server, Door::TcpBinary);
+        client.raw(&first);
+        refused(&mut client, code, "a first frame that is empty, or too large");
+    }
+}
+
+#[test]
 fn http_requests_out_of_bounds_are_refused() {
     let server = TestServer::start();
     let chat = group_chat(&server, &[1, 2]);
