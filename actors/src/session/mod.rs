@@ -7,10 +7,12 @@ pub mod outbox;
 mod queue;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use chappe_proto::code::CloseCode;
 use chappe_proto::commands::{Answer, PAGE_WEIGHT};
 use chappe_proto::frame::{ClientFrame, Refused};
+use chappe_proto::limits::Limits;
 use chappe_proto::packet::{Ack, Packet, Pong};
 use chappe_proto::request::Request;
 use chappe_proto::{ClientId, Code, Reject};
@@ -29,6 +31,7 @@ pub struct Session {
     id: SessionId,
     identity: Identity,
     outbox: Rc<Outbox>,
+    limits: Limits,
     /// Commands of the packets read since the last flush.
     commands: Vec<(Origin, Command)>,
 }
@@ -40,7 +43,7 @@ impl Session {
     /// `busy` where the thread has no hub: the server is starting or stopping; or where there are too many connections.
     pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<Self, Reject> {
         let id = hub::open(door, Rc::clone(&outbox))?;
-        Ok(Self { id, identity: Identity::default(), outbox, commands: Vec::new() })
+        Ok(Self { id, identity: Identity::default(), outbox, limits: hub::limits(), commands: Vec::new() })
     }
 
     /// Names the connection in logs.
@@ -75,7 +78,7 @@ impl Session {
         if let Some(counter) = metrics().packets.get(frame.request.kind()) {
             counter.inc();
         }
-        let command = admit(&mut Identity::default(), &hub::limits(), frame.request)?;
+        let command = admit(&mut Identity::default(), &self.limits, frame.request)?;
         self.outbox.admit(rule.weight, false);
         self.send(None, None, rule.weight, command);
         Ok(())
@@ -83,9 +86,16 @@ impl Session {
 
     /// Sends the commands on their way. To be called when no more packets are at hand.
     pub fn flush(&mut self) {
-        if !self.commands.is_empty() {
-            hub::submit(std::mem::take(&mut self.commands));
+        if self.commands.is_empty() {
+            return;
         }
+        let mut commands = std::mem::take(&mut self.commands);
+        // They came together: the clock is read once for all of them.
+        let arrived = hub::now().mono;
+        for (origin, _) in &mut commands {
+            origin.arrived = arrived;
+        }
+        hub::submit(commands);
     }
 
     /// Ends the connection after what is in its outbox.
@@ -108,7 +118,7 @@ impl Session {
         let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() && !self.outbox.is_empty() {
             Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))
         } else {
-            admit(&mut self.identity, &hub::limits(), request)
+            admit(&mut self.identity, &self.limits, request)
         };
         match admitted {
             Ok(command) => self.send(ticket, request_id, rule.weight, command),
@@ -134,7 +144,7 @@ impl Session {
     }
 
     fn send(&mut self, ticket: Option<u64>, request_id: Option<u64>, weight: u32, command: Command) {
-        let origin = Origin { session: self.id, ticket, request_id, weight, arrived: hub::now().mono };
+        let origin = Origin { session: self.id, ticket, request_id, weight, arrived: Duration::ZERO };
         self.commands.push((origin, command));
     }
 
