@@ -105,15 +105,6 @@ impl SqliteLog {
         self.numbering.head()
     }
 
-    /// The folder's lock file is ours: moves what the WAL holds into the main file.
-    ///
-    /// # Errors
-    /// [`LogError`] if the disk does not take it; nothing is lost then.
-    pub fn checkpoint(&mut self) -> Result<(), LogError> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
-        Ok(())
-    }
-
     /// Makes it another log: after its end was lost, numbers that clients and query tables have seen are given out anew.
     ///
     /// # Errors
@@ -302,7 +293,8 @@ impl EventLog for SqliteLog {
 
     fn flush(&mut self) -> Result<(), LogError> {
         self.in_wal = 0;
-        self.checkpoint()
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
+        Ok(())
     }
 
     fn epoch(&self) -> u64 {

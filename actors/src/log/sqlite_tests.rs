@@ -71,7 +71,7 @@ fn what_was_appended_is_read_by_a_second_view_at_once() {
     let mut kept = log.append(vec![new_chat()]).unwrap();
     kept.extend(log.append((0..50).map(|n| post(1, &"x".repeat(n * 200))).collect()).unwrap());
     assert_eq!(view.scan(Position(0), 1000).unwrap(), kept);
-    log.checkpoint().unwrap();
+    log.flush().unwrap();
     assert_eq!(view.scan(Position(7), 1000).unwrap(), kept[7..]);
     assert!(view.append(vec![post(1, "no")]).is_err(), "it only reads");
 }
