@@ -10,7 +10,7 @@ use chappe_proto::frame::{self, ClientFrame};
 use chappe_proto::message::MessageType;
 use chappe_proto::outgoing::Wire;
 use chappe_proto::packet::Packet;
-use chappe_proto::request::{Hello, NewMessage, Request, SendMessage, Subscribe, VERSION};
+use chappe_proto::request::{Hello, NewMessage, Request, SendMessage, Subscribe};
 use chappe_proto::{ChatId, ClientId, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,12 +31,8 @@ async fn talk(address: &str) -> Result<()> {
     let chat_id = ChatId::parse(1)?;
 
     // Say who is talking. In open mode the server takes a client's word for it.
-    let hello = Hello {
-        version: VERSION,
-        token: None,
-        user_id: Some(UserId::parse(1)?),
-        agent: Some("example/tcp_binary".to_owned()),
-    };
+    let hello =
+        Hello { user_id: Some(UserId::parse(1)?), agent: Some("example/tcp_binary".to_owned()), ..Hello::default() };
     send(&mut stream, Request::Hello(hello)).await?;
     match receive(&mut stream).await? {
         Packet::Welcome(welcome) => println!("welcome, user {}", welcome.user_id),
@@ -57,6 +53,7 @@ async fn talk(address: &str) -> Result<()> {
         message_type: MessageType::Text,
         client_id: Some(client_id.clone()),
         reply_to: None,
+        signature: None,
     };
     send(&mut stream, Request::SendMessage(SendMessage { message })).await?;
 

@@ -12,6 +12,10 @@ pub enum Command {
     Hello {
         /// Who.
         user: UserId,
+        /// What people call them, if they are new here and their token says it.
+        nickname: Option<Box<str>>,
+        /// Whether the heads of their chats are asked for.
+        heads: bool,
     },
     /// A connection is gone. Not answered.
     Bye,

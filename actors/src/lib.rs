@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod origin;
 pub mod page;
 pub mod persist;
+pub mod principal;
 pub mod projector;
 pub mod reader;
 pub mod reply;

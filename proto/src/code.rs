@@ -155,6 +155,14 @@ codes! {
         "A fault in the server.",
         client: "Try again later with the same client_id.",
         operator: "Report the log lines around that time.";
+    TokenExpired "token_expired" 401 false
+        "The token has run out.",
+        client: "Get a fresh token, and say Hello with it.",
+        operator: "Nothing; if it happens at once, compare the clocks of the machines.";
+    BadSignature "bad_signature" 422 false
+        "The signature does not fit the message, or its key is not the one registered for the user.",
+        client: "Sign chat, sender, client_id and content as the protocol says; register the key first.",
+        operator: "Nothing.";
 }
 
 impl fmt::Display for Code {
@@ -217,6 +225,14 @@ close_codes! {
         "The page that opened the connection is of a foreign origin.",
         client: "Serve the page from the same host.",
         operator: "Allow the origin if it is yours.";
+    Revoked "revoked" 4004
+        "The token or the account was revoked, or the session ended.",
+        client: "Log in again.",
+        operator: "Nothing; somebody asked for it.";
+    TlsRequired "tls_required" 4005
+        "The server takes connections of other machines with TLS only.",
+        client: "Speak TLS.",
+        operator: "Nothing.";
     Overloaded "overloaded" 4100
         "The server has no room for the connection.",
         client: "Back off, then reconnect.",
@@ -225,6 +241,14 @@ close_codes! {
         "A fault in the server ended the connection.",
         client: "Back off, then reconnect.",
         operator: "Report the log lines around that time.";
+    TooManyConnections "too_many_connections" 4102
+        "The address or the user has as many connections as one may have, or opens them too fast.",
+        client: "Back off, then reconnect; close connections that are not needed.",
+        operator: "Raise limits.connections_per_ip or limits.connections_per_user; name a proxy in trusted_proxies.";
+    TooSlow "too_slow" 4103
+        "Hello, or the rest of a packet that had begun, did not come in time.",
+        client: "Say Hello as soon as the connection stands, then send whole packets.",
+        operator: "Nothing; a client is broken or probing.";
     Silent "silent" 4200
         "Nothing was heard from the client for two heartbeats.",
         client: "Reconnect.",
@@ -233,6 +257,10 @@ close_codes! {
         "The server stops.",
         client: "Reconnect after reconnect_after_ms.",
         operator: "Nothing; a stop was asked for.";
+    TokenExpired "token_expired" 4202
+        "The token has run out, and no Hello with a fresh one came.",
+        client: "Get a fresh token, then reconnect.",
+        operator: "Nothing.";
 }
 
 /// A number that is no close code of ours.

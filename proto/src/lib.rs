@@ -22,6 +22,7 @@ pub mod packet;
 pub mod received;
 pub mod request;
 mod scan;
+pub mod signature;
 pub mod stream;
 pub mod websocket;
 pub mod websocket_input;

@@ -25,6 +25,20 @@ pub const MAX_EMOJI_BYTES: usize = 64;
 /// The most users or chats one request may name.
 pub const MAX_LIST: usize = 1000;
 
+/// The most heads that one `Welcome` lists.
+pub const MAX_HEADS: usize = 10_000;
+/// Binary frames with at least so many bytes of flags and body are compressed, where both sides agreed on it.
+pub const COMPRESSED_BYTES: usize = 512;
+
+/// How often something may be done: a bucket of `burst` tokens into which `per_sec` fall a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+pub struct Rate {
+    /// So many a second in the long run; 0 is without limit.
+    pub per_sec: u32,
+    /// So many at once; at least 1.
+    pub burst: u32,
+}
+
 /// What one connection may ask of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Limits {
@@ -38,6 +52,16 @@ pub struct Limits {
     pub outbox_bytes: u32,
     /// The most messages or events one page holds.
     pub page: u32,
+    /// The most members of a chat.
+    pub members: u32,
+    /// The most chats that one user makes.
+    pub chats: u32,
+    /// Requests of one connection.
+    pub connection_rate: Rate,
+    /// Requests of one user, by all connections and HTTP together.
+    pub user_rate: Rate,
+    /// Changes of one chat, by all users together.
+    pub chat_rate: Rate,
 }
 
 impl Default for Limits {
@@ -48,6 +72,11 @@ impl Default for Limits {
             window: 256,
             outbox_bytes: 1024 * 1024,
             page: MAX_PAGE,
+            members: 10_000,
+            chats: 1_000,
+            connection_rate: Rate { per_sec: 1_000, burst: 4_000 },
+            user_rate: Rate { per_sec: 1_000, burst: 4_000 },
+            chat_rate: Rate { per_sec: 1_000, burst: 4_000 },
         }
     }
 }

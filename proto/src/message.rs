@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{Decode, Encode};
 use crate::ids::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
+use crate::signature::Signature;
 
 /// What a message's content is. The server does not look into it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
@@ -50,6 +51,9 @@ pub struct Message {
     /// Whether it was deleted; its place in the history stays.
     #[serde(default, skip_serializing_if = "is_false")]
     pub deleted: bool,
+    /// The sender's signature, checked by the server. An edit and a deletion take it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Box<Signature>>,
 }
 
 pub(crate) fn is_false(flag: &bool) -> bool {

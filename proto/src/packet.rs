@@ -43,6 +43,8 @@ pub enum Packet {
     Typing(TypingNow),
     /// Somebody's presence changed.
     Status(StatusNow),
+    /// The token is about to run out.
+    Expiring(Expiring),
     /// A numbered event of a chat; in JSON it stands for itself.
     #[serde(untagged)]
     Event(Arc<Event>),
@@ -65,6 +67,47 @@ pub struct Welcome {
     pub heartbeat_ms: u32,
     /// What this connection may ask.
     pub limits: Limits,
+    /// When the token runs out; by then say `Hello` again with a fresh one. Absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
+    /// The newest number of each of the user's chats, by id; at most [`MAX_HEADS`](crate::limits::MAX_HEADS). There if
+    /// `Hello` asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<Vec<Head>>,
+    /// The user has more chats than `heads` lists: `GetChats` after the last of them tells of the others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more_heads: bool,
+    /// What datagrams of this connection are sealed with, where the server asks for tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp: Option<Udp>,
+    /// Frames above 512 bytes may come compressed from now on, and may be sent so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub zstd: bool,
+}
+
+/// See [`Welcome::heads`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+pub struct Head {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// Its newest event's number.
+    pub seq: Seq,
+}
+
+/// See [`Welcome::udp`]. Both are base64url without padding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+pub struct Udp {
+    /// Stands in front of every sealed datagram; 24 bytes.
+    pub session: Box<str>,
+    /// For AES-256-GCM; 32 bytes. A secret.
+    pub key: Box<str>,
+}
+
+/// See [`Packet::Expiring`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+pub struct Expiring {
+    /// When the connection ends, unless a `Hello` with a fresh token comes before.
+    pub expires_at: Millis,
 }
 
 /// See [`Packet::Ack`].

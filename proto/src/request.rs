@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{Decode, Encode};
 use crate::ids::{ChatId, ClientId, MessageId, Seq, UserId};
-use crate::message::MessageType;
+use crate::message::{MessageType, is_false};
+use crate::signature::Signature;
 
 /// The protocol version this crate speaks.
 pub const VERSION: u32 = 1;
@@ -68,6 +69,18 @@ pub struct Hello {
     /// The program's name and version, for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Asks for the heads of all the user's chats in the `Welcome`.
+    #[serde(default, deserialize_with = "or_false", skip_serializing_if = "is_false")]
+    pub heads: bool,
+    /// The client reads frames that are compressed with zstd. Heeded on TCP with binary frames only.
+    #[serde(default, deserialize_with = "or_false", skip_serializing_if = "is_false")]
+    pub zstd: bool,
+}
+
+impl Default for Hello {
+    fn default() -> Self {
+        Self { version: VERSION, token: None, user_id: None, agent: None, heads: false, zstd: false }
+    }
 }
 
 fn current_version() -> u32 {
@@ -77,6 +90,11 @@ fn current_version() -> u32 {
 /// `null` counts as absent.
 fn or_current<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Option::deserialize(deserializer).map(|version| version.unwrap_or(VERSION))
+}
+
+/// `null` counts as absent.
+fn or_false<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// See [`Request::SendMessage`].
@@ -129,6 +147,9 @@ pub struct NewMessage {
     /// The message it answers, in the same chat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
+    /// The sender's signature over chat, sender, `client_id` and content; `client_id` is needed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Box<Signature>>,
 }
 
 /// `null` counts as absent.

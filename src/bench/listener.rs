@@ -187,6 +187,7 @@ mod tests {
             created_at: Millis(1),
             edited_at: None,
             deleted: false,
+            signature: None,
         }))))
     }
 

@@ -88,6 +88,7 @@ pub(super) fn new_message(
         message_type: chappe_proto::message::MessageType::Text,
         client_id: Some(client_id),
         reply_to: None,
+        signature: None,
     };
     Ok(Request::SendMessage(SendMessage { message }))
 }

@@ -255,6 +255,7 @@ mod tests {
             created_at: Millis(0),
             edited_at: None,
             deleted: false,
+            signature: None,
         }
     }
 

@@ -113,6 +113,7 @@ async fn attempt(args: &Args, content: &str, client_id: &ClientId, connected: &m
         message_type: chappe_proto::message::MessageType::Text,
         client_id: Some(client_id.clone()),
         reply_to: None,
+        signature: None,
     };
     match client.call(Request::SendMessage(SendMessage { message })).await? {
         Packet::Ack(ack) if ack.success => Ok(ack),

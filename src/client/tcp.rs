@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use chappe_proto::frame::{self, ClientFrame};
 use chappe_proto::outgoing::Wire;
 use chappe_proto::packet::{Packet, Welcome};
-use chappe_proto::request::{Hello, Request, VERSION};
+use chappe_proto::request::{Hello, Request};
 use chappe_proto::{UserId, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -162,7 +162,7 @@ impl TcpClient {
 
 /// The `Hello` of every client here.
 pub(super) fn hello(user_id: Option<UserId>) -> Hello {
-    Hello { version: VERSION, token: None, user_id, agent: Some(concat!("chappe/", env!("CARGO_PKG_VERSION")).into()) }
+    Hello { user_id, agent: Some(concat!("chappe/", env!("CARGO_PKG_VERSION")).into()), ..Hello::default() }
 }
 
 /// Where the first frame's body lies in `bytes`, and how many bytes the frame takes; `None` until it is whole.

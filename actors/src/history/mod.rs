@@ -331,6 +331,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         created_at: Millis(unsigned(7)?),
         edited_at: optional(8)?.map(Millis),
         deleted: row.get(9)?,
+        signature: None,
         chat_id: ChatId::parse(unsigned(10)?).map_err(|_| bad(10))?,
     })
 }

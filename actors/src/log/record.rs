@@ -201,6 +201,7 @@ impl Record {
                     created_at: at,
                     edited_at: None,
                     deleted: false,
+                    signature: None,
                 }))
             }
             Fact::MessageEdited { message: message_id, message_seq, content, by } => {

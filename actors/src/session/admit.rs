@@ -20,10 +20,11 @@ pub fn admit(identity: &mut Identity, limits: &Limits, request: Request) -> Resu
                 let message = format!("this server speaks version {VERSION}, not {}", hello.version);
                 return Err(Reject::new(Code::UnsupportedVersion, message));
             }
-            Ok(Command::Hello { user: identity.introduce(hello.user_id)? })
+            Ok(Command::Hello { user: identity.introduce(hello.user_id)?, nickname: None, heads: hello.heads })
         }
         Request::SendMessage(send) => {
-            let NewMessage { chat_id: chat, sender_id, content, message_type, client_id, reply_to } = send.message;
+            let NewMessage { chat_id: chat, sender_id, content, message_type, client_id, reply_to, signature: _ } =
+                send.message;
             let sender = identity.user(sender_id)?;
             bounds::content(&content, limits)?;
             Ok(Command::Post(Box::new(Post { chat, sender, content, message_type, client_id, reply_to })))
@@ -112,7 +113,7 @@ mod tests {
     }
 
     fn hello(user_id: Option<UserId>, version: u32) -> Request {
-        Request::Hello(Hello { version, token: None, user_id, agent: None })
+        Request::Hello(Hello { version, user_id, ..Hello::default() })
     }
 
     fn code(identity: &mut Identity, request: Request) -> Option<Code> {

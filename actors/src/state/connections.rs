@@ -1,6 +1,7 @@
 //! Connections come and go, say what they hear, and how their users are.
 
-use chappe_proto::packet::{Packet, Presence, StatusNow, TypingNow, Welcome};
+use chappe_proto::limits::MAX_HEADS;
+use chappe_proto::packet::{Head, Packet, Presence, StatusNow, TypingNow, Welcome};
 use chappe_proto::request::VERSION;
 use chappe_proto::{ChatId, Code, Reject, UserId};
 
@@ -20,23 +21,35 @@ const PRESENCE_MEMBERS: usize = 1000;
 const MAX_HEARD: usize = 10_000;
 
 impl State {
-    pub(super) fn hello(&mut self, origin: Origin, user: UserId, now: Now, step: &mut Step) {
+    pub(super) fn hello(
+        &mut self,
+        origin: Origin,
+        user: UserId,
+        nickname: Option<Box<str>>,
+        heads: bool,
+        now: Now,
+        step: &mut Step,
+    ) {
         let general = ChatId::parse(super::GENERAL).ok();
         let keys = [Some(Key::User(user)), general.map(|chat| Key::Member(chat, user))];
         let keys: Vec<Key> = keys.into_iter().flatten().collect();
-        let Some(command) = self.wait_for(&keys, origin, Command::Hello { user }) else { return };
+        let hello = Command::Hello { user, nickname, heads };
+        let Some(Command::Hello { nickname, .. }) = self.wait_for(&keys, origin, hello) else { return };
         if !self.users.contains_key(&user) {
             if let Err(reject) = self.admit_write() {
                 return step.reply(origin, reject);
             }
-            self.append_user(user, Self::default_nickname(user), None, now, step);
-            return self.holds.park(Key::User(user), origin, command);
+            let nickname = nickname.unwrap_or_else(|| Self::default_nickname(user));
+            self.append_user(user, nickname, None, now, step);
+            return self.holds.park(Key::User(user), origin, Command::Hello { user, nickname: None, heads });
         }
         let session = origin.session;
         if self.roster.enter(session, user) {
             self.presence.connected(user, now);
         }
         let all = self.users.get(&user).map(|user| user.chats.clone()).unwrap_or_default();
+        let more_heads = heads && all.len() > MAX_HEADS;
+        let heads = heads.then(|| self.heads(&all));
         let chats: Vec<ChatId> = all.into_iter().filter(|chat| self.roster.listen(session, *chat, false)).collect();
         step.deliver.push(Delivery::Listen { session, chats });
         let welcome = Welcome {
@@ -47,6 +60,11 @@ impl State {
             server_time: now.wall,
             heartbeat_ms: self.settings.heartbeat_ms,
             limits: self.settings.limits,
+            expires_at: None,
+            heads,
+            more_heads,
+            udp: None,
+            zstd: false,
         };
         step.reply(origin, Reply::Welcome(Box::new(welcome)));
     }
@@ -152,6 +170,11 @@ impl State {
                 step.deliver.push(Delivery::Ephemeral { chats, packet, except: Vec::new() });
             }
         }
+    }
+
+    fn heads(&self, chats: &[ChatId]) -> Vec<Head> {
+        let head = |id: &ChatId| self.chats.get(id).map(|chat| Head { chat_id: *id, seq: chat.head });
+        chats.iter().take(MAX_HEADS).filter_map(head).collect()
     }
 
     fn share_a_chat(&self, one: UserId, other: UserId) -> bool {

@@ -171,7 +171,7 @@ impl State {
                 self.react(origin, user, message, emoji, remove, now, step);
             }
             Command::MarkRead { user, chat, seq } => self.mark_read(origin, user, chat, seq, now, step),
-            Command::Hello { user } => self.hello(origin, user, now, step),
+            Command::Hello { user, nickname, heads } => self.hello(origin, user, nickname, heads, now, step),
             Command::Bye => self.bye(origin, now),
             Command::Subscribe { user, chats } => self.subscribe(origin, user, chats, step),
             Command::Unsubscribe { chats } => self.unsubscribe(origin, chats, step),

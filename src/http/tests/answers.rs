@@ -27,6 +27,7 @@ fn message() -> Message {
         created_at: Millis(1000),
         edited_at: None,
         deleted: false,
+        signature: None,
     }
 }
 

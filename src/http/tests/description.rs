@@ -158,6 +158,7 @@ fn message(full: bool) -> Arc<Message> {
         created_at: Millis(1000),
         edited_at: full.then_some(Millis(2000)),
         deleted: full,
+        signature: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use chappe_proto::event::ChatKind;
 use chappe_proto::{ChatId, Seq};
 
-use super::words::user;
+use super::words::{hello, user};
 use super::world::{SETTINGS, World};
 use crate::command::Command;
 use crate::reply::Reply;
@@ -178,7 +178,7 @@ fn users_made_by_the_server_pass_over_ids_that_clients_chose() {
     let mut world = World::new(SETTINGS);
     let chosen = chappe_proto::UserId::parse(1001).unwrap();
     let session = World::session("ann");
-    world.run(session, Command::Hello { user: chosen });
+    world.run(session, hello(chosen));
     world.run(session, Command::CreateUser { nickname: "x".into() });
     world.run(session, Command::CreateUser { nickname: "y".into() });
     world.settle();

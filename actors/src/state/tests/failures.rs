@@ -2,9 +2,8 @@
 
 use chappe_proto::event::ChatKind;
 
-use super::words::user;
+use super::words::{hello, user};
 use super::world::{SETTINGS, World};
-use crate::command::Command;
 
 const REFUSED: &str = "refused storage_unavailable";
 
@@ -14,7 +13,7 @@ fn a_failing_commit_refuses_all_that_waited_and_leaves_no_hold_behind() {
     world.say("ann", "general", "1");
     world.post("ann", "general", "key", "2");
     world.hello("bob");
-    world.run(World::session("cat"), Command::Hello { user: user("ann") });
+    world.run(World::session("cat"), hello(user("ann")));
     let seen = world.fail(2);
     assert_eq!(seen.replies.len(), 4);
     assert!(seen.replies.iter().all(|reply| reply.ends_with(REFUSED)), "{:?}", seen.replies);

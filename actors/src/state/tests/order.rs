@@ -2,7 +2,7 @@
 
 use chappe_proto::event::ChatKind;
 
-use super::words::{message, user};
+use super::words::{hello, message, user};
 use super::world::{SETTINGS, World};
 use crate::command::{Command, Page};
 use crate::state::Settings;
@@ -137,7 +137,7 @@ fn two_hellos_of_one_new_user_are_both_welcomed() {
     let mut world = World::new(SETTINGS);
     world.hello("ann");
     world.hello("ann");
-    world.run(World::session("bob"), Command::Hello { user: user("ann") });
+    world.run(World::session("bob"), hello(user("ann")));
     assert_eq!(world.settle(), ["ann: welcome", "ann: welcome", "bob: welcome"]);
     assert!(world.state.holds.is_clear());
 }
@@ -146,7 +146,7 @@ fn two_hellos_of_one_new_user_are_both_welcomed() {
 fn a_hello_waits_for_the_user_that_a_post_makes() {
     let mut world = World::new(SETTINGS);
     world.say("ann", "general", "hi");
-    world.run(World::session("bob"), Command::Hello { user: user("ann") });
+    world.run(World::session("bob"), hello(user("ann")));
     assert_eq!(world.settle(), ["ann: ok general#3", "bob: welcome"]);
 }
 

@@ -4,14 +4,14 @@ use chappe_proto::event::ChatKind;
 use chappe_proto::message::MessageType;
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 
-use super::words::user;
+use super::words::{hello, user};
 use super::world::{Seen, World};
 use crate::command::{Command, Page, Post, PresenceOf};
 use crate::log::record::Fact;
 
 impl World {
     pub(crate) fn hello(&mut self, who: &str) -> Seen {
-        self.ask(who, Command::Hello { user: user(who) })
+        self.ask(who, hello(user(who)))
     }
 
     pub(crate) fn bye(&mut self, who: &str) -> Seen {

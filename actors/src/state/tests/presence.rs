@@ -3,7 +3,7 @@
 use chappe_proto::event::ChatKind;
 use chappe_proto::{ChatId, UserId};
 
-use super::words::user;
+use super::words::{hello, user};
 use super::world::{SETTINGS, World};
 use crate::command::{Command, PresenceOf};
 use crate::log::EventLog;
@@ -99,7 +99,7 @@ fn presence_is_not_told_around_in_chats_of_more_than_a_thousand() {
 fn typing_is_told_to_others_and_not_to_ones_own_devices() {
     let mut world = World::with_chat("ops", ["ann", "bob"]);
     let second = World::session("cat");
-    world.run(second, Command::Hello { user: user("ann") });
+    world.run(second, hello(user("ann")));
     let seen = world.typing("ann", "ops");
     assert_eq!(seen.replies, ["ann: quiet"]);
     assert_eq!(seen.heard_by("bob"), ["typing ann start"]);

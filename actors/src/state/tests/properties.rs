@@ -7,7 +7,7 @@ use chappe_proto::message::MessageType;
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 use proptest::prelude::*;
 
-use super::words::user;
+use super::words::{hello, user};
 use super::world::{SETTINGS, World};
 use crate::command::{Command, Page, Post};
 use crate::log::model;
@@ -152,7 +152,7 @@ impl Story {
             Happening::Connect { who, chat, how } => {
                 let (chat, who) = (self.chat(chat), person(who));
                 match how {
-                    0..4 => self.ask(who, Command::Hello { user: user(who) }),
+                    0..4 => self.ask(who, hello(user(who))),
                     4 => {
                         self.ask(who, Command::Bye);
                         *self.generations.entry(who).or_default() += 1;

@@ -8,6 +8,7 @@ use chappe_proto::packet::{ChatSummary, Packet, StatusNow};
 use chappe_proto::{ChatId, MessageId, UserId};
 
 use super::world::World;
+use crate::command::Command;
 use crate::origin::Origin;
 use crate::reply::Reply;
 
@@ -84,4 +85,9 @@ pub(super) fn ephemeral(packet: &Packet) -> String {
         Packet::Read(read) => format!("read {} {}", name(read.user_id), read.seq),
         other => format!("{other:?}"),
     }
+}
+
+/// Says who a connection is.
+pub(crate) fn hello(user: UserId) -> Command {
+    Command::Hello { user, nickname: None, heads: false }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use chappe_proto::event::ChatKind;
-use chappe_proto::limits::Limits;
+use chappe_proto::limits::{Limits, Rate};
 use chappe_proto::packet::{Events, Messages};
 use chappe_proto::{ChatId, Code, Millis, Reject, Seq, UserId};
 
@@ -22,8 +22,21 @@ use crate::reply::Reply;
 use crate::state::step::{Answer, Ask, Delivery, Question, Step};
 use crate::state::{Settings, State};
 
+const FREE: Rate = Rate { per_sec: 0, burst: 1 };
+
 pub(crate) const SETTINGS: Settings = Settings {
-    limits: Limits { frame_bytes: 65_536, content_bytes: 32_768, window: 256, outbox_bytes: 1 << 20, page: 500 },
+    limits: Limits {
+        frame_bytes: 65_536,
+        content_bytes: 32_768,
+        window: 256,
+        outbox_bytes: 1 << 20,
+        page: 500,
+        members: 10_000,
+        chats: 1_000,
+        connection_rate: FREE,
+        user_rate: FREE,
+        chat_rate: FREE,
+    },
     messages_per_chat: 100,
     cache_bytes: 1 << 20,
     pending_writes: 1000,
