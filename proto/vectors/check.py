@@ -5,6 +5,7 @@
 Also an example of how little a client needs for the binary format. Needs nothing but Python 3.
 """
 
+import base64
 import json
 import pathlib
 import struct
@@ -13,8 +14,9 @@ HERE = pathlib.Path(__file__).parent
 
 # A type is a name in READERS, a struct in STRUCTS, an enum in ENUMS, `?type` (optional) or `[type]` (a list).
 MESSAGE = ("id u64, chat_id u64, seq u64, sender_id u64, content str, message_type MessageType, client_id ?str,"
-           " reply_to ?u64, created_at u64, edited_at ?u64, deleted flag")
-NEW_MESSAGE = "chat_id u64, sender_id ?u64, content str, message_type MessageType, client_id ?str, reply_to ?u64"
+           " reply_to ?u64, created_at u64, edited_at ?u64, deleted flag, signature ?Signature")
+NEW_MESSAGE = ("chat_id u64, sender_id ?u64, content str, message_type MessageType, client_id ?str, reply_to ?u64,"
+               " signature ?Signature")
 SUMMARY = ("chat_id u64, title str, kind ChatKind, created_by ?u64, created_at u64, members u32, seq u64, read_seq u64,"
            " unread u64, last_message ?MessageBody")
 IN_CHAT = "chat_id u64, seq u64, "
@@ -25,11 +27,16 @@ STRUCTS = {
     "NewMessage": NEW_MESSAGE,
     "ChatSummary": SUMMARY,
     "UserStatus": "user_id u64, status_data str, last_seen ?u64",
-    "Limits": "frame_bytes u32, content_bytes u32, window u32, outbox_bytes u32, page u32",
+    "Limits": "frame_bytes u32, content_bytes u32, window u32, outbox_bytes u32, page u32, members u32,"
+              " chats u32, connection_rate Rate, user_rate Rate, chat_rate Rate",
+    "Rate": "per_sec u32, burst u32",
+    "Head": "chat_id u64, seq u64",
+    "Udp": "session str, key str",
+    "Signature": "key b32, value b64",
 }
 
 REQUESTS = [
-    ("Hello", "version u32, token ?str, user_id ?u64, agent ?str"),
+    ("Hello", "version u32, token ?str, user_id ?u64, agent ?str, heads flag, zstd flag"),
     ("SendMessage", "message NewMessage"),
     ("EditMessage", "message_id u64, content str"),
     ("DeleteMessage", "message_id u64"),
@@ -59,7 +66,7 @@ EVENTS = [
 
 PACKETS = [
     ("Welcome", "version u32, connection_id u64, user_id u64, epoch u64, server_time u64, heartbeat_ms u32,"
-                " limits Limits"),
+                " limits Limits, expires_at ?u64, heads ?[Head], more_heads flag, udp ?Udp, zstd flag"),
     ("Ack", "message_id u64, success bool, error null_or_str, code ?Code, client_id ?str, chat_id ?u64, seq ?u64,"
             " duplicate flag, retry_after_ms ?u32"),
     ("Messages", "chat_id u64, messages [MessageBody], has_more bool"),
@@ -74,6 +81,7 @@ PACKETS = [
     ("Read", "chat_id u64, user_id u64, seq u64"),
     ("Typing", "chat_id u64, user_id u64, status_data str"),
     ("Status", "user_id u64, status_data str, last_seen ?u64"),
+    ("Expiring", "expires_at u64"),
     ("Event", None),
 ]
 
@@ -137,6 +145,9 @@ READERS = {
     "u32": lambda r: r.number("<I"),
     "u64": lambda r: r.number("<Q"),
     "str": lambda r: r.take(r.number("<Q")).decode(),
+    # Bytes without a length before them; base64url without padding in JSON.
+    "b32": lambda r: base64.urlsafe_b64encode(r.take(32)).decode().rstrip("="),
+    "b64": lambda r: base64.urlsafe_b64encode(r.take(64)).decode().rstrip("="),
     "bool": Reader.flag,
     # In JSON a flag stands only where it is true, and `error` stands always.
     "flag": lambda r: True if r.flag() else ABSENT,

@@ -6,10 +6,11 @@ use chappe_proto::code::{CloseCode, Code};
 use chappe_proto::event::*;
 use chappe_proto::frame::ClientFrame;
 use chappe_proto::ids::MAX_ID;
-use chappe_proto::limits::Limits;
+use chappe_proto::limits::{Limits, Rate};
 use chappe_proto::message::{Message, MessageType};
 use chappe_proto::packet::{Packet, *};
 use chappe_proto::request::{self, Request};
+use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -75,6 +76,15 @@ macro_rules! build {
     (@pattern [$f:ident, $($fs:ident),*]) => { ($f, build!(@pattern [$($fs),*])) };
 }
 
+fn signature() -> impl Strategy<Value = Box<Signature>> {
+    (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(key, head, tail)| {
+        let mut value = [0; 64];
+        value[..32].copy_from_slice(&head);
+        value[32..].copy_from_slice(&tail);
+        Box::new(Signature { key: Bytes(key), value: Bytes(value) })
+    })
+}
+
 /// A packet that may travel by UDP.
 pub(crate) fn beacon() -> impl Strategy<Value = Request> {
     prop_oneof![
@@ -94,10 +104,18 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         message_type: message_type(),
         client_id: of(client_id()),
         reply_to: of(message_id()),
+        signature: of(signature()),
     });
     prop_oneof![
-        build!(Hello { version: any::<u32>(), token: of(string()), user_id: of(user()), agent: of(string()) })
-            .prop_map(Request::Hello),
+        build!(Hello {
+            version: any::<u32>(),
+            token: of(string()),
+            user_id: of(user()),
+            agent: of(string()),
+            heads: any::<bool>(),
+            zstd: any::<bool>(),
+        })
+        .prop_map(Request::Hello),
         message.prop_map(|message| Request::SendMessage(SendMessage { message })),
         build!(EditMessage { message_id: message_id(), content: text(60) }).prop_map(Request::EditMessage),
         build!(DeleteMessage { message_id: message_id() }).prop_map(Request::DeleteMessage),
@@ -138,6 +156,7 @@ fn message() -> impl Strategy<Value = Arc<Message>> {
         created_at: millis(),
         edited_at: of(millis()),
         deleted: any::<bool>(),
+        signature: of(signature()),
     })
     .prop_map(Arc::new)
 }
@@ -200,14 +219,31 @@ fn summary() -> impl Strategy<Value = ChatSummary> {
     })
 }
 
+fn rate() -> impl Strategy<Value = Rate> {
+    any::<[u32; 2]>().prop_map(|[per_sec, burst]| Rate { per_sec, burst })
+}
+
 fn limits() -> impl Strategy<Value = Limits> {
-    any::<[u32; 5]>().prop_map(|[frame_bytes, content_bytes, window, outbox_bytes, page]| Limits {
-        frame_bytes,
-        content_bytes,
-        window,
-        outbox_bytes,
-        page,
+    build!(Limits {
+        frame_bytes: any::<u32>(),
+        content_bytes: any::<u32>(),
+        window: any::<u32>(),
+        outbox_bytes: any::<u32>(),
+        page: any::<u32>(),
+        members: any::<u32>(),
+        chats: any::<u32>(),
+        connection_rate: rate(),
+        user_rate: rate(),
+        chat_rate: rate(),
     })
+}
+
+fn head() -> impl Strategy<Value = Head> {
+    build!(Head { chat_id: chat(), seq: seq() })
+}
+
+fn udp() -> impl Strategy<Value = Udp> {
+    build!(Udp { session: text(32), key: text(43) })
 }
 
 pub(crate) fn packet() -> impl Strategy<Value = Packet> {
@@ -220,6 +256,11 @@ pub(crate) fn packet() -> impl Strategy<Value = Packet> {
             server_time: millis(),
             heartbeat_ms: any::<u32>(),
             limits: limits(),
+            expires_at: of(millis()),
+            heads: of(vec(head(), 0..4)),
+            more_heads: any::<bool>(),
+            udp: of(udp()),
+            zstd: any::<bool>(),
         })
         .prop_map(|welcome| Packet::Welcome(Box::new(welcome))),
         build!(Ack {
@@ -258,6 +299,7 @@ pub(crate) fn packet() -> impl Strategy<Value = Packet> {
         1 => build!(Read { chat_id: chat(), user_id: user(), seq: seq() }).prop_map(Packet::Read),
         1 => build!(TypingNow { chat_id: chat(), user_id: user(), status_data: text(20) }).prop_map(Packet::Typing),
         1 => status().prop_map(Packet::Status),
+        1 => millis().prop_map(|expires_at| Packet::Expiring(Expiring { expires_at })),
     ]
 }
 

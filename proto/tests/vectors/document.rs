@@ -4,7 +4,7 @@ use crate::files::{PacketVector, load, unhex};
 use chappe_proto::code::{CloseCode, Code};
 use chappe_proto::commands::RULES;
 use chappe_proto::ids::ClientId;
-use chappe_proto::limits::{self, Limits};
+use chappe_proto::limits::{self, Limits, Rate};
 
 const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
 
@@ -27,8 +27,11 @@ fn section(part: &'static str, name: &str) -> &'static str {
 /// Sees that `section` begins with the tag, and names every field that stands in `packet`.
 fn check(section: &str, name: &str, tag: &str, packet: &serde_json::Value) {
     assert!(section.starts_with(&format!("{tag}.")), "{name} does not begin with {tag}");
-    for field in packet.as_object().unwrap().keys().filter(|field| !["packet_type", "request_id"].contains(&&***field))
-    {
+    check_fields(section, name, packet);
+}
+
+fn check_fields(section: &str, name: &str, value: &serde_json::Value) {
+    for field in value.as_object().unwrap().keys().filter(|field| !["packet_type", "request_id"].contains(&&***field)) {
         assert!(section.contains(&format!("`{field}`")), "{name} does not describe `{field}`");
     }
 }
@@ -51,11 +54,13 @@ fn every_packet_is_described_with_its_tag_and_fields() {
             check(section(part, name), name, &tag, &packet);
             if let Some(message) = packet.get("message") {
                 let described = if file == "requests.json" { section(part, name) } else { section(part, "A message") };
-                message
-                    .as_object()
-                    .unwrap()
-                    .keys()
-                    .for_each(|field| assert!(described.contains(&format!("`{field}`"))));
+                check_fields(described, name, message);
+            }
+            for nested in ["/heads/0", "/udp"].iter().filter_map(|pointer| packet.pointer(pointer)) {
+                check_fields(section(part, name), name, nested);
+            }
+            if let Some(signature) = packet.pointer("/message/signature") {
+                check_fields(self::part("Signatures", "Presence and typing"), name, signature);
             }
         }
     }
@@ -95,17 +100,44 @@ fn grouped(number: usize) -> String {
 #[test]
 fn every_limit_stands_as_it_is() {
     let limits = part("Windows and limits", "Gaps and recovery");
-    let Limits { frame_bytes, content_bytes, window, outbox_bytes, page } = Limits::default();
+    let Limits {
+        frame_bytes,
+        content_bytes,
+        window,
+        outbox_bytes,
+        page,
+        members,
+        chats,
+        connection_rate,
+        user_rate,
+        chat_rate,
+    } = Limits::default();
     for (name, default) in [
         ("frame_bytes", frame_bytes),
         ("content_bytes", content_bytes),
         ("window", window),
         ("outbox_bytes", outbox_bytes),
         ("page", page),
+        ("members", members),
+        ("chats", chats),
     ] {
         let row = format!("\n| `{name}` | `u32` | {} |", grouped(usize::try_from(default).unwrap()));
         assert!(limits.contains(&row), "missing: {row}");
     }
+    for (name, Rate { per_sec, burst }) in
+        [("connection_rate", connection_rate), ("user_rate", user_rate), ("chat_rate", chat_rate)]
+    {
+        let [per_sec, burst] = [per_sec, burst].map(|number| grouped(usize::try_from(number).unwrap()));
+        let row = format!("\n| `{name}` | rate | {per_sec}, {burst} |");
+        assert!(limits.contains(&row), "missing: {row}");
+    }
+    for field in ["per_sec", "burst"] {
+        assert!(limits.contains(&format!("\n| `{field}` | `u32` |")), "a rate's {field} is not described");
+    }
+    let heads = format!("at most {}", grouped(limits::MAX_HEADS));
+    assert!(section(part("From server to client", "Acks and retries"), "Welcome").contains(&heads), "{heads}");
+    let compressed = format!("at least {} bytes", limits::COMPRESSED_BYTES);
+    assert!(part("Encodings", "A connection").contains(&compressed), "missing: {compressed}");
     let status = limits::MAX_STATUS_BYTES;
     assert_eq!((status, status), (limits::MAX_NICKNAME_BYTES, limits::MAX_EMOJI_BYTES));
     let fixed = format!(

@@ -145,8 +145,8 @@ impl CodesFile {
 
 /// The optional fields of each packet, as JSON pointers. `request_id` stands for itself.
 pub(crate) const OPTIONAL: &[(&str, &[&str])] = &[
-    ("Hello", &["/token", "/user_id", "/agent"]),
-    ("SendMessage", &["/message/sender_id", "/message/client_id", "/message/reply_to"]),
+    ("Hello", &["/token", "/user_id", "/agent", "/heads", "/zstd"]),
+    ("SendMessage", &["/message/sender_id", "/message/client_id", "/message/reply_to", "/message/signature"]),
     ("GetChats", &["/after", "/limit"]),
     ("GetMessages", &["/page", "/per_page", "/before", "/after", "/limit"]),
     ("GetEvents", &["/limit"]),
@@ -156,7 +156,7 @@ pub(crate) const OPTIONAL: &[(&str, &[&str])] = &[
     ("GetPresence", &["/user_ids", "/chat_id"]),
     ("Ping", &["/nonce"]),
     ("Ack", &["/code", "/client_id", "/chat_id", "/seq", "/duplicate", "/retry_after_ms", "/request_id"]),
-    ("Welcome", &["/request_id"]),
+    ("Welcome", &["/expires_at", "/heads", "/heads/0", "/more_heads", "/udp", "/zstd", "/request_id"]),
     ("Messages", &["/messages/0", "/messages/2/deleted", "/request_id"]),
     ("Events", &["/events/0", "/request_id"]),
     ("Reset", &["/request_id"]),
@@ -165,7 +165,10 @@ pub(crate) const OPTIONAL: &[(&str, &[&str])] = &[
     ("Pong", &["/nonce", "/server_time", "/request_id"]),
     ("Error", &["/retry_after_ms", "/request_id"]),
     ("Closing", &["/reconnect_after_ms"]),
-    ("Message", &["/message/client_id", "/message/reply_to", "/message/edited_at", "/message/deleted"]),
+    (
+        "Message",
+        &["/message/client_id", "/message/reply_to", "/message/edited_at", "/message/deleted", "/message/signature"],
+    ),
     ("Reaction", &["/removed"]),
     ("ChatCreated", &["/created_by", "/members/0"]),
     ("ChatUpdated", &["/deleted", "/user_id"]),

@@ -206,15 +206,16 @@ fn packet_kind(packet: &Packet) -> usize {
         Packet::Read(_) => 11,
         Packet::Typing(_) => 12,
         Packet::Status(_) => 13,
+        Packet::Expiring(_) => 14,
         Packet::Event(event) => match &**event {
-            Event::Message(_) => 14,
-            Event::MessageEdited(_) => 15,
-            Event::MessageDeleted(_) => 16,
-            Event::Reaction(_) => 17,
-            Event::ChatCreated(_) => 18,
-            Event::ChatUpdated(_) => 19,
-            Event::MemberJoined(_) => 20,
-            Event::MemberLeft(_) => 21,
+            Event::Message(_) => 15,
+            Event::MessageEdited(_) => 16,
+            Event::MessageDeleted(_) => 17,
+            Event::Reaction(_) => 18,
+            Event::ChatCreated(_) => 19,
+            Event::ChatUpdated(_) => 20,
+            Event::MemberJoined(_) => 21,
+            Event::MemberLeft(_) => 22,
         },
     }
 }
@@ -229,7 +230,7 @@ fn every_variant_has_a_vector() {
     let packets = packets_and_events();
     let kinds: BTreeSet<_> =
         packets.iter().map(|vector| packet_kind(&json::decode_packet(vector.json.as_bytes()).unwrap().1)).collect();
-    assert_eq!(kinds, (0..22).collect(), "packets");
+    assert_eq!(kinds, (0..23).collect(), "packets");
 
     let names: Vec<_> = requests.iter().chain(&packets).map(|vector| &vector.name).collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "names are unique");
