@@ -30,9 +30,10 @@ async fn talk(address: &str) -> Result<()> {
     stream.set_nodelay(true)?;
     let chat_id = ChatId::parse(1)?;
 
-    // Say who is talking. In open mode the server takes a client's word for it.
-    let hello =
-        Hello { user_id: Some(UserId::parse(1)?), agent: Some("example/tcp_binary".to_owned()), ..Hello::default() };
+    // Say who is talking. In open mode the server takes a client's word for it; else it wants a token.
+    let token = std::env::var("CHAPPE_TOKEN").ok();
+    let user_id = if token.is_none() { Some(UserId::parse(1)?) } else { None };
+    let hello = Hello { token, user_id, agent: Some("example/tcp_binary".to_owned()), ..Hello::default() };
     send(&mut stream, Request::Hello(hello)).await?;
     match receive(&mut stream).await? {
         Packet::Welcome(welcome) => println!("welcome, user {}", welcome.user_id),

@@ -22,7 +22,9 @@ const fail = (why) => {
 socket.setTimeout(10_000, () => fail('no answer within 10 seconds'));
 socket.on('error', (error) => fail(`${address}: ${error.message}`));
 socket.on('close', () => (acked && seen) || fail('the server closed the connection'));
-socket.on('connect', () => send({ packet_type: 'Hello', version: 1, user_id: 1, agent: 'example/tcp.mjs' }));
+const token = process.env.CHAPPE_TOKEN;
+const who = token ? { token } : { user_id: 1 };
+socket.on('connect', () => send({ packet_type: 'Hello', version: 1, ...who, agent: 'example/tcp.mjs' }));
 
 // TCP is a stream of bytes: one chunk may hold half a packet, or ten. Every packet from the server ends in a newline.
 let rest = '';

@@ -21,7 +21,9 @@ const fail = (why) => {
 const timer = setTimeout(() => fail('no answer within 10 seconds'), 10_000);
 socket.on('error', (error) => fail(`${url}: ${error.message}`));
 socket.on('close', (code, reason) => (acked && seen) || fail(`closed with ${code} ${reason}`));
-socket.on('open', () => send({ packet_type: 'Hello', version: 1, user_id: 1, agent: 'example/ws.mjs' }));
+const token = process.env.CHAPPE_TOKEN;
+const who = token ? { token } : { user_id: 1 };
+socket.on('open', () => send({ packet_type: 'Hello', version: 1, ...who, agent: 'example/ws.mjs' }));
 
 socket.on('message', (text) => {
   const packet = JSON.parse(text);

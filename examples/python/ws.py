@@ -26,7 +26,9 @@ async def main() -> None:
         client_id = str(uuid.uuid4())
         acked = seen = False
 
-        await send(packet_type="Hello", version=1, user_id=1, agent="example/ws.py")
+        token = os.environ.get("CHAPPE_TOKEN")
+        who = {"token": token} if token else {"user_id": 1}
+        await send(packet_type="Hello", version=1, agent="example/ws.py", **who)
         async for text in socket:
             packet = json.loads(text)
             match packet["packet_type"]:

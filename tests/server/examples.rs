@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::support::browser::Browser;
 use crate::support::client::{Client, Door};
 use crate::support::flood::history;
-use crate::support::programs::{Run, run};
+use crate::support::http::Http;
+use crate::support::programs::{Run, Talk, run};
 use crate::support::server::TestServer;
 
 fn root() -> &'static Path {
@@ -37,6 +38,10 @@ fn command_of(file: &str) -> String {
 
 /// Runs a row's command in the root of the repository, told where the server is.
 fn run_row(server: &TestServer, file: &str) -> Run {
+    run(&mut row(server, file))
+}
+
+fn row(server: &TestServer, file: &str) -> Command {
     let command = command_of(file);
     let mut words = command.split_whitespace().map(str::to_owned);
     let mut program = words.next().unwrap();
@@ -54,12 +59,14 @@ fn run_row(server: &TestServer, file: &str) -> Run {
             program = own.display().to_string();
         }
     }
-    run(Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(root())
         .env("CHAPPE_TCP", server.tcp.to_string())
         .env("CHAPPE_UDP", server.udp.to_string())
-        .env("CHAPPE_WS", format!("ws://{}/ws", server.http)))
+        .env("CHAPPE_WS", format!("ws://{}/ws", server.http));
+    command
 }
 
 /// `cargo test` builds the examples beside the tests.
@@ -96,9 +103,35 @@ fn beacons(file: &str) {
     assert!(server.metric("chappe_udp_answers_total") >= 1.0, "it asked whether anybody is there: {run:?}");
 }
 
+/// Talks through a chat of the terminal while the server is killed and comes back: each line is stored once, and each
+/// event printed once, in order.
+fn survives_a_kill(file: &str) {
+    let mut server = TestServer::start();
+    let mut chat = Talk::start(&mut row(&server, file));
+    chat.say("said before");
+    chat.until_it_prints("said before");
+    server.kill();
+    chat.say("said meanwhile");
+    server.restart_on_its_ports();
+    let other = json!({"sender_id": 2, "content": "said by another"});
+    Http::to(&server).post("/api/chats/1/messages", &other).expect(201);
+    chat.until_it_prints("said meanwhile");
+    chat.until_it_prints("said by another");
+    chat.say("said after");
+    let printed = chat.end();
+    let seqs: Vec<u64> = printed.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
+    let mut stored: Vec<String> =
+        history(&server, 1, 1).iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect();
+    stored.sort();
+    assert_eq!(stored, ["said after", "said before", "said by another", "said meanwhile"]);
+}
+
 #[test]
 fn every_row_of_the_table_has_a_test_and_every_file_a_row() {
     let tested: BTreeSet<_> = [
+        "node/chat.mjs",
+        "python/chat.py",
         "tcp_binary.rs",
         "udp_beacon.rs",
         "node/tcp.mjs",
@@ -154,6 +187,16 @@ fn python_over_udp() {
 #[test]
 fn python_over_web_socket() {
     sends_a_message("python/ws.py");
+}
+
+#[test]
+fn a_chat_in_node_survives_a_kill() {
+    survives_a_kill("node/chat.mjs");
+}
+
+#[test]
+fn a_chat_in_python_survives_a_kill() {
+    survives_a_kill("python/chat.py");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Other programs that tests run: each with a deadline, and with a sentence that says what to do where it is missing.
 
-use std::io::Read;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::PATIENCE;
 
@@ -58,5 +61,65 @@ impl Run {
     pub(crate) fn fine(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
+    }
+}
+
+/// A program that is talked to: lines in, one JSON value a line out.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Receiver<String>,
+    printed: Vec<Value>,
+}
+
+impl Talk {
+    /// Starts a program.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("./check installs what the tests need");
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
+        let (lines, received) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, input, output: received, printed: Vec::new() }
+    }
+
+    /// Writes a line to it.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().expect("its input is open"), "{line}").expect("it reads");
+    }
+
+    /// Waits until it has printed something with this in it.
+    pub(crate) fn until_it_prints(&mut self, text: &str) {
+        while !self.printed.iter().any(|value| value.to_string().contains(text)) {
+            let line = self.output.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("it did not print {text:?}, but {:?}", self.printed));
+            self.printed.push(serde_json::from_str(&line).expect("a line is JSON"));
+        }
+    }
+
+    /// Ends its input, waits for its own end, and answers all it printed.
+    pub(crate) fn end(mut self) -> Vec<Value> {
+        self.input = None;
+        while let Ok(line) = self.output.recv_timeout(PATIENCE) {
+            self.printed.push(serde_json::from_str(&line).expect("a line is JSON"));
+        }
+        let ended = super::until("its end", || self.child.try_wait().expect("a child can be waited for"));
+        assert!(ended.success(), "it ended with {ended}");
+        std::mem::take(&mut self.printed)
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // Gone already, where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

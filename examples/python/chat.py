@@ -1,0 +1,189 @@
+"""A chat in the terminal that loses nothing: each line of the input is sent once, whatever happens to the connection or
+the server, and each event is printed once, in order. Ends when the input ends and all of it is acknowledged.
+
+    pip install -r examples/python/requirements.txt
+    python3 examples/python/chat.py [URL]      or with the address in CHAPPE_WS
+
+CHAPPE_TOKEN_FILE holds the token where the server asks for one; put a fresh one there before it runs out. Otherwise
+CHAPPE_USER says who you are (1). CHAPPE_CHAT says where (1).
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+url = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("CHAPPE_WS", "ws://127.0.0.1:8080/ws")
+chat = int(os.environ.get("CHAPPE_CHAT", "1"))
+
+
+def identity() -> dict:
+    if file := os.environ.get("CHAPPE_TOKEN_FILE"):
+        return {"token": Path(file).read_text().strip()}
+    return {"user_id": int(os.environ.get("CHAPPE_USER", "1"))}
+
+
+class Chat:
+    """What outlives a connection: how far each chat was read, and what is not acknowledged yet."""
+
+    def __init__(self) -> None:
+        self.last: dict[int, int] = {}  # chat → the number up to which all its events were printed
+        self.unacked: dict[str, dict] = {}  # client_id → message, oldest first; sent again after every reconnect
+        self.epoch: int | None = None  # names the server's log: another one means starting afresh
+        self.input_ended = False
+        self.attempt = 0
+        self.socket = None
+        self.window = 1
+        self.in_flight: set[str] = set()  # sent on this connection, and not acknowledged
+        self.ready = False
+
+    async def send(self, **packet) -> None:
+        try:
+            await self.socket.send(json.dumps(packet))
+        except ConnectionClosed:
+            pass  # the reader sees it too, and connects again
+
+    async def hello(self) -> None:
+        """Also said on a live connection, with a fresh token, when the old one is about to run out."""
+        await self.send(packet_type="Hello", version=1, heads=True, agent="example/chat.py", **identity())
+
+    async def pull(self, chat_id: int) -> None:
+        await self.send(packet_type="GetEvents", chat_id=chat_id, after=self.last[chat_id], limit=500)
+
+    async def welcome(self, packet: dict) -> None:
+        self.attempt = 0
+        self.window = packet["limits"]["window"] // 2 or 1
+        if self.epoch != packet["epoch"]:
+            self.last.clear()
+        self.epoch = packet["epoch"]
+        # What was missed is asked for in one go; a chat seen for the first time begins now.
+        for head in packet["heads"]:
+            if self.last.setdefault(head["chat_id"], head["seq"]) < head["seq"]:
+                await self.pull(head["chat_id"])
+        self.ready = True
+        await self.flush()
+
+    async def take(self, event: dict) -> None:
+        chat_id, seq = event["chat_id"], event["seq"]
+        last = self.last.setdefault(chat_id, seq - 1)  # unknown: somebody made us a member
+        if seq <= last:
+            return  # seen already
+        if event.get("prev", seq - 1) > last:
+            return await self.pull(chat_id)  # some are missing: they bring this one too
+        self.last[chat_id] = seq
+        print(json.dumps(event), flush=True)
+
+    async def acknowledged(self, ack: dict) -> None:
+        client_id = ack.get("client_id")
+        self.in_flight.discard(client_id)
+        if (pause := ack.get("retry_after_ms")) is not None:
+            # Too fast, or the disk is full: the same message again, later.
+            await asyncio.sleep(pause / 1000)
+        elif self.unacked.pop(client_id, None) and not ack["success"]:
+            print(f"refused: {ack['error']}", file=sys.stderr)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Sends what was not sent yet, as far as the window reaches."""
+        if not self.ready:
+            return
+        for client_id, message in list(self.unacked.items()):
+            if len(self.in_flight) >= self.window:
+                break
+            if client_id not in self.in_flight:
+                self.in_flight.add(client_id)
+                await self.send(packet_type="SendMessage", message=message)
+        if self.input_ended and not self.unacked:
+            await self.socket.close()
+
+    async def handle(self, packet: dict) -> None:
+        match packet["packet_type"]:
+            case "Welcome":
+                await self.welcome(packet)
+            case "Expiring":
+                await self.hello()
+            case "Ack":
+                await self.acknowledged(packet)
+            case "Events":
+                for event in packet["events"]:
+                    await self.take(event)
+                if packet["events"] and self.last[packet["chat_id"]] < packet["head"]:
+                    await self.pull(packet["chat_id"])
+            case "Reset":
+                self.last[packet["chat_id"]] = packet["head"]
+            case "Gap":
+                await self.pull(packet["chat_id"])
+            case "Error":
+                print(packet["error"], file=sys.stderr)
+            case "Read" | "Typing" | "Status" | "Presence" | "Pong":
+                pass
+            case _ if "seq" in packet:
+                await self.take(packet)
+
+    async def run(self) -> None:
+        while not (self.input_ended and not self.unacked):
+            closing: dict = {}
+            try:
+                # The library answers the server's pings, and sends its own: a dead line is noticed.
+                async with connect(url, subprotocols=["chappe.v1.json"], max_size=None) as self.socket:
+                    self.in_flight.clear()
+                    await self.hello()
+                    async for text in self.socket:
+                        packet = json.loads(text)
+                        if packet["packet_type"] == "Closing":
+                            closing = packet
+                        else:
+                            await self.handle(packet)
+            except (OSError, ConnectionClosed, InvalidHandshake) as error:
+                print(f"{url}: {error}", file=sys.stderr)
+            self.ready = False
+            if 4000 <= closing.get("code", 0) < 4100:
+                sys.exit(f"chat.py: {closing['reason']}")
+            # Full jitter: when a server comes back, its clients do not all return in the same instant.
+            backoff = random.random() * min(10, 0.25 * 2**self.attempt)
+            self.attempt += 1
+            if not (self.input_ended and not self.unacked):
+                await asyncio.sleep(closing.get("reconnect_after_ms", backoff * 1000) / 1000)
+
+
+async def main() -> None:
+    client = Chat()
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue = asyncio.Queue()
+
+    def read() -> None:
+        # Not a file's: a pipe's end, or the terminal's, is found by reading.
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+
+    async def write() -> None:
+        while (line := await lines.get()) is not None:
+            if line:
+                # A name of the message's own, the same for every retry: then it is stored once, however often sent.
+                client_id = str(uuid.uuid4())
+                client.unacked[client_id] = {"chat_id": chat, "content": line, "client_id": client_id}
+                await client.flush()
+        client.input_ended = True
+        await client.flush()
+
+    threading.Thread(target=read, daemon=True).start()
+    writing = asyncio.create_task(write())
+    await client.run()
+    await writing
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except (OSError, ValueError) as error:
+        sys.exit(f"chat.py: {url}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
