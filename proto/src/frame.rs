@@ -2,6 +2,7 @@
 
 use crate::code::{Code, Reject};
 use crate::commands::RULES;
+use crate::compression::Expander;
 use crate::format::{self, FormatError};
 use crate::json;
 use crate::packet::Packet;
@@ -28,6 +29,21 @@ pub fn decode(frame: &[u8]) -> Result<ClientFrame, Refused> {
             Err(Reject::new(Code::Malformed, "compression was not agreed on in this connection").into())
         }
         _ => Err(Reject::new(Code::Malformed, format!("unknown flags {flags:#04x}")).into()),
+    }
+}
+
+/// As [`decode`], on a connection whose frames may be compressed: flags and body have at most `frame_bytes` before and
+/// after it.
+///
+/// # Errors
+/// As [`decode`], or `too_large`.
+pub fn decode_expanding(frame: &[u8], expander: &mut Expander, frame_bytes: usize) -> Result<ClientFrame, Refused> {
+    match frame.split_first() {
+        Some((&flags, packed)) if flags & !FLAG_JSON == FLAG_ZSTD => {
+            let body = expander.expand(packed, frame_bytes.saturating_sub(1))?;
+            if flags & FLAG_JSON == 0 { decode_binary(body, false) } else { json::decode(body) }
+        }
+        _ => decode(frame),
     }
 }
 
@@ -81,18 +97,34 @@ pub fn encode_into(packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) 
     format::encode_into(packet, out);
 }
 
+/// As [`decode_packet`], for a client that asked for compressed frames.
+///
+/// # Errors
+/// A sentence, if the bytes are not such a packet.
+pub fn decode_packet_expanding(frame: &[u8], expander: &mut Expander) -> Result<(Option<u64>, Packet), String> {
+    match frame.split_first() {
+        Some((&FLAG_ZSTD, packed)) => {
+            let body = expander.expand(packed, format::MAX_BODY_BYTES).map_err(|reject| reject.to_string())?;
+            decode_packet_body(body)
+        }
+        _ => decode_packet(frame),
+    }
+}
+
 /// Reads flags and body of a server's packet, as a client does.
 ///
 /// # Errors
 /// A sentence, if the bytes are not such a packet.
 pub fn decode_packet(frame: &[u8]) -> Result<(Option<u64>, Packet), String> {
     match frame.split_first() {
-        Some((0, body)) => {
-            let (request_id, used) = format::decode_prefix::<Option<u64>>(body).map_err(|error| error.to_string())?;
-            let packet = format::decode::<Packet>(&body[used..]).map_err(|error| error.to_string())?;
-            Ok((request_id, packet))
-        }
+        Some((0, body)) => decode_packet_body(body),
         Some((&FLAG_JSON, body)) => json::decode_packet(body).map_err(|error| error.to_string()),
         _ => Err("unknown flags".to_owned()),
     }
+}
+
+fn decode_packet_body(body: &[u8]) -> Result<(Option<u64>, Packet), String> {
+    let (request_id, used) = format::decode_prefix::<Option<u64>>(body).map_err(|error| error.to_string())?;
+    let packet = format::decode::<Packet>(&body[used..]).map_err(|error| error.to_string())?;
+    Ok((request_id, packet))
 }

@@ -9,6 +9,7 @@
 
 pub mod code;
 pub mod commands;
+pub mod compression;
 pub mod datagram;
 pub mod event;
 pub mod format;

@@ -3,6 +3,9 @@
 //! A connection has a [`Wire`]: its framing and its body format. A packet for many listeners is encoded once per body
 //! format, and framed once per wire.
 
+use crate::compression::Compressor;
+use crate::frame::FLAG_ZSTD;
+use crate::limits::COMPRESSED_BYTES;
 use crate::packet::Packet;
 use crate::websocket::{OPCODE_BINARY, OPCODE_TEXT, put_header};
 use crate::{frame, json};
@@ -14,6 +17,8 @@ pub enum Wire {
     JsonLines,
     /// TCP: binary frames with binary bodies.
     Binary,
+    /// TCP: the same, compressed where it pays.
+    BinaryZstd,
     /// WebSocket: a text frame with JSON each.
     WsText,
     /// WebSocket: a binary frame with flags and binary body each.
@@ -22,15 +27,16 @@ pub enum Wire {
 
 impl Wire {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::JsonLines, Self::Binary, Self::WsText, Self::WsBinary];
+    pub const ALL: [Self; 5] = [Self::JsonLines, Self::Binary, Self::BinaryZstd, Self::WsText, Self::WsBinary];
 
     /// Its place in [`Wire::ALL`].
     pub const fn index(self) -> usize {
         match self {
             Self::JsonLines => 0,
             Self::Binary => 1,
-            Self::WsText => 2,
-            Self::WsBinary => 3,
+            Self::BinaryZstd => 2,
+            Self::WsText => 3,
+            Self::WsBinary => 4,
         }
     }
 
@@ -39,7 +45,7 @@ impl Wire {
         matches!(self, Self::JsonLines | Self::WsText)
     }
 
-    /// Appends an encoded body to `out`, framed.
+    /// Appends an encoded body to `out`, framed and as it is; [`Encoder::frame`] also compresses.
     pub fn put(self, body: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::JsonLines => {
@@ -47,7 +53,7 @@ impl Wire {
                 out.push(b'\n');
                 return;
             }
-            Self::Binary => {
+            Self::Binary | Self::BinaryZstd => {
                 // Bodies are below 16 MiB: pages are limited in count and messages in size. Were one larger, the
                 // reader would find a frame that does not start with 0x00 and close, rather than misread.
                 let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
@@ -87,10 +93,11 @@ impl Bodies {
     }
 }
 
-/// Encodes answers, each for one connection. Keeps its scratch space.
+/// Encodes answers, each for one connection, and frames bodies. Keeps its scratch space.
 #[derive(Debug, Default)]
 pub struct Encoder {
     scratch: Vec<u8>,
+    compressor: Compressor,
 }
 
 impl Encoder {
@@ -102,9 +109,29 @@ impl Encoder {
         } else {
             frame::encode_into(packet, request_id, &mut self.scratch);
         }
-        wire.put(&self.scratch, out);
+        put(&mut self.compressor, wire, &self.scratch, out);
         if self.scratch.capacity() > 1 << 20 {
             self.scratch = Vec::new();
         }
     }
+    /// Appends an encoded body to `out` as it leaves on `wire`.
+    pub fn frame(&mut self, wire: Wire, body: &[u8], out: &mut Vec<u8>) {
+        put(&mut self.compressor, wire, body, out);
+    }
+}
+
+fn put(compressor: &mut Compressor, wire: Wire, body: &[u8], out: &mut Vec<u8>) {
+    if wire == Wire::BinaryZstd
+        && body.len() >= COMPRESSED_BYTES
+        && let [0, plain @ ..] = body
+        && let Some(packed) = compressor.compress(plain)
+    {
+        // Smaller than the body, which fits.
+        let length = u32::try_from(1 + packed.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.push(FLAG_ZSTD);
+        out.extend_from_slice(packed);
+        return;
+    }
+    wire.put(body, out);
 }

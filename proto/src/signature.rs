@@ -76,7 +76,8 @@ pub struct Signed<'a> {
 }
 
 impl Signed<'_> {
-    fn bytes(&self) -> Vec<u8> {
+    /// The bytes that are signed.
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = b"chappe.v1.message\0".to_vec();
         bytes.extend_from_slice(&self.chat.get().to_le_bytes());
         bytes.extend_from_slice(&self.sender.get().to_le_bytes());

@@ -7,7 +7,8 @@
 
 use std::process::Command;
 
-use chappe_proto::frame::{self, FLAG_JSON};
+use chappe_proto::compression::Expander;
+use chappe_proto::frame::{self, FLAG_JSON, FLAG_ZSTD};
 use chappe_proto::stream::{Piece, Splitter};
 use chappe_proto::{datagram, json};
 
@@ -57,12 +58,13 @@ fn attack() {
     println!("the gauge works");
 }
 
-const ATTACKS: [(&str, fn()); 5] = [
+const ATTACKS: [(&str, fn()); 6] = [
     ("JSON without an end", json_without_an_end),
     ("binary frames that claim too much", binary_frames_that_claim_too_much),
     ("bodies that claim too much", bodies_that_claim_too_much),
     ("JSON bodies", json_bodies),
     ("datagrams", datagrams),
+    ("frames that expand to more", frames_that_expand_to_more),
 ];
 
 /// Sends `first`, then `again` until 4 MiB have gone by, in pieces as a socket would bring them.
@@ -134,4 +136,22 @@ fn datagrams() {
     status.extend_from_slice(&u64::to_le_bytes(15 << 20));
     drop(datagram::decode(&status));
     drop(datagram::decode(&[b'{'; 65_507]));
+}
+
+/// Bombs of 128 MiB of zeros: one that says so, one that says more, one that says less, and one that says nothing and
+/// asks for the widest window.
+fn frames_that_expand_to_more() {
+    let mut expander = Expander::default();
+    // RFC 8878: magic number, descriptor, window or size; then blocks of 128 KiB of one byte, four bytes each.
+    let block = [0x02, 0, 0x10, 0];
+    let last = [0x03, 0, 0x10, 0];
+    let single_segment = |size: u64| [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &size.to_le_bytes()].concat();
+    let widest_window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff].to_vec();
+    for head in [single_segment(128 << 20), single_segment(1 << 50), single_segment(LIMIT as u64 - 1), widest_window] {
+        for flags in [FLAG_ZSTD, FLAG_ZSTD | FLAG_JSON] {
+            let body = [&[flags], &head[..], &block.repeat(1023), &last].concat();
+            let refused = frame::decode_expanding(&body, &mut expander, LIMIT).unwrap_err().reject;
+            assert!(["too_large", "malformed"].contains(&refused.code.as_str()), "{refused}");
+        }
+    }
 }

@@ -175,6 +175,11 @@ def main():
         assert bytes.fromhex(row["tag"]) == struct.pack("<I", tag), row
     for row in CODES["close_codes"]:
         assert bytes.fromhex(row["bytes"]) == struct.pack("<H", row["number"]), row
+    for row in json.loads((HERE / "signatures.json").read_text()):
+        texts = [row["client_id"].encode(), row["content"].encode()]
+        signed = b"chappe.v1.message\0" + struct.pack("<QQ", row["chat_id"], row["sender_id"])
+        signed += b"".join(struct.pack("<I", len(text)) + text for text in texts)
+        assert signed.hex() == row["signed"], row["name"]
     print(f"{count} packets read as their vectors say")
 
 

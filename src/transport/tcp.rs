@@ -14,7 +14,8 @@ use chappe_actors::metrics::metrics;
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
 use chappe_proto::code::CloseCode;
-use chappe_proto::frame::Refused;
+use chappe_proto::compression::Expander;
+use chappe_proto::frame::{ClientFrame, Refused};
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Packet};
 use chappe_proto::stream::{Piece, Splitter};
@@ -30,6 +31,7 @@ const TURN_AWAY: Duration = Duration::from_secs(1);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+    static EXPANDER: RefCell<Expander> = RefCell::default();
 }
 
 /// One connection. It owns the socket, so that nothing else can wait for it.
@@ -149,7 +151,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
                 Ok(None) => break,
                 Ok(Some(piece)) => self.session.take(match piece {
                     Piece::Json(text) => json::decode(text),
-                    Piece::Binary(body) => frame::decode(body),
+                    Piece::Binary(body) => decode(self.session.outbox(), body),
                     Piece::Skipped(reject) => Err(Refused::from(reject)),
                 }),
                 Err(broken) => {
@@ -163,6 +165,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
         }
         self.session.flush();
     }
+}
+
+/// Reads a binary frame, which may be compressed where that was agreed on.
+fn decode(outbox: &Outbox, body: &[u8]) -> Result<ClientFrame, Refused> {
+    if outbox.wire() != Wire::BinaryZstd {
+        return frame::decode(body);
+    }
+    let frame_bytes = usize::try_from(hub::limits().frame_bytes).unwrap_or(usize::MAX);
+    EXPANDER.with_borrow_mut(|expander| frame::decode_expanding(body, expander, frame_bytes))
 }
 
 /// Tells a client that there is no room, if its socket takes that much, and closes.

@@ -163,7 +163,7 @@ fn binary_that_is_no_packet_is_refused_and_the_connection_goes_on() {
     for door in [Door::TcpBinary, Door::WsBinary] {
         let mut client = Client::hello(&server, door, 1);
         let good = client.encode(&message(1, "good"));
-        let text_at = good.len() - 4 - 8 - 4 - 1 - 1;
+        let text_at = good.len() - 4 - 8 - 4 - 1 - 1 - 1;
         let with = |at: usize, bytes: &[u8]| {
             let mut body = good.clone();
             body[at..at + bytes.len()].copy_from_slice(bytes);

@@ -79,7 +79,7 @@ impl Core {
         self.events(&mut run);
     }
 
-    fn reply(&self, to: Origin, reply: Reply, now: Now) {
+    fn reply(&self, to: Origin, mut reply: Reply, now: Now) {
         let mut slots = self.slots.borrow_mut();
         let SessionId { slot, generation, .. } = to.session;
         count(&reply, to, now);
@@ -89,10 +89,19 @@ impl Core {
                 if *door == Door::Udp || matches!(reply, Reply::Quiet) {
                     return outbox.release(to.weight);
                 }
-                *greeted |= matches!(reply, Reply::Welcome(_));
+                let is_welcome = if let Reply::Welcome(welcome) = &mut reply {
+                    welcome.zstd = outbox.grants_zstd();
+                    true
+                } else {
+                    false
+                };
+                *greeted |= is_welcome;
                 if let Some(packet) = reply.into_packet(to.ticket.is_some()) {
                     let mut encoder = self.encoder.borrow_mut();
                     outbox.answer(&mut encoder, packet, to.ticket, to.request_id, to.weight);
+                }
+                if is_welcome {
+                    outbox.use_zstd();
                 }
             }
             Some(Slot::Waiting(_)) => {
@@ -112,11 +121,12 @@ impl Core {
         let mut encoder = self.encoder.borrow_mut();
         for events in run.chunk_by(|(one, ..), (other, ..)| one == other) {
             let (Some((chat, from, _)), Some((_, to, _))) = (events.first(), events.last()) else { continue };
-            let mut framed: [Option<Bytes>; 4] = Default::default();
+            let mut framed: [Option<Bytes>; Wire::ALL.len()] = Default::default();
             let mut count = 0;
             for outbox in listeners.of(*chat).filter_map(|slot| slots.outbox(slot)) {
                 let wire = outbox.wire();
-                let bytes = framed[wire.index()].get_or_insert_with(|| frame(wire, events.iter().map(|(.., b)| b)));
+                let bytes = framed[wire.index()]
+                    .get_or_insert_with(|| frame(&mut encoder, wire, events.iter().map(|(.., b)| b)));
                 outbox.events(&mut encoder, *chat, *from, *to, bytes.clone());
                 count += events.len() as u64;
             }
@@ -127,7 +137,8 @@ impl Core {
 
     fn ephemeral(&self, chats: &[ChatId], bodies: &Arc<Bodies>, except: &[SessionId]) {
         let (slots, listeners) = (self.slots.borrow(), self.listeners.borrow());
-        let mut framed: [Option<Bytes>; 4] = Default::default();
+        let mut encoder = self.encoder.borrow_mut();
+        let mut framed: [Option<Bytes>; Wire::ALL.len()] = Default::default();
         let left_out = |slot: u32| except.iter().any(|session| session.hub == self.index && session.slot == slot);
         for slot in listeners.of_any(chats) {
             if left_out(slot) {
@@ -135,7 +146,7 @@ impl Core {
             }
             let Some(outbox) = slots.outbox(slot) else { continue };
             let wire = outbox.wire();
-            let bytes = framed[wire.index()].get_or_insert_with(|| frame(wire, std::iter::once(bodies)));
+            let bytes = framed[wire.index()].get_or_insert_with(|| frame(&mut encoder, wire, std::iter::once(bodies)));
             outbox.ephemeral(bytes.clone());
         }
     }
@@ -205,11 +216,11 @@ impl Core {
 /// A ping frame without a payload: RFC 6455, section 5.5.2.
 const WEBSOCKET_PING: [u8; 2] = [0x89, 0];
 
-fn frame<'a>(wire: Wire, all: impl Iterator<Item = &'a Arc<Bodies>>) -> Bytes {
+fn frame<'a>(encoder: &mut Encoder, wire: Wire, all: impl Iterator<Item = &'a Arc<Bodies>>) -> Bytes {
     let mut bytes = Vec::new();
     for bodies in all {
         if let Some(body) = bodies.get(wire) {
-            wire.put(body, &mut bytes);
+            encoder.frame(wire, body, &mut bytes);
         }
     }
     Bytes::from(bytes)

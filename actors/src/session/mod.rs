@@ -114,6 +114,9 @@ impl Session {
             return self.put(Packet::Pong(pong), None, request_id, rule.weight);
         }
         let is_hello = matches!(request, Request::Hello(_));
+        if matches!(&request, Request::Hello(hello) if hello.zstd) {
+            self.outbox.offer_zstd();
+        }
         let client_id = client_id(&request);
         let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() && !self.outbox.is_empty() {
             Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))

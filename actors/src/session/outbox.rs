@@ -33,6 +33,8 @@ struct Early {
 #[derive(Debug)]
 pub struct Outbox {
     wire: Cell<Wire>,
+    /// Whether the client reads compressed frames, should its next `Welcome` grant them.
+    reads_zstd: Cell<bool>,
     /// Whether bytes went either way since last asked.
     active: Cell<bool>,
     inner: RefCell<Inner>,
@@ -72,7 +74,12 @@ impl Outbox {
             closing: None,
             dead: false,
         };
-        Self { wire: Cell::new(wire), active: Cell::new(true), inner: RefCell::new(inner) }
+        Self {
+            wire: Cell::new(wire),
+            reads_zstd: Cell::new(false),
+            active: Cell::new(true),
+            inner: RefCell::new(inner),
+        }
     }
 
     /// How packets leave.
@@ -83,6 +90,23 @@ impl Outbox {
     /// Tells how packets leave, once the client's first byte has shown it.
     pub fn set_wire(&self, wire: Wire) {
         self.wire.set(wire);
+    }
+
+    /// The client said that it reads compressed frames. Heeded on TCP with binary frames only.
+    pub fn offer_zstd(&self) {
+        self.reads_zstd.set(matches!(self.wire.get(), Wire::Binary | Wire::BinaryZstd));
+    }
+
+    /// Whether frames may be compressed once the client knows that they may.
+    pub fn grants_zstd(&self) -> bool {
+        self.reads_zstd.get()
+    }
+
+    /// The client is told by a packet that is in: what comes behind it is compressed, where it pays.
+    pub fn use_zstd(&self) {
+        if self.reads_zstd.get() {
+            self.wire.set(Wire::BinaryZstd);
+        }
     }
 
     /// Something was heard from the client.

@@ -6,8 +6,9 @@ mod arbitrary;
 
 use arbitrary::{beacon, client_frame, hostile, packet};
 use chappe_proto::code::Code;
+use chappe_proto::compression::Expander;
 use chappe_proto::frame::ClientFrame;
-use chappe_proto::limits::DATAGRAM_BYTES;
+use chappe_proto::limits::{COMPRESSED_BYTES, DATAGRAM_BYTES};
 use chappe_proto::outgoing::{Bodies, Encoder, Wire};
 use chappe_proto::request::Request;
 use chappe_proto::stream::{Broken, Piece, Splitter};
@@ -154,7 +155,7 @@ proptest! {
                     prop_assert_eq!(out.iter().position(|byte| *byte == b'\n'), Some(out.len() - 1), "one line");
                     &out[..out.len() - 1]
                 }
-                Wire::Binary => {
+                Wire::Binary | Wire::BinaryZstd => {
                     prop_assert_eq!(&framed(&out[4..]), out);
                     &out[4..]
                 }
@@ -168,10 +169,13 @@ proptest! {
             let read = if wire.is_json() {
                 json::decode_packet(body).map_err(|error| error.to_string())
             } else {
-                frame::decode_packet(body)
+                frame::decode_packet_expanding(body, &mut Expander::default())
             };
             prop_assert_eq!(read, Ok((request_id, packet.clone())));
-            if request_id.is_none() {
+            if body[0] == frame::FLAG_ZSTD {
+                prop_assert_eq!(wire, Wire::BinaryZstd);
+                prop_assert!(frame::decode_packet(body).is_err(), "who did not ask for it reads nothing wrong");
+            } else if request_id.is_none() {
                 let bodies = Bodies::encode(&packet, true, true);
                 prop_assert_eq!(bodies.get(wire), Some(body), "the same for every listener");
             }
@@ -224,6 +228,58 @@ proptest! {
                     Encoder::default().put(Wire::JsonLines, &refused.packet(), id, &mut out);
                     prop_assert!(out.len() < 1024, "an error is short");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn large_requests_survive_compression_and_come_no_larger(
+        request in client_frame(), text in "[a-z ]{1,40}", times in 1..600usize, as_json in any::<bool>(),
+    ) {
+        let ClientFrame { request_id, mut request } = request;
+        if let Request::SendMessage(send) = &mut request {
+            send.message.content = text.repeat(times).into();
+        }
+        let sent = ClientFrame { request_id, request };
+        let (mut body, mut out) = (Vec::new(), Vec::new());
+        frame::encode_request_into(&sent, &mut body);
+        Encoder::default().frame(Wire::BinaryZstd, &body, &mut out);
+        prop_assert!(out.len() <= 4 + body.len());
+        prop_assert_eq!(&framed(&out[4..]), &out);
+        if body.len() < COMPRESSED_BYTES {
+            prop_assert_eq!(out[4], 0);
+        }
+        if as_json {
+            let mut text = Vec::new();
+            json::encode_request_into(&sent, &mut text);
+            out = [&[0; 4], &[frame::FLAG_ZSTD | frame::FLAG_JSON][..], &zstd::bulk::compress(&text, 3).unwrap()].concat();
+        }
+        let mut expander = Expander::default();
+        prop_assert_eq!(frame::decode_expanding(&out[4..], &mut expander, LIMIT), Ok(sent));
+        if out[4] == frame::FLAG_ZSTD {
+            let refused = |limit| frame::decode_expanding(&out[4..], &mut Expander::default(), limit).map_err(|r| r.reject.code);
+            prop_assert!(refused(body.len()).is_ok(), "the limit is of flags and body");
+            prop_assert_eq!(refused(body.len() - 1), Err(Code::TooLarge));
+            prop_assert_eq!(frame::decode(&out[4..]).map_err(|refused| refused.reject.code), Err(Code::Malformed));
+        }
+    }
+
+    #[test]
+    fn any_bytes_expand_to_no_more_than_the_limit_and_never_panic(
+        bytes in hostile(), times in 1..300usize, changes in vec((any::<Index>(), any::<u8>()), 0..4), limit in 0..3000usize,
+    ) {
+        let mut packed = zstd::bulk::compress(&bytes.repeat(times), 1).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(packed.len());
+            packed[at] = byte;
+        }
+        for packed in [&packed, &bytes] {
+            let mut expander = Expander::default();
+            if let Ok(expanded) = expander.expand(packed, limit) {
+                prop_assert!(expanded.len() <= limit);
+            }
+            for flags in [2, 3] {
+                let _ = frame::decode_expanding(&[&[flags], &packed[..]].concat(), &mut expander, limit);
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use chappe_proto::code::{CloseCode, Code};
+use chappe_proto::signature::Signature;
+use chappe_proto::{ChatId, ClientId, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,31 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) answer: String,
     pub(crate) request_id: Option<u64>,
+}
+
+/// `compressed.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Compressed {
+    pub(crate) name: String,
+    pub(crate) frame_bytes: usize,
+    pub(crate) body: String,
+    pub(crate) json: Option<String>,
+    pub(crate) code: Option<String>,
+}
+
+/// `signatures.json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signing {
+    pub(crate) name: String,
+    pub(crate) seed: String,
+    pub(crate) chat_id: ChatId,
+    pub(crate) sender_id: UserId,
+    pub(crate) client_id: ClientId,
+    pub(crate) content: String,
+    pub(crate) signed: String,
+    pub(crate) signature: Signature,
 }
 
 /// What stands in a stream.

@@ -12,14 +12,19 @@ use std::collections::BTreeSet;
 
 use chappe_proto::code::Code;
 use chappe_proto::commands::{Answer, RULES};
+use chappe_proto::compression::Expander;
 use chappe_proto::event::Event;
 use chappe_proto::format::{self, Decode, Encode};
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::Packet;
 use chappe_proto::request::Request;
+use chappe_proto::signature::{Signed, SigningKey};
 use chappe_proto::stream::{Broken, Piece, Splitter};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId, datagram, frame, json};
-use files::{CodesFile, Input, PacketVector, PieceVector, Ping, Read, Refusal, Stream, Value, hex, load, unhex};
+use files::{
+    CodesFile, Compressed, Input, PacketVector, PieceVector, Ping, Read, Refusal, Signing, Stream, Value, hex, load,
+    unhex,
+};
 
 fn framed(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -96,6 +101,38 @@ fn what_is_wrong_is_refused_with_the_code_of_its_vector() {
             other => panic!("{name}: answered by {other:?}"),
         };
         assert_eq!(kind, answer, "{name}");
+    }
+}
+
+#[test]
+fn a_compressed_frame_reads_as_its_vector_says() {
+    let mut expander = Expander::default();
+    for Compressed { name, frame_bytes, body, json: text, code } in load::<Vec<Compressed>>("compressed.json") {
+        let body = unhex(&body);
+        match frame::decode_expanding(&body, &mut expander, frame_bytes) {
+            Ok(read) => {
+                let mut out = Vec::new();
+                json::encode_request_into(&read, &mut out);
+                assert_eq!(Some(String::from_utf8(out).unwrap()), text, "{name}");
+            }
+            Err(refused) => assert_eq!(Some(refused.reject.code.as_str()), code.as_deref(), "{name}"),
+        }
+        if body[0] != 0 {
+            let refused = frame::decode(&body).unwrap_err();
+            assert_eq!(refused.reject.code, Code::Malformed, "{name}, where nobody agreed on it");
+        }
+    }
+}
+
+#[test]
+fn a_signature_is_over_the_bytes_of_its_vector() {
+    for vector in load::<Vec<Signing>>("signatures.json") {
+        let Signing { name, seed, chat_id, sender_id, client_id, content, signed, signature } = vector;
+        let what = Signed { chat: chat_id, sender: sender_id, client_id: &client_id, content: &content };
+        let key = SigningKey::from_seed(&unhex(&seed).try_into().unwrap()).unwrap();
+        assert_eq!(hex(&what.bytes()), signed, "{name}");
+        assert_eq!(key.sign(&what), signature, "{name}");
+        assert!(what.is_signed_by(&signature), "{name}");
     }
 }
 
