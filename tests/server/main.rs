@@ -20,3 +20,4 @@ mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod web_socket;
+mod zstd;
