@@ -7,7 +7,8 @@ use chappe_proto::limits::{
     MAX_TITLE_BYTES,
 };
 use chappe_proto::request::GetMessages;
-use chappe_proto::{Code, Reject, Seq};
+use chappe_proto::signature::{Signature, Signed};
+use chappe_proto::{ChatId, ClientId, Code, Reject, Seq, UserId};
 
 use crate::command::Page;
 
@@ -134,6 +135,26 @@ fn at_most(name: &str, text: &str, max: usize) -> Result<(), Reject> {
         return Err(Reject::new(Code::TooLarge, message));
     }
     Ok(())
+}
+
+/// That a signature, where there is one, fits what is posted.
+///
+/// # Errors
+/// `invalid_field` without a `client_id`, `bad_signature` if it does not fit. Whether the key is the sender's the state
+/// knows.
+pub fn signature(
+    signature: Option<&Signature>,
+    chat: ChatId,
+    sender: UserId,
+    client_id: Option<&ClientId>,
+    content: &str,
+) -> Result<(), Reject> {
+    let Some(signature) = signature else { return Ok(()) };
+    let Some(client_id) = client_id else {
+        return Err(Reject::new(Code::InvalidField, "a signed message needs a client_id, which is signed too"));
+    };
+    let fits = Signed { chat, sender, client_id, content }.is_signed_by(signature);
+    if fits { Ok(()) } else { Err(Reject::plain(Code::BadSignature)) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use chappe_proto::event::ChatKind;
 use chappe_proto::message::MessageType;
+use chappe_proto::signature::{PublicKey, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq, UserId};
 
 /// One thing asked of the engine. Bounds of text and lists are checked by whoever makes it.
@@ -192,6 +193,18 @@ pub enum Command {
         /// 1 to 64 bytes.
         nickname: Box<str>,
     },
+    /// Says with which key a user's messages may be signed; `None` with none.
+    SetKey {
+        /// Whose: who asks.
+        user: UserId,
+        /// Which.
+        key: Option<PublicKey>,
+    },
+    /// One user. Answered by `User`, or `Rejected` with `unknown_user`.
+    GetUser {
+        /// Which.
+        user: UserId,
+    },
     /// The users.
     GetUsers {
         /// With a greater id.
@@ -221,6 +234,8 @@ pub struct Post {
     pub client_id: Option<ClientId>,
     /// The message it answers.
     pub reply_to: Option<MessageId>,
+    /// The sender's signature, which fits. Whether its key is the sender's is for the state to say.
+    pub signature: Option<Box<Signature>>,
 }
 
 /// Which messages a page holds.
@@ -260,7 +275,8 @@ impl Command {
             | Self::DeleteChat { .. }
             | Self::AddMember { .. }
             | Self::RemoveMember { .. }
-            | Self::CreateUser { .. } => true,
+            | Self::CreateUser { .. }
+            | Self::SetKey { .. } => true,
             Self::Hello { .. }
             | Self::Bye
             | Self::GetChats { .. }
@@ -273,6 +289,7 @@ impl Command {
             | Self::GetPresence { .. }
             | Self::GetChat { .. }
             | Self::GetMembers { .. }
+            | Self::GetUser { .. }
             | Self::GetUsers { .. }
             | Self::GetOnline { .. } => false,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chappe_proto::event::Role;
 use chappe_proto::message::Message;
 use chappe_proto::packet::{self, Ack, ChatSummary, Packet};
+use chappe_proto::signature::PublicKey;
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Reject, Seq, UserId};
 
 /// An answer to one [`Command`](crate::command::Command).
@@ -93,6 +94,8 @@ pub struct User {
     pub nickname: Box<str>,
     /// Since when.
     pub created_at: Millis,
+    /// The key that their messages may be signed with.
+    pub public_key: Option<PublicKey>,
 }
 
 /// A page of users.

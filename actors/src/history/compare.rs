@@ -18,7 +18,7 @@ pub type Differences = Vec<(&'static str, u64)>;
 /// What is found where a server keeps its query tables.
 #[derive(Debug)]
 pub enum Found {
-    /// Nothing: a server would build them.
+    /// Nothing, or tables of an older version: a server would build them.
     Nothing,
     /// What cannot be read as query tables, and why.
     Unreadable(String),
@@ -56,6 +56,9 @@ fn look_inside(file: &Path, epoch: u64) -> Result<Found, Trouble> {
     if version > SCHEMA {
         let file = file.display().to_string();
         return Err(Trouble::Other(LogError::Newer { file, found: version, known: SCHEMA }));
+    }
+    if (1..SCHEMA).contains(&version) {
+        return Ok(Found::Nothing);
     }
     let of: i64 = connection.query_row("SELECT epoch FROM progress", (), |row| row.get(0))?;
     if of != to_sql(epoch) {

@@ -25,8 +25,8 @@ use crate::state::step::Spot;
 
 /// Records of the log read at a time.
 const SCAN: usize = 4096;
-const MESSAGE: &str =
-    "seq, id, sender, content, message_type, client_id, reply_to, created_at, edited_at, deleted, chat FROM messages";
+const MESSAGE: &str = "seq, id, sender, content, message_type, client_id, reply_to, created_at, edited_at, deleted, chat, \
+     signature FROM messages";
 
 /// Reads from the disk, for one thread.
 #[derive(Debug)]
@@ -292,12 +292,14 @@ impl Tail {
                     if let Some(message) = by_seq.get_mut(&edited.message_seq) {
                         message.content = edited.content.clone();
                         message.edited_at = Some(edited.edited_at);
+                        message.signature = None;
                     }
                 }
                 Event::MessageDeleted(deleted) => {
                     if let Some(message) = by_seq.get_mut(&deleted.message_seq) {
                         message.content = Box::default();
                         message.deleted = true;
+                        message.signature = None;
                     }
                 }
                 _ => {}
@@ -331,7 +333,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         created_at: Millis(unsigned(7)?),
         edited_at: optional(8)?.map(Millis),
         deleted: row.get(9)?,
-        signature: None,
+        signature: row.get::<_, Option<Vec<u8>>>(11)?.and_then(|bytes| format::decode(&bytes).ok()).map(Box::new),
         chat_id: ChatId::parse(unsigned(10)?).map_err(|_| bad(10))?,
     })
 }

@@ -13,7 +13,7 @@ use crate::log::{LogError, to_sql};
 /// The tables' file in the data folder.
 pub const FILE: &str = "query.db";
 /// The layout this version writes.
-pub const SCHEMA: i64 = 1;
+pub const SCHEMA: i64 = 2;
 /// The file that says: the tables are damaged, build them again at the next start.
 const DOUBT: &str = "query.damaged";
 /// `chaq` in ASCII.
@@ -21,7 +21,8 @@ const APPLICATION_ID: i64 = 0x6368_6171;
 
 const LAYOUT: &str = "
 CREATE TABLE progress (epoch INTEGER NOT NULL, position INTEGER NOT NULL);
-CREATE TABLE users (id INTEGER PRIMARY KEY, nickname TEXT NOT NULL, created_at INTEGER NOT NULL);
+CREATE TABLE users (id INTEGER PRIMARY KEY, nickname TEXT NOT NULL, created_at INTEGER NOT NULL,
+    public_key BLOB);
 CREATE TABLE chats (
     id INTEGER PRIMARY KEY, title TEXT NOT NULL, kind INTEGER NOT NULL, created_by INTEGER,
     created_at INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0);
@@ -31,7 +32,7 @@ CREATE TABLE members (
 CREATE TABLE messages (
     chat INTEGER NOT NULL, seq INTEGER NOT NULL, id INTEGER NOT NULL, sender INTEGER NOT NULL, content TEXT NOT NULL,
     message_type INTEGER NOT NULL, client_id TEXT, reply_to INTEGER, created_at INTEGER NOT NULL, edited_at INTEGER,
-    deleted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (chat, seq)) WITHOUT ROWID;
+    deleted INTEGER NOT NULL DEFAULT 0, signature BLOB, PRIMARY KEY (chat, seq)) WITHOUT ROWID;
 CREATE TABLE events (
     chat INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (chat, seq)) WITHOUT ROWID;
 CREATE TABLE reactions (
@@ -68,7 +69,7 @@ impl Tables {
         match Self::open_as_is(file, epoch) {
             Ok(Some(tables)) => return Ok(tables),
             Err(error @ (LogError::Newer { .. } | LogError::Full(_))) => return Err(error),
-            Ok(None) => tracing::info!("rebuild query tables: they belong to another log"),
+            Ok(None) => tracing::info!("rebuild query tables: they belong to another log or an older version"),
             Err(error) => tracing::warn!(%error, "rebuild query tables: they cannot be read"),
         }
         Self::remove(file)?;
@@ -95,6 +96,9 @@ impl Tables {
         if version > SCHEMA {
             let file = file.display().to_string();
             return Err(LogError::Newer { file, found: version, known: SCHEMA });
+        }
+        if (1..SCHEMA).contains(&version) {
+            return Ok(None);
         }
         connection.execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;
@@ -163,7 +167,11 @@ fn write(transaction: &Transaction<'_>, record: Record) -> Result<(), LogError> 
     let at = to_sql(record.entry.at.0);
     match &record.entry.fact {
         Fact::UserCreated { user, nickname } => {
-            return execute("INSERT INTO users VALUES (?1, ?2, ?3)", params![to_sql(user.get()), nickname, at]);
+            return execute("INSERT INTO users VALUES (?1, ?2, ?3, NULL)", params![to_sql(user.get()), nickname, at]);
+        }
+        Fact::KeyRegistered { user, key } => {
+            let values = params![to_sql(user.get()), key.map(|key| key.0)];
+            return execute("UPDATE users SET public_key = ?2 WHERE id = ?1", values);
         }
         Fact::ReadMarked { chat, user, seq, count: _ } => {
             let values = params![to_sql(chat.get()), to_sql(user.get()), to_sql(seq.0)];
@@ -179,7 +187,7 @@ fn write(transaction: &Transaction<'_>, record: Record) -> Result<(), LogError> 
         Event::Message(message) => {
             let sender = to_sql(message.sender_id.get());
             execute(
-                "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL, 0)",
+                "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL, 0, ?10)",
                 params![
                     chat,
                     seq,
@@ -190,17 +198,18 @@ fn write(transaction: &Transaction<'_>, record: Record) -> Result<(), LogError> 
                     message.client_id.as_ref().map(|id| id.as_str()),
                     message.reply_to.map(|id| to_sql(id.get())),
                     at,
+                    message.signature.as_ref().map(|signature| bytes(&**signature)),
                 ],
             )?;
             let read = "UPDATE members SET read_seq = max(read_seq, ?3) WHERE chat = ?1 AND user = ?2";
             return execute(read, params![chat, sender, seq]);
         }
         Event::MessageEdited(edited) => execute(
-            "UPDATE messages SET content = ?3, edited_at = ?4 WHERE chat = ?1 AND seq = ?2",
+            "UPDATE messages SET content = ?3, edited_at = ?4, signature = NULL WHERE chat = ?1 AND seq = ?2",
             params![chat, to_sql(edited.message_seq.0), edited.content, at],
         )?,
         Event::MessageDeleted(deleted) => execute(
-            "UPDATE messages SET content = '', deleted = 1 WHERE chat = ?1 AND seq = ?2",
+            "UPDATE messages SET content = '', deleted = 1, signature = NULL WHERE chat = ?1 AND seq = ?2",
             params![chat, to_sql(deleted.message_seq.0)],
         )?,
         Event::Reaction(reaction) => {
@@ -235,9 +244,13 @@ fn write(transaction: &Transaction<'_>, record: Record) -> Result<(), LogError> 
             execute("DELETE FROM members WHERE chat = ?1 AND user = ?2", values)?;
         }
     }
-    let mut body = Vec::new();
-    format::encode_into(&event, &mut body);
-    execute("INSERT INTO events VALUES (?1, ?2, ?3)", params![chat, seq, body])
+    execute("INSERT INTO events VALUES (?1, ?2, ?3)", params![chat, seq, bytes(&event)])
+}
+
+fn bytes<T: format::Encode>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    format::encode_into(value, &mut bytes);
+    bytes
 }
 
 /// An enum's number in the tables: its binary tag.

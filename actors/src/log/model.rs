@@ -20,10 +20,12 @@ pub(crate) fn events(records: &[Record], chat: ChatId, after: Seq) -> Vec<Event>
                 (Event::MessageEdited(edit), Event::Message(message)) if message.id == edit.message_id => {
                     let message = Arc::make_mut(message);
                     (message.content, message.edited_at) = (edit.content.clone(), Some(edit.edited_at));
+                    message.signature = None;
                 }
                 (Event::MessageDeleted(deletion), Event::Message(message)) if message.id == deletion.message_id => {
                     let message = Arc::make_mut(message);
                     (message.content, message.deleted) = (Box::default(), true);
+                    message.signature = None;
                 }
                 (Event::MessageDeleted(deletion), Event::MessageEdited(edit))
                     if edit.message_id == deletion.message_id =>

@@ -11,6 +11,7 @@ use chappe_proto::event::{
 };
 use chappe_proto::format::{self, Decode, Encode};
 use chappe_proto::message::{Message, MessageType};
+use chappe_proto::signature::{PublicKey, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
 
 /// A record's place in the log: 1, 2, 3 … without gaps. A message's id is the position of its record.
@@ -36,7 +37,7 @@ impl Position {
     }
 }
 
-/// Something that happened and is kept.
+/// Something that happened and is kept. A variant's place is its number in the log: new ones come at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "chappe_proto::format")]
 pub enum Fact {
@@ -136,6 +137,28 @@ pub enum Fact {
         /// How many of the chat's messages that is.
         count: u64,
     },
+    /// A message was posted that its sender signed.
+    SignedMessagePosted {
+        /// Who wrote it.
+        sender: UserId,
+        /// What it says.
+        content: Box<str>,
+        /// What the content is.
+        message_type: MessageType,
+        /// The sender's own name for it.
+        client_id: Option<ClientId>,
+        /// The message it answers.
+        reply_to: Option<MessageId>,
+        /// The signature, which was good.
+        signature: Box<Signature>,
+    },
+    /// A user's messages may be signed with this key from now on, or with none.
+    KeyRegistered {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        key: Option<PublicKey>,
+    },
 }
 
 /// Where a fact belongs.
@@ -186,23 +209,31 @@ impl Record {
     pub fn into_event(self) -> Option<Event> {
         let (chat_id, seq) = self.entry.numbered?;
         let at = self.entry.at;
+        let id = self.position.message()?;
+        let posted = |sender_id, content, message_type, client_id, reply_to, signature| {
+            let (created_at, edited_at, deleted) = (at, None, false);
+            Event::Message(Arc::new(Message {
+                id,
+                chat_id,
+                seq,
+                sender_id,
+                content,
+                message_type,
+                client_id,
+                reply_to,
+                created_at,
+                edited_at,
+                deleted,
+                signature,
+            }))
+        };
         Some(match self.entry.fact {
-            Fact::UserCreated { .. } | Fact::ReadMarked { .. } => return None,
+            Fact::UserCreated { .. } | Fact::ReadMarked { .. } | Fact::KeyRegistered { .. } => return None,
             Fact::MessagePosted { sender, content, message_type, client_id, reply_to } => {
-                Event::Message(Arc::new(Message {
-                    id: self.position.message()?,
-                    chat_id,
-                    seq,
-                    sender_id: sender,
-                    content,
-                    message_type,
-                    client_id,
-                    reply_to,
-                    created_at: at,
-                    edited_at: None,
-                    deleted: false,
-                    signature: None,
-                }))
+                posted(sender, content, message_type, client_id, reply_to, None)
+            }
+            Fact::SignedMessagePosted { sender, content, message_type, client_id, reply_to, signature } => {
+                posted(sender, content, message_type, client_id, reply_to, Some(signature))
             }
             Fact::MessageEdited { message: message_id, message_seq, content, by } => {
                 let (user_id, edited_at) = (by, at);

@@ -23,11 +23,13 @@ pub fn admit(identity: &mut Identity, limits: &Limits, request: Request) -> Resu
             Ok(Command::Hello { user: identity.introduce(hello.user_id)?, nickname: None, heads: hello.heads })
         }
         Request::SendMessage(send) => {
-            let NewMessage { chat_id: chat, sender_id, content, message_type, client_id, reply_to, signature: _ } =
+            let NewMessage { chat_id: chat, sender_id, content, message_type, client_id, reply_to, signature } =
                 send.message;
             let sender = identity.user(sender_id)?;
             bounds::content(&content, limits)?;
-            Ok(Command::Post(Box::new(Post { chat, sender, content, message_type, client_id, reply_to })))
+            bounds::signature(signature.as_deref(), chat, sender, client_id.as_ref(), &content)?;
+            let post = Post { chat, sender, content, message_type, client_id, reply_to, signature };
+            Ok(Command::Post(Box::new(post)))
         }
         Request::EditMessage(edit) => {
             let user = identity.user(None)?;

@@ -14,13 +14,13 @@ use super::step::{Delivery, Spot, Step};
 use super::{State, User};
 use crate::log::record::{Fact, Record};
 use crate::origin::{Origin, SessionId};
-use crate::reply::{self, Accepted, Reply};
+use crate::reply::{Accepted, Reply};
 
 /// What a record turned out to be.
 pub(super) enum Applied {
     /// An event of a chat.
     Event(Arc<Event>),
-    /// A user was made.
+    /// A user was made, or has another key.
     User(UserId),
     /// A read mark moved.
     Read(ChatId, Seq),
@@ -36,8 +36,16 @@ impl State {
         match &record.entry.fact {
             Fact::UserCreated { user, nickname } => {
                 let user = *user;
-                self.users.insert(user, User { nickname: nickname.clone(), created_at: at, chats: Vec::new() });
+                self.users
+                    .insert(user, User { nickname: nickname.clone(), created_at: at, chats: Vec::new(), key: None });
                 return Applied::User(user);
+            }
+            Fact::KeyRegistered { user, key } => {
+                let user_id = *user;
+                if let Some(user) = self.users.get_mut(user) {
+                    user.key = *key;
+                }
+                return Applied::User(user_id);
             }
             Fact::ReadMarked { chat, user, seq, count } => {
                 let (chat_id, user_id, seq) = (*chat, *user, *seq);
@@ -249,10 +257,7 @@ impl State {
             Applied::Nothing => Reply::Done,
             Applied::Read(chat, seq) => accepted(chat, seq, None, None),
             Applied::User(id) => match self.users.get(&id) {
-                Some(user) => {
-                    let User { nickname, created_at, .. } = user;
-                    Reply::User(reply::User { id, nickname: nickname.clone(), created_at: *created_at })
-                }
+                Some(user) => Reply::User(user.shown(id)),
                 None => Reply::Done,
             },
             Applied::Event(event) => {

@@ -100,6 +100,9 @@ impl State {
             Ok(is_member) => is_member,
             Err(reject) => return refuse(step, origin, reject, post.client_id),
         };
+        if let Err(reject) = self.check_signer(sender, post.signature.as_deref()) {
+            return refuse(step, origin, reject, post.client_id);
+        }
         if let Some(answered) = post.reply_to {
             match self.known.spot(answered, self.head.0) {
                 // Later messages of the same sender wait as well, so that they stay in order.
@@ -120,8 +123,13 @@ impl State {
         if !is_member && self.holds.any(&[Key::Member(chat, sender)]).is_none() {
             self.append_join(sender, chat, Role::Member, None, now, step);
         }
-        let Post { content, message_type, client_id, reply_to, .. } = *post;
-        let fact = Fact::MessagePosted { sender, content, message_type, client_id, reply_to };
+        let Post { content, message_type, client_id, reply_to, signature, .. } = *post;
+        let fact = match signature {
+            None => Fact::MessagePosted { sender, content, message_type, client_id, reply_to },
+            Some(signature) => {
+                Fact::SignedMessagePosted { sender, content, message_type, client_id, reply_to, signature }
+            }
+        };
         let draft = Draft { at: now.wall, place: Place::Chat(chat), fact };
         self.append(draft, Some(origin), print.map(Key::Name), step);
     }

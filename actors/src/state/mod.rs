@@ -10,6 +10,7 @@ mod chats;
 mod connections;
 pub mod dedup;
 pub mod holds;
+mod keys;
 mod known;
 mod messages;
 pub mod presence;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use chappe_proto::event::{ChatKind, Event, Role};
 use chappe_proto::limits::Limits;
+use chappe_proto::signature::PublicKey;
 use chappe_proto::{ChatId, ClientId, Code, Millis, Reject, UserId};
 use hashlink::LinkedHashMap;
 
@@ -70,6 +72,8 @@ pub struct User {
     pub created_at: Millis,
     /// The chats they are in, ascending.
     pub chats: Vec<ChatId>,
+    /// The key that their messages may be signed with.
+    pub key: Option<PublicKey>,
 }
 
 /// A draft on its way to the disk.
@@ -191,6 +195,8 @@ impl State {
             Command::GetMembers { user, chat, after, limit } => {
                 self.get_members(origin, user, chat, after, limit, step);
             }
+            Command::SetKey { user, key } => self.set_key(origin, user, key, now, step),
+            Command::GetUser { user } => self.get_user(origin, user, step),
             Command::GetUsers { after, limit } => self.get_users(origin, after, limit, step),
             Command::CreateChat { user, title, kind, members } => {
                 self.create_chat(origin, user, title, kind, members, now, step);
@@ -344,7 +350,9 @@ impl State {
             self.holds.hold(key);
         }
         let client_id = match &draft.fact {
-            Fact::MessagePosted { client_id, .. } if origin.is_some() => client_id.clone(),
+            Fact::MessagePosted { client_id, .. } | Fact::SignedMessagePosted { client_id, .. } if origin.is_some() => {
+                client_id.clone()
+            }
             _ => None,
         };
         self.pending.push_back(Pending { origin, client_id, release });

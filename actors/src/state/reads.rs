@@ -194,10 +194,7 @@ impl State {
     pub(super) fn get_users(&mut self, origin: Origin, after: Option<UserId>, limit: u32, step: &mut Step) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let range = self.users.range((after.map_or(Unbounded, Excluded), Unbounded));
-        let mut users: Vec<_> = range
-            .take(limit + 1)
-            .map(|(id, user)| reply::User { id: *id, nickname: user.nickname.clone(), created_at: user.created_at })
-            .collect();
+        let mut users: Vec<_> = range.take(limit + 1).map(|(id, user)| user.shown(*id)).collect();
         let has_more = users.len() > limit;
         users.truncate(limit);
         step.reply(origin, Reply::Users(Users { users, has_more }));

@@ -15,6 +15,8 @@ use crate::page::text_bytes;
 /// What a message costs beside its texts, in bytes: itself and its counts, its slot and the slack of the list, and the
 /// allocator's rounding of both texts.
 const MESSAGE_BYTES: usize = 128 + 24 + 16;
+/// What its signature costs.
+const SIGNATURE_BYTES: usize = 96 + 16;
 /// What another event costs beside its texts.
 const OTHER_BYTES: usize = 128 + 24 + 16;
 
@@ -86,7 +88,8 @@ impl Entry {
         match self {
             Self::Message(message) => {
                 let name = message.client_id.as_ref().map_or(0, |id| id.as_str().len() + 8);
-                MESSAGE_BYTES + message.content.len() + name
+                let signature = message.signature.as_ref().map_or(0, |_| SIGNATURE_BYTES);
+                MESSAGE_BYTES + message.content.len() + name + signature
             }
             Self::Other(event) => OTHER_BYTES + text_bytes(event),
         }
@@ -200,11 +203,13 @@ impl Recent {
             Event::MessageEdited(edited) => self.change(edited.message_seq, |message| {
                 message.content = edited.content.clone();
                 message.edited_at = Some(edited.edited_at);
+                message.signature = None;
             }),
             Event::MessageDeleted(deleted) => {
                 self.change(deleted.message_seq, |message| {
                     message.content = Box::default();
                     message.deleted = true;
+                    message.signature = None;
                 });
                 self.redact_edits(deleted.message_seq);
             }

@@ -31,6 +31,7 @@ impl World {
             message_type: MessageType::Text,
             client_id: None,
             reply_to: None,
+            signature: None,
         }
     }
 

@@ -106,7 +106,8 @@ impl Story {
                 let client_id = name.and_then(|name| ClientId::parse(format!("n{name}")).ok());
                 let content = format!("text {text}").into();
                 let message_type = MessageType::Text;
-                let post = Post { chat, sender: user(who), content, message_type, client_id, reply_to };
+                let post =
+                    Post { chat, sender: user(who), content, message_type, client_id, reply_to, signature: None };
                 self.ask(who, Command::Post(Box::new(post)));
             }
             Happening::Change { who, message, how } => {
