@@ -178,6 +178,20 @@ fn tables_of_another_log_or_broken_ones_are_built_again() {
 }
 
 #[test]
+fn tables_of_an_older_version_are_built_again_and_are_no_difference() {
+    let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
+    let file = folder.path().join(FILE);
+    let older = rusqlite::Connection::open(&file).unwrap();
+    older.execute_batch("ALTER TABLE messages DROP COLUMN signature; PRAGMA user_version = 1;").unwrap();
+    drop(older);
+    assert!(matches!(compare::look(&file, EPOCH), Ok(Found::Nothing)));
+    let mut tables = Tables::open(&file, EPOCH).unwrap();
+    assert_eq!(tables.position(), Position(0));
+    tables.project(log.scan(Position(0), 10).unwrap()).unwrap();
+    assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
+}
+
+#[test]
 fn tables_in_which_damage_was_found_are_built_again_once() {
     let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
     let file = folder.path().join(FILE);

@@ -373,4 +373,22 @@ mod tests {
         }
         assert_eq!(decode_from(Position(4), &mut bytes.as_slice()), Err(Damage::Checksum(4)), "moved");
     }
+
+    /// A log that was written before reads as it did.
+    #[test]
+    fn facts_keep_their_numbers_and_their_bytes() {
+        let bytes = |fact: &Fact| {
+            let mut bytes = Vec::new();
+            format::encode_into(fact, &mut bytes);
+            bytes
+        };
+        let user = UserId::parse(7).unwrap();
+        assert_eq!(bytes(&Fact::MemberLeft { user }), [4, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
+        let posted = bytes(&entry().fact);
+        assert_eq!((posted[0], posted.len()), (5, 4 + 8 + 8 + 5 + 4 + 1 + 8 + 1 + 1));
+        let chat = ChatId::parse(1).unwrap();
+        assert_eq!(bytes(&Fact::ReadMarked { chat, user, seq: Seq(1), count: 1 })[0], 9);
+        let key = PublicKey::parse(&"A".repeat(43));
+        assert_eq!(bytes(&Fact::KeyRegistered { user, key })[0], 11);
+    }
 }

@@ -101,8 +101,10 @@ pub fn admit(identity: &mut Identity, limits: &Limits, request: Request) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use chappe_proto::request::{GetPresence, Hello, MarkRead, Ping, Status, Subscribe, Typing};
-    use chappe_proto::{ChatId, Seq, UserId};
+    use chappe_proto::message::MessageType;
+    use chappe_proto::request::{GetPresence, Hello, MarkRead, Ping, SendMessage, Status, Subscribe, Typing};
+    use chappe_proto::signature::{Signed, SigningKey};
+    use chappe_proto::{ChatId, ClientId, Seq, UserId};
 
     use super::*;
 
@@ -141,6 +143,35 @@ mod tests {
         assert_eq!(code(&mut identity, hello(Some(user(1)), 1)), None);
         assert_eq!(code(&mut identity, status(None)), None);
         assert_eq!(code(&mut identity, status(Some(user(7)))), Some(Code::IdentityMismatch));
+    }
+
+    #[test]
+    fn a_signature_fits_what_it_signs() {
+        let mut identity = Identity::default();
+        let key = SigningKey::from_seed(&[7; 32]).unwrap();
+        let client_id = ClientId::parse("c-1").unwrap();
+        let what = Signed { chat: chat(), sender: user(1), client_id: &client_id, content: "hello" };
+        let signature = Some(Box::new(key.sign(&what)));
+        let good = NewMessage {
+            chat_id: chat(),
+            sender_id: Some(user(1)),
+            content: "hello".into(),
+            message_type: MessageType::Text,
+            client_id: Some(client_id.clone()),
+            reply_to: None,
+            signature,
+        };
+        let mut send = |change: &dyn Fn(&mut NewMessage)| {
+            let mut message = good.clone();
+            change(&mut message);
+            code(&mut identity, Request::SendMessage(SendMessage { message }))
+        };
+        assert_eq!(send(&|_| ()), None);
+        assert_eq!(send(&|m| m.message_type = MessageType::Data), None, "what is signed is the content");
+        assert_eq!(send(&|m| m.client_id = None), Some(Code::InvalidField));
+        assert_eq!(send(&|m| m.content = "hullo".into()), Some(Code::BadSignature));
+        assert_eq!(send(&|m| m.sender_id = Some(user(2))), Some(Code::BadSignature));
+        assert_eq!(send(&|m| m.client_id = ClientId::parse("c-2").ok()), Some(Code::BadSignature));
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod posts;
 mod presence;
 pub(crate) mod properties;
 mod reading;
+mod signatures;
 mod words;
 pub(crate) mod world;

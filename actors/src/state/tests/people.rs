@@ -2,6 +2,7 @@
 
 use chappe_proto::event::ChatKind;
 use chappe_proto::message::MessageType;
+use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 
 use super::words::{hello, user};
@@ -33,6 +34,17 @@ impl World {
             reply_to: None,
             signature: None,
         }
+    }
+
+    /// Posts under a name, signed with a key.
+    pub(crate) fn post_signed(&mut self, who: &str, chat: &str, name: &str, content: &str, key: u8) -> Seen {
+        let signature = Some(Box::new(Signature { key: Bytes([key; 32]), value: Bytes([9; 64]) }));
+        let post = Post { client_id: ClientId::parse(name).ok(), signature, ..self.new_post(who, chat, content) };
+        self.ask(who, Command::Post(Box::new(post)))
+    }
+
+    pub(crate) fn set_key(&mut self, who: &str, key: Option<u8>) -> Seen {
+        self.ask(who, Command::SetKey { user: user(who), key: key.map(|key| Bytes([key; 32])) })
     }
 
     /// Posts without a name.
@@ -97,7 +109,7 @@ impl World {
     pub(crate) fn id_of(&mut self, content: &str) -> MessageId {
         let records = self.records();
         let posted = records.iter().find(
-            |record| matches!(&record.entry.fact, Fact::MessagePosted { content: said, .. } if &**said == content),
+            |record| matches!(&record.entry.fact, Fact::MessagePosted { content: said, .. } | Fact::SignedMessagePosted { content: said, .. } if &**said == content),
         );
         posted.unwrap().position.message().unwrap()
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chappe_proto::event::ChatKind;
 use chappe_proto::message::MessageType;
+use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 use proptest::prelude::*;
 
@@ -11,7 +12,7 @@ use super::words::{hello, user};
 use super::world::{SETTINGS, World};
 use crate::command::{Command, Page, Post};
 use crate::log::model;
-use crate::log::record::Record;
+use crate::log::record::{Fact, Record};
 use crate::origin::SessionId;
 use crate::reply::Reply;
 use crate::state::Settings;
@@ -21,7 +22,8 @@ const PEOPLE: [&str; 4] = ["ann", "bob", "cat", "dan"];
 /// Something that happens; the numbers choose among what there is.
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
-    Post { who: u8, chat: u8, name: Option<u8>, text: u8, reply_to: Option<u8> },
+    Post { who: u8, chat: u8, name: Option<u8>, text: u8, reply_to: Option<u8>, key: Option<u8> },
+    Key { who: u8, key: Option<u8> },
     Change { who: u8, message: u8, how: u8 },
     Chats { who: u8, chat: u8, whom: u8, how: u8 },
     Read { who: u8, chat: u8, at: u8, how: u8 },
@@ -35,9 +37,11 @@ pub(crate) enum Happening {
 
 pub(crate) fn happening() -> impl Strategy<Value = Happening> {
     let small = || 0u8..8;
+    let key = || proptest::option::of(0u8..2);
     prop_oneof![
-        6 => (small(), small(), proptest::option::of(0u8..4), 0u8..3, proptest::option::weighted(0.3, any::<u8>()))
-            .prop_map(|(who, chat, name, text, reply_to)| Happening::Post { who, chat, name, text, reply_to }),
+        6 => (small(), small(), proptest::option::of(0u8..4), 0u8..3, proptest::option::weighted(0.3, any::<u8>()), key())
+            .prop_map(|(who, chat, name, text, reply_to, key)| Happening::Post { who, chat, name, text, reply_to, key }),
+        1 => (small(), key()).prop_map(|(who, key)| Happening::Key { who, key }),
         4 => (small(), any::<u8>(), small()).prop_map(|(who, message, how)| Happening::Change { who, message, how }),
         3 => (small(), small(), small(), small())
             .prop_map(|(who, chat, whom, how)| Happening::Chats { who, chat, whom, how }),
@@ -100,14 +104,19 @@ impl Story {
     pub(crate) fn happen(&mut self, happening: Happening) {
         let person = |number: u8| PEOPLE[usize::from(number) % PEOPLE.len()];
         match happening {
-            Happening::Post { who, chat, name, text, reply_to } => {
+            Happening::Key { who, key } => {
+                let who = person(who);
+                self.ask(who, Command::SetKey { user: user(who), key: key.map(|key| Bytes([key; 32])) });
+            }
+            Happening::Post { who, chat, name, text, reply_to, key } => {
                 let (chat, who) = (self.chat(chat), person(who));
                 let reply_to = reply_to.map(|number| self.message(number));
                 let client_id = name.and_then(|name| ClientId::parse(format!("n{name}")).ok());
                 let content = format!("text {text}").into();
                 let message_type = MessageType::Text;
-                let post =
-                    Post { chat, sender: user(who), content, message_type, client_id, reply_to, signature: None };
+                // That it fits is for the session to see.
+                let signature = key.map(|key| Box::new(Signature { key: Bytes([key; 32]), value: Bytes([text; 64]) }));
+                let post = Post { chat, sender: user(who), content, message_type, client_id, reply_to, signature };
                 self.ask(who, Command::Post(Box::new(post)));
             }
             Happening::Change { who, message, how } => {
@@ -195,6 +204,21 @@ fn events_are_numbered_without_gaps(records: &[Record]) {
         let head = heads.entry(chat).or_default();
         assert_eq!(seq, head.next());
         *head = seq;
+    }
+}
+
+fn messages_are_signed_with_the_keys_of_their_time(records: &[Record]) {
+    let mut keys = HashMap::new();
+    for record in records {
+        match &record.entry.fact {
+            Fact::KeyRegistered { user, key } => {
+                keys.insert(*user, *key);
+            }
+            Fact::SignedMessagePosted { sender, signature, .. } => {
+                assert_eq!(keys.get(sender).copied().flatten(), Some(signature.key), "{record:?}");
+            }
+            _ => {}
+        }
     }
 }
 
@@ -304,6 +328,7 @@ proptest! {
         prop_assert_eq!(world.state.pending_writes(), 0);
         let records = world.records();
         events_are_numbered_without_gaps(&records);
+        messages_are_signed_with_the_keys_of_their_time(&records);
         everyone_heard_everything(world);
         requests_took_effect_in_order(world);
 

@@ -52,6 +52,7 @@ impl World {
                 format!("{}{more}", page.messages.iter().map(one).collect::<Vec<_>>().join(" "))
             }
             Reply::Events(events) => events.events.iter().map(in_words).collect::<Vec<_>>().join(", "),
+            Reply::User(user) => format!("{} with key {:?}", user.nickname, user.public_key.map(|key| key.0[0])),
             Reply::Presence(presence) => {
                 let one = |status: &StatusNow| format!("{} {}", name(status.user_id), status.status_data);
                 presence.users.iter().map(one).collect::<Vec<_>>().join(", ")
