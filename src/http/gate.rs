@@ -111,7 +111,7 @@ fn is_preflight(request: &ServiceRequest) -> bool {
 
 fn preflight() -> HttpResponse {
     HttpResponse::NoContent()
-        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, idempotency-key, x-chappe-user"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
         .finish()

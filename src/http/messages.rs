@@ -10,6 +10,7 @@ use chappe_actors::reply::{Accepted, Reply};
 use chappe_proto::message::{Message, MessageType};
 use chappe_proto::packet::Messages;
 use chappe_proto::request::GetMessages;
+use chappe_proto::signature::Signature;
 use chappe_proto::{ChatId, ClientId, Code, MessageId, Seq, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -64,6 +65,9 @@ pub(crate) struct NewMessage {
     /// The message it answers, in the same chat.
     #[schema(value_type = Option<schema::MessageId>, required = false)]
     reply_to: Option<MessageId>,
+    /// The sender's own; `client_id`, or an `Idempotency-Key`, is needed then.
+    #[schema(value_type = Option<schema::Signature>, required = false)]
+    signature: Option<Box<Signature>>,
 }
 
 /// A message that is on disk.
@@ -153,7 +157,9 @@ pub(crate) async fn post_message(
         (id, key) => id.or(key),
     };
     let message_type = new.message_type.unwrap_or_default();
-    let post = Post { chat, sender, content: new.content, message_type, client_id, reply_to: new.reply_to };
+    let NewMessage { content, reply_to, signature, .. } = new;
+    bounds::signature(signature.as_deref(), chat, sender, client_id.as_ref(), &content)?;
+    let post = Post { chat, sender, content, message_type, client_id, reply_to, signature };
     match engine::ask(Command::Post(Box::new(post))).await {
         Reply::Accepted(accepted) => {
             let duplicate = accepted.duplicate;

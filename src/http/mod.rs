@@ -12,6 +12,7 @@ mod extract;
 mod fixed;
 pub mod gate;
 mod health;
+mod keys;
 mod members;
 mod messages;
 mod openapi;

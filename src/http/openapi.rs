@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 
 use super::problem::ProblemBody;
 use super::refusals::Refusals;
-use super::{chats, events, fixed, health, members, messages, schema, users};
+use super::{chats, events, fixed, health, keys, members, messages, schema, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,7 +24,8 @@ What is refused is answered with `application/problem+json` (RFC 9457); `code` s
         members::list_members, members::add_member, members::remove_member,
         messages::list_messages, messages::post_message, messages::edit_message, messages::delete_message,
         events::list_events,
-        users::list_users, users::create_user, users::list_online,
+        users::list_users, users::create_user, users::list_online, users::get_user,
+        keys::set_key, keys::delete_key,
         get_openapi, health::get_health, health::get_live, health::get_ready, health::get_metrics,
     ),
     components(schemas(ProblemBody, schema::Seq, schema::UserId)),

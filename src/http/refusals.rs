@@ -23,8 +23,13 @@ impl Modify for Refusals {
     fn modify(&self, api: &mut OpenApi) {
         api.components.get_or_insert_default().schemas.insert(CODE.to_owned(), Schema::OneOf(codes()).into());
         for (path, item) in &mut api.paths.paths {
-            let changes =
-                [(false, &mut item.get), (true, &mut item.post), (true, &mut item.patch), (true, &mut item.delete)];
+            let changes = [
+                (false, &mut item.get),
+                (true, &mut item.post),
+                (true, &mut item.put),
+                (true, &mut item.patch),
+                (true, &mut item.delete),
+            ];
             for (changes, operation) in changes {
                 let Some(operation) = operation else { continue };
                 for (status, codes) in refusals(path, changes, operation) {
@@ -52,23 +57,25 @@ fn codes() -> OneOf {
 /// The codes an operation may be refused with, by status.
 fn refusals(path: &str, changes: bool, operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
     use Code::{
-        Busy, Conflict, Forbidden, IdentityMismatch, Internal, InvalidField, Malformed, NotAMember, NotAuthenticated,
-        RateLimited, ShuttingDown, StorageUnavailable, TooDeep, TooLarge, UnknownChat, UnknownMessage, UnknownOutcome,
-        UnknownUser, UnsupportedMediaType,
+        BadSignature, Busy, Conflict, Forbidden, IdentityMismatch, Internal, InvalidField, Malformed, NotAMember,
+        NotAuthenticated, RateLimited, ShuttingDown, StorageUnavailable, TooDeep, TooLarge, UnknownChat,
+        UnknownMessage, UnknownOutcome, UnknownUser, UnsupportedMediaType,
     };
     let posts_message = changes && path.ends_with("/messages");
     let changes_message = path.starts_with("/api/messages/");
     let in_chat = path.contains("{chat_id}") || changes_message;
     let has_body = operation.request_body.is_some();
-    let rules: [(bool, &[Code]); 12] = [
+    let rules: [(bool, &[Code]); 14] = [
         (true, &[Forbidden]),
         (has_body, &[Malformed, TooDeep, TooLarge, UnsupportedMediaType, InvalidField]),
         (operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()), &[InvalidField]),
         (posts_message || changes_message, &[NotAuthenticated]),
-        (posts_message, &[IdentityMismatch, Conflict, UnknownMessage]),
+        (posts_message, &[IdentityMismatch, Conflict, UnknownMessage, BadSignature]),
         (changes_message, &[UnknownMessage]),
         (in_chat, &[UnknownChat, NotAMember]),
         (changes && path.contains("/members"), &[UnknownUser]),
+        (path == "/api/users/{user_id}", &[UnknownUser]),
+        (path.ends_with("/key"), &[NotAuthenticated, IdentityMismatch]),
         (path.starts_with("/api/") && path != "/api/openapi.json", &[Busy, ShuttingDown, RateLimited, Internal]),
         (path.starts_with("/api/") && changes, &[StorageUnavailable, UnknownOutcome]),
         (path == "/health", &[Busy]),

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Route, Scope, guard, web};
 use chappe_proto::Code;
 
 use super::problem::Problem;
-use super::{chats, events, health, members, messages, openapi, users};
+use super::{chats, events, health, keys, members, messages, openapi, users};
 
 /// A `GET` route. It answers `HEAD` too; the server leaves the body out.
 pub(super) fn get() -> Route {
@@ -44,6 +44,9 @@ macro_rules! method {
     (POST) => {
         web::post()
     };
+    (PUT) => {
+        web::put()
+    };
     (PATCH) => {
         web::patch()
     };
@@ -80,6 +83,8 @@ table! {
     "/api/messages/{message_id}" { PATCH => messages::edit_message, DELETE => messages::delete_message }
     "/api/users" { GET => users::list_users, POST => users::create_user }
     "/api/users/online" { GET => users::list_online }
+    "/api/users/{user_id}" { GET => users::get_user }
+    "/api/users/{user_id}/key" { PUT => keys::set_key, DELETE => keys::delete_key }
     "/api/openapi.json" { GET => openapi::get_openapi }
     "/health" { GET => health::get_health }
     "/health/live" { GET => health::get_live }

@@ -99,6 +99,21 @@ pub(crate) struct Message {
     /// There, and true, once it is deleted; its place in the history stays.
     #[schema(required = false)]
     deleted: bool,
+    /// The sender's, checked by the server. An edit and a deletion take it away.
+    #[schema(nullable = false)]
+    signature: Option<Signature>,
+}
+
+/// An Ed25519 signature of the sender over chat, sender, `client_id` and content, as the protocol says. Both are base64url
+/// without padding.
+#[derive(ToSchema)]
+pub(crate) struct Signature {
+    /// The sender's public key: 32 bytes.
+    #[schema(min_length = 43, max_length = 43, example = "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg")]
+    key: String,
+    /// The signature: 64 bytes.
+    #[schema(min_length = 86, max_length = 86)]
+    value: String,
 }
 
 /// A chat as one reader sees it.

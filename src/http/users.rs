@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chappe_actors::bounds;
 use chappe_actors::command::Command;
 use chappe_actors::reply::{self, Reply};
+use chappe_proto::signature::PublicKey;
 use chappe_proto::{Millis, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -52,6 +53,10 @@ pub(crate) struct User {
     nickname: Box<str>,
     #[schema(value_type = schema::Millis)]
     created_at: Millis,
+    /// The key that their messages may be signed with; base64url without padding. Absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, min_length = 43, max_length = 43)]
+    public_key: Option<PublicKey>,
 }
 
 /// A page of users, by id.
@@ -64,7 +69,8 @@ pub(crate) struct Users {
 
 impl From<reply::User> for User {
     fn from(user: reply::User) -> Self {
-        Self { user_id: user.id, nickname: user.nickname, created_at: user.created_at }
+        let reply::User { id: user_id, nickname, created_at, public_key } = user;
+        Self { user_id, nickname, created_at, public_key }
     }
 }
 
@@ -99,6 +105,18 @@ pub(crate) async fn create_user(
     bounds::nickname(&nickname)?;
     match engine::ask(Command::CreateUser { nickname }).await {
         Reply::User(user) => Ok(answer::json(StatusCode::CREATED, &User::from(user))),
+        other => Err(Problem::instead(other)),
+    }
+}
+
+/// A user
+#[utoipa::path(get, path = "/api/users/{user_id}", tag = "users",
+    params(("user_id" = schema::UserId, Path)),
+    responses((status = 200, body = User, description = "The user")))]
+pub(crate) async fn get_user(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let user = extract::path_id(&request, "user_id")?;
+    match engine::ask(Command::GetUser { user }).await {
+        Reply::User(user) => Ok(answer::json(StatusCode::OK, &User::from(user))),
         other => Err(Problem::instead(other)),
     }
 }

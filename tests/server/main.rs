@@ -16,6 +16,7 @@ mod limits;
 mod page;
 mod recovery;
 mod reference;
+mod signatures;
 mod slow;
 #[path = "../support/mod.rs"]
 mod support;

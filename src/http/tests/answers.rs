@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use chappe_actors::command::{Command, Page};
-use chappe_actors::reply::{Accepted, Reply};
+use chappe_actors::reply::{self, Accepted, Reply};
 use chappe_proto::message::{Message, MessageType};
 use chappe_proto::packet::{ChatSummary, Messages, Reset};
-use chappe_proto::{Code, Millis, Reject, Seq};
+use chappe_proto::signature::{Signed, SigningKey};
+use chappe_proto::{ClientId, Code, Millis, Reject, Seq};
 use serde_json::json;
 
 use super::*;
@@ -93,6 +94,52 @@ async fn a_message_is_posted_once_and_told_apart_from_its_repeat() {
     let (answer, asked) = ask(post(), [accepted(true, None), Reply::Messages(page)]).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, repeated));
     assert!(matches!(asked[1], Command::GetMessages { page: Page::Before(Seq(5)), limit: 1, .. }), "{asked:?}");
+}
+
+#[actix_web::test]
+async fn a_signature_is_checked_before_the_engine_is_asked() {
+    let client_id = ClientId::parse("k").unwrap();
+    let key = SigningKey::from_seed(&[7; 32]).unwrap();
+    let (chat, sender) = (1.try_into().unwrap(), 7.try_into().unwrap());
+    let signature = key.sign(&Signed { chat, sender, client_id: &client_id, content: "Hello!" });
+    let post = |content: &str| {
+        let body = json!({"sender_id": 7, "content": content, "signature": signature}).to_string();
+        with_json("POST", "/api/chats/1/messages", &body)
+    };
+    let named = |content: &str| post(content).insert_header(("idempotency-key", "k"));
+    let (answer, asked) = ask(named("Hello!"), [accepted(false, Some(message()))]).await;
+    let [Command::Post(asked)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((answer.status.as_u16(), asked.signature.as_deref()), (201, Some(&signature)));
+    for (request, code) in [(named("Hullo!"), "bad_signature"), (post("Hello!"), "invalid_field")] {
+        let (answer, asked) = ask(request, []).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (422, &json!(code)));
+        assert!(asked.is_empty());
+    }
+}
+
+#[actix_web::test]
+async fn a_key_is_registered_by_its_own_user() {
+    let key = SigningKey::from_seed(&[7; 32]).unwrap().public();
+    let body = json!({"public_key": key}).to_string();
+    let user =
+        || reply::User { id: 7.try_into().unwrap(), nickname: "Ann".into(), created_at: Millis(1), public_key: None };
+    let (answer, asked) = ask(with_json("PUT", "/api/users/7/key?user_id=7", &body), [Reply::User(user())]).await;
+    assert_eq!(answer.status.as_u16(), 200);
+    let set = |key| [Command::SetKey { user: 7.try_into().unwrap(), key }];
+    assert_eq!(asked, set(Some(key)));
+    let (_, asked) = ask(request("DELETE", "/api/users/7/key?user_id=7"), [Reply::User(user())]).await;
+    assert_eq!(asked, set(None));
+    for (call, code) in [
+        (with_json("PUT", "/api/users/7/key?user_id=8", &body), "identity_mismatch"),
+        (with_json("PUT", "/api/users/7/key", &body), "not_authenticated"),
+        (request("DELETE", "/api/users/7/key?user_id=8"), "identity_mismatch"),
+        (request("DELETE", "/api/users/7/key"), "not_authenticated"),
+        (with_json("PUT", "/api/users/7/key?user_id=7", r#"{"public_key":"AAAA"}"#), "invalid_field"),
+    ] {
+        let (answer, asked) = ask(call, []).await;
+        assert_eq!(answer.json()["code"], code);
+        assert!(asked.is_empty());
+    }
 }
 
 #[actix_web::test]

@@ -8,6 +8,7 @@ use chappe_proto::code::Code;
 use chappe_proto::event::*;
 use chappe_proto::message::{Message, MessageType};
 use chappe_proto::packet::{ChatSummary, Chats, Events, Messages, Presence, Reset, StatusNow};
+use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ClientId, Millis, Seq};
 use serde_json::Map;
 
@@ -158,7 +159,7 @@ fn message(full: bool) -> Arc<Message> {
         created_at: Millis(1000),
         edited_at: full.then_some(Millis(2000)),
         deleted: full,
-        signature: None,
+        signature: full.then(|| Box::new(Signature { key: Bytes([1; 32]), value: Bytes([2; 64]) })),
     })
 }
 
@@ -217,8 +218,10 @@ fn events(full: bool) -> Vec<Event> {
     ]
 }
 
-const FULL_MESSAGE: &str =
-    r#"{"sender_id":7,"user_id":7,"content":"x","message_type":"Data","client_id":"k","reply_to":null}"#;
+const FULL_MESSAGE: &str = r#"{"sender_id":7,"user_id":7,"content":"x","message_type":"Data","client_id":"k","reply_to":null,
+    "signature":{"key":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg",
+        "value":"VFne17ohX_qFqgt0JaF6cLa7EB-S1eKvE_mI2sP8_0kouiNBwh1DpOOJuhdFcbokfSJf1RNaI0wpgitENDDACA"}}"#;
+const NEW_KEY: &str = r#"{"public_key":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg","user_id":null}"#;
 
 /// A request and a reply of every sort, with everything in it that may be absent, or without.
 fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)> {
@@ -236,7 +239,12 @@ fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)>
         }))
     };
     let refused = || Reply::from(chappe_proto::Reject::plain(if full { Code::Busy } else { Code::UnknownChat }));
-    let created = || reply::User { id: user, nickname: "Ann".into(), created_at: Millis(1000) };
+    let created = || reply::User {
+        id: user,
+        nickname: "Ann".into(),
+        created_at: Millis(1000),
+        public_key: full.then_some(Bytes([7; 32])),
+    };
     let member = reply::Member { user, role: Role::Member, read: Seq(0) };
     let status = StatusNow { user_id: user, status_data: "online".into(), last_seen: full.then_some(Millis(1000)) };
     let happened = if full {
@@ -276,6 +284,9 @@ fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)>
         ("GET", "/api/users", "", Reply::Users(reply::Users { users: vec![created()], has_more: full })),
         ("POST", "/api/users", r#"{"nickname":"Ann"}"#, Reply::User(created())),
         ("GET", "/api/users/online", "", Reply::Presence(Presence { users: vec![status] })),
+        ("GET", "/api/users/7", "", Reply::User(created())),
+        ("PUT", "/api/users/7/key?user_id=7", NEW_KEY, Reply::User(created())),
+        ("DELETE", "/api/users/7/key?user_id=7", "", Reply::User(created())),
         ("GET", "/health", "", Reply::Done),
         ("GET", "/health/live", "", Reply::Done),
         ("GET", "/health/ready", "", Reply::Done),

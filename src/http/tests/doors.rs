@@ -55,7 +55,7 @@ async fn an_allowed_page_may_do_what_a_program_may() {
     let answer = send(from("https://shop.example", preflight)).await;
     assert_eq!(answer.status.as_u16(), 204);
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
-    assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST, PATCH, DELETE"));
+    assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST, PUT, PATCH, DELETE"));
 
     // Also when it is refused: the page is to read why.
     let answer = send(from("https://shop.example", with_json("POST", "/api/chats", "{}"))).await;
