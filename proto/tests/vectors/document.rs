@@ -1,6 +1,6 @@
 //! Holds PROTOCOL.md against the crate: every packet with its tag and fields, every code with its meaning.
 
-use crate::files::{PacketVector, load, unhex};
+use crate::files::{Compressed, PacketVector, Signing, load, unhex};
 use chappe_proto::code::{CloseCode, Code};
 use chappe_proto::commands::RULES;
 use chappe_proto::ids::ClientId;
@@ -87,6 +87,18 @@ fn every_code_is_described_as_the_crate_explains_it() {
         let about = code.explain();
         let row = format!("\n| {} | `{}` | {} | {} |\n", code.number(), about.name, about.meaning, about.client);
         assert!(DOCUMENT.contains(&row), "missing: {row}");
+    }
+}
+
+#[test]
+fn the_worked_examples_are_those_of_the_vectors() {
+    let without_spaces = DOCUMENT.replace(' ', "");
+    let signing = load::<Vec<Signing>>("signatures.json").remove(0);
+    let compressed = load::<Vec<Compressed>>("compressed.json");
+    let compressed = compressed.iter().find(|row| row.name == "a frame that does not tell its size").unwrap();
+    let [key, value] = [signing.signature.key.to_string(), signing.signature.value.to_string()];
+    for example in [signing.signed, key, value, compressed.body.clone()] {
+        assert!(without_spaces.contains(&example), "missing: {example}");
     }
 }
 
