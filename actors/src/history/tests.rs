@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, MessageId, Seq};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -149,6 +150,34 @@ fn large_messages_make_short_pages_that_still_lead_to_the_end() {
         assert_eq!(history.events(chat, Seq(1), 50).unwrap().len(), 4);
         let newest: Vec<u64> = history.newest(chat, 50).unwrap().iter().map(|event| event.seq().0).collect();
         assert_eq!(newest, [8, 9, 10, 11], "up to the newest, or they could not be held in memory");
+    }
+}
+
+#[test]
+fn signatures_are_kept_until_an_edit_or_a_deletion_wherever_those_stand() {
+    let (by, signature) =
+        (chappe_proto::UserId::parse(1).unwrap(), Box::new(Signature { key: Bytes([1; 32]), value: Bytes([2; 64]) }));
+    let signed = |content: &str| {
+        let Fact::MessagePosted { sender, content, message_type, client_id, reply_to } = post(1, content).fact else {
+            panic!("post posts")
+        };
+        let signature = signature.clone();
+        Draft {
+            fact: Fact::SignedMessagePosted { sender, content, message_type, client_id, reply_to, signature },
+            ..post(1, "")
+        }
+    };
+    let delete = Fact::MessageDeleted { message: MessageId::parse(3).unwrap(), message_seq: Seq(3), by };
+    let delete = Draft { fact: delete, ..edit(3, 3, "") };
+    let batch = vec![new_chat(), signed("a"), signed("b"), post(1, "c"), signed("d"), edit(2, 2, "e"), delete];
+    for projected in 0..=batch.len() {
+        let (folder, _log, records) = folder(std::slice::from_ref(&batch), projected, 3);
+        every_page_is_right(&mut History::open(folder.path()).unwrap(), &records);
+        let signatures = model::messages(&records, ChatId::parse(1).unwrap())
+            .iter()
+            .map(|m| m.signature.clone())
+            .collect::<Vec<_>>();
+        assert_eq!(signatures, [None, None, None, Some(signature.clone())]);
     }
 }
 
