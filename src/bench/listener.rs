@@ -156,7 +156,7 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// The start of an event that is a posted message: flags, no `request_id`, the packet's tag, the event's tag.
-const POSTED: [u8; 10] = [0, 0, 14, 0, 0, 0, 0, 0, 0, 0];
+const POSTED: [u8; 10] = [0, 0, 15, 0, 0, 0, 0, 0, 0, 0];
 
 fn peek_binary(body: &[u8]) -> Option<(u64, u64)> {
     let rest = body.strip_prefix(&POSTED)?;
