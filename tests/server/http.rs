@@ -36,6 +36,12 @@ fn every_route_of_the_description_does_what_it_says() {
     assert_eq!(user["nickname"], "Ann");
     let users = call("GET", "/api/users", &format!("/api/users?after={}&limit=1", ann - 1), None, 200);
     assert_eq!(users["users"][0], user);
+    let one = format!("/api/users/{ann}");
+    assert_eq!(call("GET", "/api/users/{user_id}", &one, None, 200), user);
+    let key = Some(json!({"public_key": "A".repeat(43), "user_id": ann}));
+    let with_key = call("PUT", "/api/users/{user_id}/key", &format!("{one}/key"), key, 200);
+    assert_eq!(with_key["public_key"], "A".repeat(43));
+    assert_eq!(call("DELETE", "/api/users/{user_id}/key", &format!("{one}/key?user_id={ann}"), None, 200), user);
     let new = json!({"title": "lunch", "members": [ann, 2], "user_id": ann});
     let chat = call("POST", "/api/chats", "/api/chats", Some(new), 201);
     assert_eq!((&chat["title"], &chat["kind"], &chat["members"]), (&json!("lunch"), &json!("group"), &json!(2)));
