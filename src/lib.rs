@@ -1,6 +1,7 @@
 //! chappe, a real-time messaging server: the program around the engine (`chappe_actors`) and the wire (`chappe_proto`).
 
 pub mod app;
+pub mod auth;
 pub mod banner;
 pub mod bench;
 pub mod cli;

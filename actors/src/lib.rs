@@ -1,5 +1,6 @@
 //! The chappe engine: state, actors, the durable log and the query tables. No sockets, no command line.
 
+pub mod accounts;
 pub mod bounds;
 pub mod cache;
 pub mod clock;

@@ -18,6 +18,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chappe_proto::limits::Limits;
 
@@ -55,6 +56,40 @@ pub struct Config {
     pub cache: Cache,
     /// How connections and HTTP are served.
     pub http_server: HttpServer,
+    /// Whom the server believes.
+    pub auth: AuthConfig,
+}
+
+/// Whom the server believes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthConfig {
+    /// Everybody, or who shows a token.
+    pub mode: AuthMode,
+    /// Files with secrets that sign tokens with HS256.
+    pub secret_files: Vec<PathBuf>,
+    /// Files with public keys in PEM.
+    pub public_key_files: Vec<PathBuf>,
+    /// A file with keys as a JSON Web Key Set.
+    pub jwks_file: Option<PathBuf>,
+    /// Whom foreign tokens have to be for.
+    pub audience: Option<String>,
+    /// Who has to have given them.
+    pub issuer: Option<String>,
+    /// Which claim of theirs is the user's id.
+    pub user_claim: String,
+    /// Whether everybody may make an account.
+    pub registration: bool,
+    /// How long a session lives.
+    pub session_ttl: Duration,
+}
+
+/// Everybody, or who shows a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Everybody, whoever they say they are.
+    Open,
+    /// Who shows a token.
+    Token,
 }
 
 /// What is kept in memory.
@@ -110,6 +145,17 @@ impl Default for Config {
             pending_writes: 16_384,
             cache: Cache { messages_per_chat: 100, bytes: 256 << 20 },
             http_server: HttpServer { allowed_origins: Vec::new(), workers: Workers::Auto },
+            auth: AuthConfig {
+                mode: AuthMode::Open,
+                secret_files: Vec::new(),
+                public_key_files: Vec::new(),
+                jwks_file: None,
+                audience: None,
+                issuer: None,
+                user_claim: "sub".to_owned(),
+                registration: false,
+                session_ttl: Duration::from_secs(24 * 60 * 60),
+            },
         }
     }
 }

@@ -1,0 +1,1 @@
+//! What is not believed, as plain data.

@@ -1,0 +1,137 @@
+//! Makes tokens: those of sessions and those of the command line are the same.
+
+use std::time::Duration;
+
+use aws_lc_rs::{constant_time, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chappe_actors::accounts::Account;
+use chappe_actors::principal::{Standing, TokenId};
+use chappe_proto::Millis;
+
+use super::secret::{Secret, SecretError};
+use super::verifier::token_id;
+
+/// Who has made the server's own tokens: their `iss`.
+pub(super) const ISSUER: &str = "chappe";
+/// The name of the server's own key: their `kid`.
+pub(super) const KEY_ID: &str = "chappe";
+
+/// Makes tokens that the server believes.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    secret: Secret,
+    ttl: Duration,
+    registration: bool,
+}
+
+/// A token that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The token. Whoever has it is the user.
+    pub token: String,
+    /// Names it.
+    pub id: TokenId,
+    /// When it runs out.
+    pub expires_at: Millis,
+    /// What a page has to send along with changes if the token is in a cookie.
+    pub csrf_token: String,
+}
+
+/// Sixteen random bytes: a token's `jti`.
+///
+/// # Errors
+/// [`SecretError::Chance`] if the machine has none.
+pub fn random_id() -> Result<[u8; 16], SecretError> {
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).map_err(|_| SecretError::Chance)?;
+    Ok(id)
+}
+
+impl Authority {
+    /// Makes tokens that live for `ttl`, signed with `secret`.
+    pub fn new(secret: Secret, ttl: Duration, registration: bool) -> Self {
+        Self { secret, ttl, registration }
+    }
+
+    /// Whether everybody may make an account.
+    pub fn registration(&self) -> bool {
+        self.registration
+    }
+
+    /// How long a session lives.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// A token for `account`, as of `now`. `jti` is random ([`random_id`]).
+    pub fn issue(&self, account: &Account, now: Millis, jti: [u8; 16]) -> Issued {
+        let name = Some(account.nickname.as_str());
+        let claims = Claims { user: account.user.get(), name, standing: account.standing, now, ttl: self.ttl, jti };
+        self.sign(&claims)
+    }
+
+    pub(crate) fn sign(&self, claims: &Claims<'_>) -> Issued {
+        let jti = hex(&claims.jti);
+        let exp = claims.now.0.saturating_add(u64::try_from(claims.ttl.as_millis()).unwrap_or(u64::MAX)) / 1000;
+        let mut payload = serde_json::json!({
+            "iss": ISSUER,
+            "sub": claims.user.to_string(),
+            "role": match claims.standing { Standing::User => "user", Standing::Admin => "admin" },
+            "jti": jti,
+            "iat": issued_at(claims.now),
+            "exp": exp,
+        });
+        if let Some(name) = claims.name {
+            payload["name"] = name.into();
+        }
+        let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": KEY_ID });
+        let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{payload}");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.bytes());
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
+        let id = token_id(Some(&jti), ISSUER, &message);
+        Issued {
+            token: format!("{message}.{signature}"),
+            id,
+            expires_at: Millis(exp * 1000),
+            csrf_token: self.csrf(id),
+        }
+    }
+
+    /// What a page has to send along with changes if this token is in a cookie: only the server can tell.
+    pub fn csrf(&self, token: TokenId) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.bytes());
+        // No token's text begins like this: nothing that is signed here can be a token, or the other way round.
+        URL_SAFE_NO_PAD.encode(hmac::sign(&key, &[b"csrf\0".as_slice(), &token.0].concat()))
+    }
+
+    /// Whether `given` is what [`csrf`](Self::csrf) says; takes the same time whatever is given.
+    pub fn csrf_fits(&self, token: TokenId, given: &str) -> bool {
+        constant_time::verify_slices_are_equal(self.csrf(token).as_bytes(), given.as_bytes()).is_ok()
+    }
+}
+
+/// What a token of the server's own says.
+#[derive(Debug)]
+pub(crate) struct Claims<'a> {
+    pub(crate) user: u64,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) standing: Standing,
+    pub(crate) now: Millis,
+    pub(crate) ttl: Duration,
+    pub(crate) jti: [u8; 16],
+}
+
+/// Seconds, with the milliseconds as a fraction: who changes a password and logs in again does both within a second.
+fn issued_at(now: Millis) -> serde_json::Value {
+    if now.0.is_multiple_of(1000) {
+        return (now.0 / 1000).into();
+    }
+    format!("{}.{:03}", now.0 / 1000, now.0 % 1000).parse::<f64>().map_or(serde_json::Value::Null, Into::into)
+}
+
+/// Bytes as text of twice their number.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

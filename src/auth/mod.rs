@@ -1,0 +1,60 @@
+//! Whom the server believes: what a token is, which keys it is checked with, and how one is made.
+
+mod issue;
+mod secret;
+mod verifier;
+
+use std::sync::Arc;
+
+use chappe_actors::principal::Auth;
+
+use crate::config::{AuthMode, Config};
+
+pub use issue::{Authority, Issued, random_id};
+pub use secret::{Secret, SecretError};
+pub use verifier::Verifier;
+
+/// What the configuration says about identity, loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Whom the server believes.
+    pub auth: Auth,
+    /// What makes tokens; there is none in open mode.
+    pub authority: Option<Authority>,
+    /// How to make the first token, if nobody can have one yet: a command line.
+    pub first_token: Option<String>,
+}
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The data folder's own secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A file of the configuration.
+    #[error("`{setting}`: {path}: {problem}")]
+    Key {
+        /// Which setting names it.
+        setting: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Reads the keys that `config` names; in token mode makes the data folder's secret if there is none. Can be called
+/// again while the server runs: what comes out then is a new `Auth` with the keys of today.
+///
+/// # Errors
+/// [`AuthError`], with the file and what is wrong with it: a configuration error.
+pub fn load(config: &Config) -> Result<Loaded, AuthError> {
+    if config.auth.mode == AuthMode::Open {
+        return Ok(Loaded { auth: Auth::Open, authority: None, first_token: None });
+    }
+    let (secret, is_new) = Secret::ensure(&config.data)?;
+    let verifier = Verifier::new(&secret);
+    let authority = Authority::new(secret, config.auth.session_ttl, config.auth.registration);
+    let first_token = is_new.then(|| format!("chappe token create --user 1001 --data {}", config.data.display()));
+    Ok(Loaded { auth: Auth::Token(Arc::new(verifier)), authority: Some(authority), first_token })
+}

@@ -1,0 +1,102 @@
+//! The data folder's secret, which signs the server's own tokens: a file of its own that only its owner can read.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// The file in the data folder.
+const FILE: &str = "token.secret";
+/// Its length, and that of no other file.
+const LENGTH: usize = 32;
+
+/// Signs the server's own tokens. It is never shown.
+#[derive(Clone)]
+pub struct Secret([u8; LENGTH]);
+
+/// Why there is no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It cannot be read or made.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what was written.
+    #[error(
+        "{path} has {found} bytes, but a secret has {LENGTH}: restore it from a backup, or delete it, which ends all sessions"
+    )]
+    Length {
+        /// The file.
+        path: String,
+        /// How many bytes it has.
+        found: usize,
+    },
+    /// There is no chance on this machine.
+    #[error("the operating system gives no random numbers")]
+    Chance,
+}
+
+impl Secret {
+    /// Reads the secret in `folder`.
+    ///
+    /// # Errors
+    /// [`SecretError`]; `Io` with `NotFound` if there is none.
+    pub fn read(folder: &Path) -> Result<Self, SecretError> {
+        let path = folder.join(FILE);
+        let io = |source| SecretError::Io { path: path.display().to_string(), source };
+        let bytes = std::fs::read(&path).map_err(io)?;
+        let mode = std::fs::metadata(&path).map_err(io)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            tracing::warn!(path = %path.display(), "others can read the secret that signs tokens: chmod 600");
+        }
+        let secret = <[u8; LENGTH]>::try_from(bytes.as_slice());
+        secret.map(Self).map_err(|_| SecretError::Length { path: path.display().to_string(), found: bytes.len() })
+    }
+
+    /// Reads the secret in `folder`, or makes the folder and the secret; `true` if it was made.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    pub fn ensure(folder: &Path) -> Result<(Self, bool), SecretError> {
+        match Self::read(folder) {
+            Err(SecretError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            found => return found.map(|secret| (secret, false)),
+        }
+        let path = folder.join(FILE);
+        let io = |source| SecretError::Io { path: path.display().to_string(), source };
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let mut secret = [0; LENGTH];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| SecretError::Chance)?;
+        // Written beside it and then linked: nobody sees half of it, and of two who make one, both use the first.
+        let beside = folder.join(format!("{FILE}.{}", std::process::id()));
+        let _ = std::fs::remove_file(&beside);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
+        file.write_all(&secret).and_then(|()| file.sync_all()).map_err(io)?;
+        let linked = std::fs::hard_link(&beside, &path);
+        let _ = std::fs::remove_file(&beside);
+        match linked {
+            Ok(()) => {
+                std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+                Ok((Self(secret), true))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok((Self::read(folder)?, false)),
+            Err(error) => Err(io(error)),
+        }
+    }
+
+    /// The bytes, for signing.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
