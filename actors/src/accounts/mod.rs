@@ -6,7 +6,9 @@
 
 mod actor;
 pub mod denials;
+mod file;
 mod hasher;
+pub mod nickname;
 pub mod password;
 pub mod store;
 

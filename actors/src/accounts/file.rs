@@ -1,0 +1,110 @@
+//! The file of accounts: its layout, how it is opened, and what can be wrong with it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use chappe_proto::UserId;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The file in the data folder.
+pub const FILE: &str = "accounts.db";
+/// The layout this version writes.
+const SCHEMA: i64 = 1;
+/// `chac` in ASCII.
+const APPLICATION_ID: i64 = 0x6368_6163;
+/// How long to wait while the other process writes.
+const BUSY: Duration = Duration::from_secs(5);
+// `name_key` is the nickname in lower case: SQLite's own NOCASE knows only the letters of English. `standing` holds
+// users without an account, too: those of an identity provider.
+const LAYOUT: &str = "
+CREATE TABLE accounts (
+    serial INTEGER PRIMARY KEY AUTOINCREMENT, user INTEGER NOT NULL UNIQUE, nickname TEXT NOT NULL,
+    name_key TEXT NOT NULL UNIQUE, password TEXT, admin INTEGER NOT NULL, created_at INTEGER NOT NULL);
+CREATE TABLE standing (
+    user INTEGER PRIMARY KEY, disabled INTEGER NOT NULL DEFAULT 0, tokens_since INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE denied (token BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Why the file of accounts cannot be used, or not like this.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be made.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite says no.
+    #[error("{path}: {source}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// It is no file of accounts.
+    #[error("{path} is a database, but none of chappe's accounts: give the server a folder of its own (--data)")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "{path} was written by a newer version of chappe (layout {found}; this one knows {SCHEMA}): install that one"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its layout.
+        found: i64,
+    },
+    /// Another account has this nickname.
+    #[error("the nickname {0:?} is taken")]
+    NicknameTaken(String),
+    /// Another account has this id.
+    #[error("user {0} has an account")]
+    IdTaken(UserId),
+    /// There is no number after the greatest id.
+    #[error("the greatest id is taken: choose a free one")]
+    NoIdLeft,
+}
+
+/// Opens the file in `folder`, or makes it.
+pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
+    let path = folder.join(FILE);
+    let shown = || path.display().to_string();
+    // SQLite gives the files beside it the rights of this one.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(StoreError::Io { path: shown(), source });
+        }
+        _ => {}
+    }
+    let sqlite = |source| StoreError::Sqlite { path: shown(), source };
+    let mut connection = Connection::open(&path).map_err(sqlite)?;
+    connection.busy_timeout(BUSY).map_err(sqlite)?;
+    let header = |connection: &Connection| -> rusqlite::Result<[i64; 3]> {
+        let number = |sql: &str| connection.query_row(sql, (), |row| row.get(0));
+        Ok([
+            number("SELECT count(*) FROM sqlite_schema")?,
+            number("PRAGMA application_id")?,
+            number("PRAGMA user_version")?,
+        ])
+    };
+    let begin = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    match header(&begin).map_err(sqlite)? {
+        [0, ..] => begin
+            .execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA}; {LAYOUT}"))
+            .and_then(|()| begin.commit())
+            .map_err(sqlite)?,
+        [_, APPLICATION_ID, SCHEMA] => begin.rollback().map_err(sqlite)?,
+        [_, APPLICATION_ID, found] => return Err(StoreError::Newer { path: shown(), found }),
+        _ => return Err(StoreError::Foreign { path: shown() }),
+    }
+    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;").map_err(sqlite)?;
+    Ok(connection)
+}

@@ -1,0 +1,136 @@
+//! Tests of the file of accounts.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn user(id: u64) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+fn draft(nickname: &str) -> Draft<'_> {
+    Draft { user: None, nickname, password: None, standing: Standing::User }
+}
+
+fn opened() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn accounts_are_found_by_id_and_by_name_whatever_the_case() {
+    let (folder, mut store) = opened();
+    let zoe = store.add(&Draft { standing: Standing::Admin, ..draft("Zoë") }, Millis(5)).unwrap();
+    assert_eq!((zoe.user, zoe.standing, zoe.created_at, zoe.disabled), (user(1001), Standing::Admin, Millis(5), false));
+    store.add(&draft("bob"), Millis(6)).unwrap();
+    let again = Store::open(folder.path()).unwrap();
+    assert_eq!(again.account(user(1001)).unwrap(), Some(zoe.clone()));
+    assert_eq!(again.account_named("ZOË").unwrap(), Some(zoe.clone()));
+    assert_eq!(again.accounts().unwrap().len(), 2);
+    assert_eq!((again.account(user(9)).unwrap(), again.account_named("nobody").unwrap()), (None, None));
+    let taken = store.add(&draft("zOË"), Millis(7)).unwrap_err();
+    assert!(matches!(taken, StoreError::NicknameTaken(_)), "{taken}");
+    let taken = store.add(&Draft { user: Some(zoe.user), ..draft("carl") }, Millis(7)).unwrap_err();
+    assert!(matches!(taken, StoreError::IdTaken(_)), "{taken}");
+}
+
+#[test]
+fn an_id_is_one_that_neither_accounts_nor_the_query_tables_know() {
+    let (folder, mut store) = opened();
+    store.add(&Draft { user: Some(user(7)), ..draft("seven") }, Millis(0)).unwrap();
+    assert_eq!(store.add(&draft("ann"), Millis(0)).unwrap().user, user(1001), "below it, ids are chosen");
+    let tables = Connection::open(folder.path().join(tables::FILE)).unwrap();
+    tables.execute_batch("CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (5000);").unwrap();
+    assert_eq!(store.add(&draft("bob"), Millis(0)).unwrap().user, user(5001));
+    let last = (1 << 53) - 1;
+    store.add(&Draft { user: Some(user(last)), ..draft("last") }, Millis(0)).unwrap();
+    assert!(matches!(store.add(&draft("one more"), Millis(0)), Err(StoreError::NoIdLeft)));
+}
+
+#[test]
+fn denials_are_kept_and_forgotten_when_they_have_run_out() {
+    let (folder, mut store) = opened();
+    let token = TokenId([7; 16]);
+    let kept = store.deny(Denial::Token { token, until: Millis(1000) }).unwrap();
+    assert_eq!(kept, Denial::Token { token, until: Millis(61_000) }, "longer than anybody is lenient");
+    store.deny(Denial::User(user(3))).unwrap();
+    store.deny(Denial::IssuedBefore { user: user(3), time: Millis(50) }).unwrap();
+    store.deny(Denial::IssuedBefore { user: user(3), time: Millis(40) }).unwrap();
+    let all = [kept, Denial::IssuedBefore { user: user(3), time: Millis(50) }, Denial::User(user(3))];
+    let mut again = Store::open(folder.path()).unwrap();
+    assert_eq!(again.denials(Millis(60_999)).unwrap(), all.into_iter().collect());
+    assert_eq!(again.denials(Millis(61_000)).unwrap(), all[1..].iter().copied().collect());
+    again.prune(Millis(61_000)).unwrap();
+    store.deny(Denial::Lifted(user(3))).unwrap();
+    assert_eq!(again.denials(Millis(0)).unwrap(), all[1..2].iter().copied().collect());
+}
+
+#[test]
+fn a_new_password_ends_the_tokens_made_before() {
+    let (_folder, mut store) = opened();
+    let ann = store.add(&draft("ann"), Millis(0)).unwrap();
+    assert!(store.set_password(ann.user, Some("a hash"), Millis(9)).unwrap());
+    assert_eq!(store.find(ann.user).unwrap().unwrap().password.as_deref(), Some("a hash"));
+    let ended = [Denial::IssuedBefore { user: ann.user, time: Millis(9) }];
+    assert_eq!(store.denials(Millis(9)).unwrap(), ended.into_iter().collect());
+    assert!(!store.set_password(user(77), Some("a hash"), Millis(9)).unwrap());
+    assert_eq!(store.denials(Millis(9)).unwrap(), ended.into_iter().collect());
+}
+
+#[test]
+fn who_is_disabled_is_shown_so() {
+    let (_folder, mut store) = opened();
+    let ann = store.add(&draft("ann"), Millis(0)).unwrap();
+    store.deny(Denial::User(ann.user)).unwrap();
+    assert!(store.account(ann.user).unwrap().unwrap().disabled);
+    store.deny(Denial::Lifted(ann.user)).unwrap();
+    assert!(!store.account(ann.user).unwrap().unwrap().disabled);
+}
+
+#[test]
+fn only_the_owner_can_read_the_files() {
+    let (folder, mut store) = opened();
+    store.add(&draft("ann"), Millis(0)).unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[test]
+fn many_can_make_the_file_and_write_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let path = folder.path().to_owned();
+            std::thread::spawn(move || {
+                let mut store = Store::open(&path).unwrap();
+                for number in 0..5 {
+                    store.add(&draft(&format!("user {writer} {number}")), Millis(0)).unwrap();
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    let ids: Vec<_> =
+        Store::open(folder.path()).unwrap().accounts().unwrap().into_iter().map(|a| a.user.get()).collect();
+    assert_eq!(ids, (1001..1041).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_foreign_newer_or_broken_file_is_refused_and_named() {
+    let (folder, store) = opened();
+    drop(store);
+    let path = folder.path().join(FILE);
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    let error = Store::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+    std::fs::write(&path, "not a database at all, but long enough to look at; ".repeat(20)).unwrap();
+    let error = Store::open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("accounts.db"), "{error}");
+    let foreign = tempfile::tempdir().unwrap();
+    Connection::open(foreign.path().join(FILE)).unwrap().execute_batch("CREATE TABLE accounts (x)").unwrap();
+    assert!(matches!(Store::open(foreign.path()), Err(StoreError::Foreign { .. })));
+}
