@@ -1,7 +1,11 @@
 //! Whom the server believes: what a token is, which keys it is checked with, and how one is made.
 
+mod claims;
 mod issue;
+mod keys;
 mod secret;
+#[cfg(test)]
+mod signing_tests;
 mod verifier;
 
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use crate::config::{AuthMode, Config};
 
 pub use issue::{Authority, Issued, random_id};
 pub use secret::{Secret, SecretError};
-pub use verifier::Verifier;
+pub use verifier::{Verifier, peek};
 
 /// What the configuration says about identity, loaded.
 #[derive(Debug)]
@@ -52,8 +56,9 @@ pub fn load(config: &Config) -> Result<Loaded, AuthError> {
     if config.auth.mode == AuthMode::Open {
         return Ok(Loaded { auth: Auth::Open, authority: None, first_token: None });
     }
+    let keys = keys::read(&config.auth)?;
     let (secret, is_new) = Secret::ensure(&config.data)?;
-    let verifier = Verifier::new(&secret);
+    let verifier = Verifier::new(&secret, keys, &config.auth);
     let authority = Authority::new(secret, config.auth.session_ttl, config.auth.registration);
     let first_token = is_new.then(|| format!("chappe token create --user 1001 --data {}", config.data.display()));
     Ok(Loaded { auth: Auth::Token(Arc::new(verifier)), authority: Some(authority), first_token })
