@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chappe_actors::accounts::Account;
 use chappe_actors::principal::{Standing, TokenId};
-use chappe_proto::Millis;
+use chappe_proto::{Millis, UserId};
 
 use super::secret::{Secret, SecretError};
 use super::verifier::token_id;
 
 /// Who has made the server's own tokens: their `iss`.
-pub(super) const ISSUER: &str = "chappe";
+pub const ISSUER: &str = "chappe";
 /// The name of the server's own key: their `kid`.
 pub(super) const KEY_ID: &str = "chappe";
 
@@ -66,44 +66,14 @@ impl Authority {
 
     /// A token for `account`, as of `now`. `jti` is random ([`random_id`]).
     pub fn issue(&self, account: &Account, now: Millis, jti: [u8; 16]) -> Issued {
-        let name = Some(account.nickname.as_str());
-        let claims = Claims { user: account.user.get(), name, standing: account.standing, now, ttl: self.ttl, jti };
-        self.sign(&claims)
-    }
-
-    pub(crate) fn sign(&self, claims: &Claims<'_>) -> Issued {
-        let jti = hex(&claims.jti);
-        let exp = claims.now.0.saturating_add(u64::try_from(claims.ttl.as_millis()).unwrap_or(u64::MAX)) / 1000;
-        let mut payload = serde_json::json!({
-            "iss": ISSUER,
-            "sub": claims.user.to_string(),
-            "role": match claims.standing { Standing::User => "user", Standing::Admin => "admin" },
-            "jti": jti,
-            "iat": issued_at(claims.now),
-            "exp": exp,
-        });
-        if let Some(name) = claims.name {
-            payload["name"] = name.into();
-        }
-        let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": KEY_ID });
-        let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-        let message = format!("{header}.{payload}");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.bytes());
-        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
-        let id = token_id(Some(&jti), ISSUER, &message);
-        Issued {
-            token: format!("{message}.{signature}"),
-            id,
-            expires_at: Millis(exp * 1000),
-            csrf_token: self.csrf(id),
-        }
+        let Account { user, nickname, standing, .. } = account;
+        let ticket = Ticket { user: *user, name: Some(nickname), standing: *standing, now, ttl: self.ttl };
+        ticket.sign(&self.secret, jti)
     }
 
     /// What a page has to send along with changes if this token is in a cookie: only the server can tell.
     pub fn csrf(&self, token: TokenId) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.bytes());
-        // No token's text begins like this: nothing that is signed here can be a token, or the other way round.
-        URL_SAFE_NO_PAD.encode(hmac::sign(&key, &[b"csrf\0".as_slice(), &token.0].concat()))
+        csrf(&self.secret, token)
     }
 
     /// Whether `given` is what [`csrf`](Self::csrf) says; takes the same time whatever is given.
@@ -112,15 +82,54 @@ impl Authority {
     }
 }
 
-/// What a token of the server's own says.
-#[derive(Debug)]
-pub(crate) struct Claims<'a> {
-    pub(crate) user: u64,
-    pub(crate) name: Option<&'a str>,
-    pub(crate) standing: Standing,
-    pub(crate) now: Millis,
-    pub(crate) ttl: Duration,
-    pub(crate) jti: [u8; 16],
+fn csrf(secret: &Secret, token: TokenId) -> String {
+    // No token's text begins like this: nothing that is signed here can be a token, or the other way round.
+    URL_SAFE_NO_PAD.encode(sign(secret, &[b"csrf\0".as_slice(), &token.0].concat()))
+}
+
+fn sign(secret: &Secret, message: &[u8]) -> hmac::Tag {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.bytes()), message)
+}
+
+/// What a token of the server's own is to say.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket<'a> {
+    /// Whom it speaks for.
+    pub user: UserId,
+    /// What people call them.
+    pub name: Option<&'a str>,
+    /// What they may do.
+    pub standing: Standing,
+    /// When it is made.
+    pub now: Millis,
+    /// How long it lives.
+    pub ttl: Duration,
+}
+
+impl Ticket<'_> {
+    /// The token. `jti` is random ([`random_id`]).
+    pub fn sign(&self, secret: &Secret, jti: [u8; 16]) -> Issued {
+        let jti = hex(&jti);
+        let exp = self.now.0.saturating_add(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX)) / 1000;
+        let mut payload = serde_json::json!({
+            "iss": ISSUER,
+            "sub": self.user.to_string(),
+            "role": match self.standing { Standing::User => "user", Standing::Admin => "admin" },
+            "jti": jti,
+            "iat": issued_at(self.now),
+            "exp": exp,
+        });
+        if let Some(name) = self.name {
+            payload["name"] = name.into();
+        }
+        let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": KEY_ID });
+        let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{payload}");
+        let signature = URL_SAFE_NO_PAD.encode(sign(secret, message.as_bytes()));
+        let id = token_id(Some(&jti), ISSUER, &message);
+        let token = format!("{message}.{signature}");
+        Issued { token, id, expires_at: Millis(exp.saturating_mul(1000)), csrf_token: csrf(secret, id) }
+    }
 }
 
 /// Seconds, with the milliseconds as a fraction: who changes a password and logs in again does both within a second.
@@ -132,6 +141,6 @@ fn issued_at(now: Millis) -> serde_json::Value {
 }
 
 /// Bytes as text of twice their number.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -14,9 +14,9 @@ use chappe_actors::principal::Auth;
 
 use crate::config::{AuthMode, Config};
 
-pub use issue::{Authority, Issued, random_id};
+pub use issue::{Authority, ISSUER, Issued, Ticket, random_id};
 pub use secret::{Secret, SecretError};
-pub use verifier::{Verifier, peek};
+pub use verifier::{Verifier, peek, token_id};
 
 /// What the configuration says about identity, loaded.
 #[derive(Debug)]
@@ -45,6 +45,37 @@ pub enum AuthError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl AuthError {
+    /// Which setting it is about; empty if none.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::Key { setting, .. } => setting,
+            Self::Secret(_) => "",
+        }
+    }
+}
+
+/// Whether the keys that `config` names can be used. Makes nothing.
+///
+/// # Errors
+/// [`AuthError::Key`].
+pub fn check(config: &Config) -> Result<(), AuthError> {
+    keys::read(&config.auth).map(|_| ())
+}
+
+/// What reads tokens with the keys that `config` names. Makes nothing: where the data folder has no secret, no token is
+/// the server's own.
+///
+/// # Errors
+/// [`AuthError`].
+pub fn verifier(config: &Config) -> Result<Verifier, AuthError> {
+    let secret = match Secret::read(&config.data) {
+        Err(SecretError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Secret::random()?,
+        secret => secret?,
+    };
+    Ok(Verifier::new(&secret, keys::read(&config.auth)?, &config.auth))
 }
 
 /// Reads the keys that `config` names; in token mode makes the data folder's secret if there is none. Can be called

@@ -70,23 +70,29 @@ impl Secret {
         let path = folder.join(FILE);
         let io = |source| SecretError::Io { path: path.display().to_string(), source };
         std::fs::create_dir_all(folder).map_err(io)?;
-        let mut secret = [0; LENGTH];
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| SecretError::Chance)?;
+        let secret = Self::random()?;
         // Written beside it and then linked: nobody sees half of it, and of two who make one, both use the first.
         let beside = folder.join(format!("{FILE}.{}", std::process::id()));
         let _ = std::fs::remove_file(&beside);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
-        file.write_all(&secret).and_then(|()| file.sync_all()).map_err(io)?;
+        file.write_all(&secret.0).and_then(|()| file.sync_all()).map_err(io)?;
         let linked = std::fs::hard_link(&beside, &path);
         let _ = std::fs::remove_file(&beside);
         match linked {
             Ok(()) => {
                 std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-                Ok((Self(secret), true))
+                Ok((secret, true))
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok((Self::read(folder)?, false)),
             Err(error) => Err(io(error)),
         }
+    }
+
+    /// One that nobody has.
+    pub(super) fn random() -> Result<Self, SecretError> {
+        let mut secret = [0; LENGTH];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| SecretError::Chance)?;
+        Ok(Self(secret))
     }
 
     /// The bytes, for signing.

@@ -170,7 +170,7 @@ fn nickname(name: &str) -> Option<Box<str>> {
 }
 
 /// Names a token: by its `jti` and who gave it, or by what was signed. Not by the signature, of which there can be two.
-pub(crate) fn token_id(jti: Option<&str>, issuer: &str, signed: &str) -> TokenId {
+pub fn token_id(jti: Option<&str>, issuer: &str, signed: &str) -> TokenId {
     let mut hash = digest::Context::new(&digest::SHA256);
     match jti {
         Some(jti) => {

@@ -25,6 +25,9 @@ pub(super) struct SettingFlags {
     /// Let other machines in, although anyone is believed who they say they are [env: CHAPPE_INSECURE_OPEN]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) insecure_open: Option<String>,
+    /// Whom to believe: everybody, or who shows a token [default: open] [env: CHAPPE_AUTH_MODE]
+    #[arg(long, value_name = "open|token")]
+    pub(super) auth: Option<String>,
     /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -40,6 +43,7 @@ impl SettingFlags {
             ("udp", &self.udp),
             ("log", &self.log),
             ("insecure_open", &self.insecure_open),
+            ("auth.mode", &self.auth),
         ];
         config::load(Inputs {
             file: self.config.clone(),
@@ -72,8 +76,10 @@ mod tests {
         let command = SettingFlags::augment_args(Command::new("test"));
         for arg in command.get_arguments() {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            let env = format!("[env: CHAPPE_{}]", arg.get_id().as_str().to_uppercase());
-            assert!(help.contains(&env), "{help}");
+            let flag = arg.get_long().map(|long| format!("--{long}"));
+            let setting = SETTINGS.iter().find(|setting| setting.flag() == flag);
+            let env = setting.map_or_else(|| "CHAPPE_CONFIG".to_owned(), |setting| setting.env());
+            assert!(help.contains(&format!("[env: {env}]")), "{help}");
         }
     }
 }

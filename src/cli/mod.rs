@@ -2,10 +2,13 @@
 
 mod explain;
 mod flags;
+mod folder;
 pub mod send;
 mod serve;
 mod show_config;
 pub mod tail;
+mod token;
+mod user;
 mod verify;
 
 use std::error::Error;
@@ -34,6 +37,8 @@ Examples:
   chappe --data /var/lib/chappe --udp off          serve from another folder, without UDP
   chappe send 1 \"hello\"                            post to chat 1
   chappe tail 1                                    follow chat 1
+  chappe --auth token                              serve those who show a token
+  chappe token create --user 1001                  make one
   chappe check-config --config chappe.toml         see the settings without starting";
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +49,10 @@ enum Command {
     Send(send::Args),
     /// Follows a chat.
     Tail(tail::Args),
+    /// Makes, lists and disables accounts of the server's own.
+    User(user::Args),
+    /// Makes, shows and revokes tokens.
+    Token(token::Args),
     /// Measures a running server.
     Bench(crate::bench::Args),
     /// Rebuilds the query tables from the log beside the live ones, and compares.
@@ -70,6 +79,8 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Send(args)) => send::run(&args),
         Some(Command::Tail(args)) => tail::run(&args),
+        Some(Command::User(args)) => user::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
         Some(Command::Bench(args)) => crate::bench::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Config(args)) => show_config::run(&args),

@@ -8,7 +8,7 @@ use crate::cli::flags::SettingFlags;
 use crate::cli::{complain, fail, fail_in_log};
 use crate::config::{ConfigError, Loaded};
 use crate::exit::Exit;
-use crate::{banner, logging};
+use crate::{auth, banner, logging};
 
 /// What `chappe serve` takes.
 #[derive(Debug, clap::Args)]
@@ -42,6 +42,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 pub(super) fn ready_to_serve(settings: &SettingFlags) -> Result<Loaded, ConfigError> {
     let loaded = settings.load()?;
     loaded.refuse_exposed()?;
+    auth::check(&loaded.config).map_err(|error| loaded.problem(&[error.setting()], error.to_string()))?;
     Ok(loaded)
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::config::address::{collide, is_loopback};
 use crate::config::problem::Problem;
 use crate::config::takes::in_units;
-use crate::config::{Loaded, Source};
+use crate::config::{AuthMode, Loaded, Source};
 
 /// Finds settings that contradict each other.
 pub(crate) fn contradictions(loaded: &Loaded) -> Vec<Problem> {
@@ -35,6 +35,9 @@ pub(crate) fn contradictions(loaded: &Loaded) -> Vec<Problem> {
 /// Finds listeners that other machines can reach, unless the operator insists.
 pub(crate) fn exposed(loaded: &Loaded) -> Option<Problem> {
     let config = &loaded.config;
+    if config.auth.mode == AuthMode::Token {
+        return None;
+    }
     let doors = [("http", Some(config.http)), ("tcp", config.tcp), ("udp", config.udp)];
     let exposed: Vec<(&str, SocketAddr)> = doors
         .into_iter()
@@ -49,6 +52,7 @@ pub(crate) fn exposed(loaded: &Loaded) -> Option<Problem> {
     let text = format!(
         "other machines can reach {}, and in open mode the server takes anyone's word for who they are\n    \
          either listen on 127.0.0.1, behind a proxy that checks who asks,\n    \
+         or believe only who shows a token: --auth token (CHAPPE_AUTH_MODE=token, auth.mode = \"token\"),\n    \
          or add --insecure-open (CHAPPE_INSECURE_OPEN=true, insecure_open = true): everyone who gets there may then \
          read and write everything",
         listeners.join(", ")
@@ -57,7 +61,7 @@ pub(crate) fn exposed(loaded: &Loaded) -> Option<Problem> {
 }
 
 /// Where the settings come from; those left at their default caused nothing.
-fn places(loaded: &Loaded, names: &[&str]) -> String {
+pub(super) fn places(loaded: &Loaded, names: &[&str]) -> String {
     let sources = names.iter().map(|name| loaded.source_of(name)).filter(|source| **source != Source::Default);
     sources.map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,7 @@
 //! Owns what the settings are and where their values come from. What they do is said where they are used.
 
 mod address;
+mod auth_settings;
 mod check;
 mod environment;
 mod file;
@@ -242,6 +243,13 @@ pub fn load(inputs: Inputs) -> Result<Loaded, ConfigError> {
     }
     problems.sort_by_key(|problem| problem.position);
     none_of(problems).map(|()| loaded)
+}
+
+impl Loaded {
+    /// What is wrong with the values of these settings, where another part of the program found it out.
+    pub fn problem(&self, names: &[&str], text: impl Into<String>) -> ConfigError {
+        ConfigError { problems: vec![Problem::with(check::places(self, names), text)] }
+    }
 }
 
 fn none_of(problems: Vec<Problem>) -> Result<(), ConfigError> {

@@ -3,7 +3,7 @@
 
 use crate::config::takes::{Takes, in_units};
 use crate::config::value::{Misfit, Value};
-use crate::config::{Config, Workers, address, log_filter, web_origin};
+use crate::config::{Config, Workers, address, auth_settings, log_filter, web_origin};
 
 /// One setting.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub struct Setting {
     pub about: &'static str,
     /// Whether there is a flag for it.
     pub has_flag: bool,
-    set: fn(&mut Config, &Value, &Takes) -> Result<(), Misfit>,
-    show: fn(&Config) -> String,
+    pub(super) set: fn(&mut Config, &Value, &Takes) -> Result<(), Misfit>,
+    pub(super) show: fn(&Config) -> String,
 }
 
 impl Setting {
@@ -33,7 +33,9 @@ impl Setting {
 
     /// The flag that sets it, if there is one.
     pub fn flag(&self) -> Option<String> {
-        self.has_flag.then(|| format!("--{}", self.name.replace('_', "-")))
+        // What a table is mostly about needs no second word: `auth.mode` is `--auth`.
+        let name = self.name.strip_suffix(".mode").unwrap_or(self.name);
+        self.has_flag.then(|| format!("--{}", name.replace(['.', '_'], "-")))
     }
 
     /// The table it stands in (empty at the top of the file), and its key there.
@@ -206,6 +208,15 @@ pub static SETTINGS: &[Setting] = &[
             Workers::Count(count) => count.to_string(),
         },
     },
+    auth_settings::MODE,
+    auth_settings::SECRET_FILES,
+    auth_settings::PUBLIC_KEY_FILES,
+    auth_settings::JWKS_FILE,
+    auth_settings::AUDIENCE,
+    auth_settings::ISSUER,
+    auth_settings::USER_CLAIM,
+    auth_settings::REGISTRATION,
+    auth_settings::SESSION_TTL,
 ];
 
 /// Writes text as TOML does.

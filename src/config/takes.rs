@@ -2,14 +2,23 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use crate::config::value::{Misfit, Value};
+use crate::config::value::{Misfit, TIME_UNITS, Value};
 
 /// The kind of value a setting takes, with its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Takes {
     /// A folder.
     Folder,
+    /// Files.
+    Files,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Text.
+    Text,
+    /// Text, or `off`.
+    TextOrOff,
     /// An address to listen on.
     Address,
     /// An address to listen on, or `off`.
@@ -26,6 +35,10 @@ pub enum Takes {
     Bytes(RangeInclusive<u64>),
     /// Origins of web pages.
     Origins,
+    /// A span of time.
+    Time(RangeInclusive<Duration>),
+    /// A file, or `off`.
+    FileOrOff,
 }
 
 impl Takes {
@@ -42,6 +55,15 @@ impl Takes {
             Err(Misfit::default())
         }
     }
+
+    /// Reads a time within the bounds.
+    pub(crate) fn time(&self, value: &Value) -> Result<Duration, Misfit> {
+        let time = value.time()?;
+        match self {
+            Self::Time(bounds) if bounds.contains(&time) => Ok(time),
+            _ => Err(Misfit::default()),
+        }
+    }
 }
 
 /// Ends the sentence "`http` takes …".
@@ -49,6 +71,10 @@ impl fmt::Display for Takes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder => f.write_str("the path of a folder"),
+            Self::Files => f.write_str("a list of paths of files"),
+            Self::OneOf(words) => f.write_str(&words.join(" or ")),
+            Self::Text => f.write_str("text"),
+            Self::TextOrOff => f.write_str("text, or off"),
             Self::Address => f.write_str("an address such as 127.0.0.1:8080 or localhost:8080"),
             Self::AddressOrOff => f.write_str("an address such as 127.0.0.1:8081, or off"),
             Self::LogFilter => {
@@ -62,6 +88,8 @@ impl fmt::Display for Takes {
             Self::Bytes(bounds) => {
                 write!(f, "a size from {} to {}", in_units(*bounds.start()), in_units(*bounds.end()))
             }
+            Self::Time(bounds) => write!(f, "a time from {} to {}", in_time(*bounds.start()), in_time(*bounds.end())),
+            Self::FileOrOff => f.write_str("the path of a file, or off"),
             Self::Origins => f.write_str("a list of origins such as https://chat.example.com"),
         }
     }
@@ -73,6 +101,17 @@ pub(crate) fn in_units(bytes: u64) -> String {
         .into_iter()
         .find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift)
         .map_or_else(|| format!("{bytes} B"), |(unit, shift)| format!("{} {unit}", bytes >> shift))
+}
+
+/// Writes a time in the largest unit that needs no fraction.
+pub(crate) fn in_time(time: Duration) -> String {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let fits = |(_, factor): &&(&str, u64)| millis > 0 && millis.is_multiple_of(*factor);
+    TIME_UNITS
+        .iter()
+        .rev()
+        .find(fits)
+        .map_or_else(|| "0s".to_owned(), |(unit, factor)| format!("{}{unit}", millis / factor))
 }
 
 #[cfg(test)]
@@ -92,5 +131,16 @@ mod tests {
         for bytes in [0, 1, 1023, 1024, 65536, (1 << 24) - 1, 1 << 28, 1 << 40] {
             assert_eq!(Value::Text(in_units(bytes)).bytes(), Ok(bytes), "{}", in_units(bytes));
         }
+    }
+
+    #[test]
+    fn times_read_back_as_they_are_written() {
+        for millis in [0, 1, 999, 1000, 25_000, 90_000, 300_000, 7_200_000] {
+            let time = Duration::from_millis(millis);
+            assert_eq!(Value::Text(in_time(time)).time(), Ok(time), "{}", in_time(time));
+        }
+        let takes = Takes::Time(Duration::from_secs(1)..=Duration::from_secs(600));
+        assert_eq!(takes.to_string(), "a time from 1s to 10m");
+        assert!(takes.time(&Value::Text("1s".into())).is_ok() && takes.time(&Value::Text("999ms".into())).is_err());
     }
 }

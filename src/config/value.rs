@@ -1,6 +1,7 @@
 //! A setting's value as it was found, before anyone knows whether it fits, and the ways to read it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A value from the file, the environment or the command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,15 @@ impl Value {
         match self {
             Self::Integer(number) => u64::try_from(*number).map_err(|_| Misfit::default()),
             Self::Word(text) | Self::Text(text) => parse_bytes(text),
+            _ => Err(Misfit::default()),
+        }
+    }
+
+    /// Reads a time: text such as `25s` or `5m`.
+    pub(crate) fn time(&self) -> Result<Duration, Misfit> {
+        match self {
+            Self::Word(text) | Self::Text(text) => parse_time(text),
+            Self::Integer(number) => Err(Misfit::hint(format!("a time has a unit, as in \"{number}s\""))),
             _ => Err(Misfit::default()),
         }
     }
@@ -134,6 +144,28 @@ fn parse_bytes(text: &str) -> Result<u64, Misfit> {
     number.checked_mul(factor).ok_or_else(Misfit::default)
 }
 
+/// The units of a time, in milliseconds; the largest last.
+pub(crate) const TIME_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+
+fn parse_time(text: &str) -> Result<Duration, Misfit> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim();
+    let number: u64 = number.replace('_', "").parse().map_err(|_| Misfit::default())?;
+    let factor = TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let millis = match (number, factor) {
+        // Nothing is nothing in any unit.
+        (0, None) if unit.is_empty() => Some(0),
+        (_, Some(factor)) => number.checked_mul(factor),
+        (_, None) if unit.is_empty() => {
+            return Err(Misfit::hint(format!("a time has a unit, as in \"{number}s\"")));
+        }
+        (_, None) => return Err(Misfit::hint(format!("{unit:?} is no unit; there are ms, s, m and h"))),
+    };
+    millis.map(Duration::from_millis).ok_or_else(Misfit::default)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +187,19 @@ mod tests {
         for text in ["", "KiB", "-1", "1.5 MiB", "64 K", "99999999999 GiB", "1 MiB 2"] {
             assert!(Value::Text(text.into()).bytes().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, millis) in
+            [("25s", 25_000), ("5 m", 300_000), ("250ms", 250), ("1h", 3_600_000), ("0", 0), ("0s", 0)]
+        {
+            assert_eq!(Value::Text(text.into()).time(), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "25", "-1s", "1.5s", "5 min", "5M", "99999999999999999h"] {
+            assert!(Value::Text(text.into()).time().is_err(), "{text}");
+        }
+        assert_eq!(Value::Integer(25).time(), Err(Misfit::hint("a time has a unit, as in \"25s\"")));
     }
 
     #[test]
