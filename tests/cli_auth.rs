@@ -241,3 +241,35 @@ fn in_token_mode_other_machines_may_be_let_in() {
     let token = world.done(&["check-config", "--http", "0.0.0.0:8080", "--auth", "token"]);
     assert!(token.lines().any(|line| line.starts_with("mode = \"token\"") && line.ends_with("# --auth")), "{token}");
 }
+
+/// The blocks of the page in this language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("```{language}\n");
+    page.split(&start).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_lines_of_the_page_make_tokens_that_are_believed() {
+    let world = World::new();
+    let page = include_str!("../docs/authentication.md");
+    let shell = |line: &str| {
+        let run = Command::new("sh").current_dir(world.data()).args(["-c", line]).output().expect("a shell");
+        assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).expect("text")
+    };
+    let commands = blocks(page, "console").concat();
+    let keys: Vec<&str> = commands.lines().filter_map(|line| line.strip_prefix("$ openssl ")).collect();
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    keys.iter().for_each(|key| drop(shell(&format!("openssl {key}"))));
+    let file = |name: &str, content: &str| {
+        std::fs::write(world.data().join(name), content).expect("a file can be written");
+    };
+    file("chappe.toml", &blocks(page, "toml").concat());
+    for (language, program) in [("python", "python3"), ("js", "node")] {
+        let [lines] = blocks(page, language)[..] else { panic!("one block in {language}") };
+        file("lines", lines);
+        let token = shell(&format!("{program} lines"));
+        let run = world.run_with(&token, &["token", "inspect", "--config", "chappe.toml"]);
+        assert!(run.code == Some(0) && run.stdout.contains("\"user_id\": 1001"), "{language}: {run:?}");
+    }
+}
