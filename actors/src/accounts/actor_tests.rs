@@ -1,6 +1,10 @@
 //! Tests of the accounts actor: what it answers, and what it tells.
 
-use tokio::sync::mpsc;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::accounts::{self, NewAccount};
@@ -133,17 +137,64 @@ async fn a_new_password_needs_the_old_one_and_ends_what_was_made_before() {
     assert_eq!(world.change(nobody, None, "battery staple").await.unwrap_err().code, Code::UnknownUser);
 }
 
+/// A hub that passes on what it hears, and answers when it is let.
+struct SlowHub(mpsc::UnboundedSender<Vec<Denial>>, Option<oneshot::Receiver<()>>);
+
+impl Actor for SlowHub {
+    type Context = Context<Self>;
+}
+
+impl Handler<Denied> for SlowHub {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Denied(denials): Denied, _: &mut Context<Self>) -> Self::Result {
+        // The first is what is known already.
+        let wait = if denials.is_empty() { None } else { self.1.take() };
+        let _ = self.0.send(denials);
+        Box::pin(async move {
+            if let Some(wait) = wait {
+                let _ = wait.await;
+            }
+        })
+    }
+}
+
+#[actix::test]
+async fn a_denial_is_not_answered_before_the_slowest_hub_has_answered() {
+    let world = World::new().await;
+    let actor = world.accounts.actor.clone();
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let (release, wait) = oneshot::channel();
+    actor.send(SubscribeToDenials(SlowHub(sender, Some(wait)).start().recipient())).await.unwrap();
+    heard.recv().await.unwrap();
+    let user = UserId::parse(3).unwrap();
+    let mut denied = pin!(actor.send(Deny(Denial::User(user))));
+    assert_eq!(heard.recv().await.unwrap(), [Denial::User(user)]);
+    // There and back so often that an answer would have come in between.
+    for _ in 0..500 {
+        actor.send(GetAccount(user)).await.unwrap().unwrap_err();
+        assert!(poll_fn(|context| Poll::Ready(denied.as_mut().poll(context).is_pending())).await);
+    }
+    release.send(()).unwrap();
+    denied.await.unwrap().unwrap();
+}
+
+/// What comes, if it comes in time.
+async fn soon<T>(from: &mut mpsc::UnboundedReceiver<T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), from.recv()).await.expect("nothing was told").unwrap()
+}
+
 #[actix::test]
 async fn what_another_process_writes_is_noticed_and_told() {
     let mut world = World::new().await;
     let mut outside = Store::open(world.folder.path()).unwrap();
     let draft = Draft { user: None, nickname: "bob", password: None, standing: Standing::User };
     let bob = outside.add(&draft, Millis(1)).unwrap();
-    assert_eq!(world.known.recv().await.unwrap(), [NewAccount { user: bob.user, nickname: "bob".into() }]);
+    assert_eq!(soon(&mut world.known).await, [NewAccount { user: bob.user, nickname: "bob".into() }]);
     outside.deny(Denial::User(bob.user)).unwrap();
-    assert_eq!(world.denied.recv().await.unwrap(), [Denial::User(bob.user)]);
+    assert_eq!(soon(&mut world.denied).await, [Denial::User(bob.user)]);
     outside.deny(Denial::Lifted(bob.user)).unwrap();
-    assert_eq!(world.denied.recv().await.unwrap(), [Denial::Lifted(bob.user)]);
+    assert_eq!(soon(&mut world.denied).await, [Denial::Lifted(bob.user)]);
 }
 
 #[actix::test]
