@@ -1,6 +1,6 @@
 //! Users and tokens from the command line, without a server: the built program, its output, its files, its exit codes.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on should say so")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should say so")]
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
