@@ -13,20 +13,24 @@ use actix_server::ServerHandle;
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::{App, web};
+use chappe_actors::accounts::store::StoreError;
+use chappe_actors::accounts::{self, SubscribeToAccounts};
 use chappe_actors::engine::{self, Engine, EngineError, Verified};
 use chappe_actors::folder::FolderError;
 use chappe_actors::hub::{self, HubActor, HubSettings};
 use chappe_actors::log::LogError;
 use chappe_actors::messages::{CloseAll, EngineLink};
 use chappe_actors::metrics::metrics;
+use chappe_actors::principal::Auth;
 use chappe_actors::state::Settings;
 use chappe_actors::vital;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::auth::{self, AuthError};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::http::origin::Policy;
-use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings};
+use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings, Tokens};
 use crate::listeners::{Door, ListenError, Listeners};
 use crate::transport::tcp::TcpSession;
 use crate::transport::udp::UdpHandler;
@@ -58,6 +62,8 @@ pub struct Ready {
     pub data: PathBuf,
     /// Whether clients are believed who they are.
     pub open_mode: bool,
+    /// How to make the first token, where nobody can have one yet: a command line.
+    pub first_token: Option<String>,
     /// How long the start took.
     pub started_in: Duration,
     /// How many messages there are.
@@ -75,6 +81,12 @@ pub enum AppError {
     /// An allowed origin is none.
     #[error("allowed_origins: {0}")]
     Origin(String),
+    /// The keys of tokens cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The accounts cannot be used.
+    #[error(transparent)]
+    Accounts(#[from] StoreError),
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -93,14 +105,14 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen(_) => Exit::Address,
-            Self::Origin(_) => Exit::Configuration,
+            Self::Origin(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Engine(EngineError::Folder(FolderError::Locked { .. })) => Exit::Locked,
             Self::Engine(EngineError::Folder(FolderError::DamagedWal { .. })) => Exit::Log,
             Self::Engine(EngineError::Folder(FolderError::Log { source, .. })) => match source {
                 LogError::Full(_) => Exit::Failed,
                 _ => Exit::Log,
             },
-            Self::Engine(_) | Self::System { .. } => Exit::Failed,
+            Self::Engine(_) | Self::Auth(_) | Self::Accounts(_) | Self::System { .. } => Exit::Failed,
         }
         .code()
     }
@@ -122,23 +134,48 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
         udp: listeners.udp.as_ref().map(|door| door.address),
         data: config.data.clone(),
         open_mode: true,
+        first_token: None,
         started_in: Duration::ZERO,
         messages: 0,
         chats: 0,
     };
     System::new().block_on(async {
         let engine = Engine::start(&config.data, settings(config), epoch())?;
+        let auth::Loaded { auth, authority, first_token } = auth::load(config)?;
+        ready.open_mode = matches!(auth, Auth::Open);
+        ready.first_token = first_token;
+        let accounts = match authority {
+            Some(authority) => Some((authority, accounts::start(&config.data, engine.clock)?)),
+            None => None,
+        };
+        let (denier, denials) = match &accounts {
+            Some((_, accounts)) => (Some(accounts.actor.clone().recipient()), accounts.denials.as_slice().into()),
+            None => (None, Arc::default()),
+        };
         let hubs = Hubs {
             settings: HubSettings {
                 limits: config.limits,
                 connections: usize::try_from(config.connections).unwrap_or(usize::MAX),
                 heartbeat: HEARTBEAT,
                 clock: engine.clock,
+                auth,
+                denials,
+                denier,
             },
             engine: EngineLink::from(&engine.cache),
             next: Arc::default(),
         };
-        let server = doors(config, &hubs, listeners.http, listeners.tcp)?;
+        let tokens = match accounts {
+            Some((authority, accounts)) => {
+                // Accounts that were made while no server ran have users before anybody can ask.
+                let engine = SubscribeToAccounts(engine.cache.clone().recipient());
+                // It cannot be gone: nothing stops it.
+                let _ = accounts.actor.send(engine).await;
+                Some(Tokens::new(authority, accounts.actor))
+            }
+            None => None,
+        };
+        let server = doors(config, &hubs, tokens, listeners.http, listeners.tcp)?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
         if let Some(door) = listeners.udp {
@@ -212,6 +249,7 @@ impl Hubs {
 fn doors(
     config: &Config,
     hubs: &Hubs,
+    tokens: Option<Tokens>,
     http: Door<TcpListener>,
     tcp: Option<Door<TcpListener>>,
 ) -> Result<actix_server::Server, AppError> {
@@ -225,6 +263,7 @@ fn doors(
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
+        tokens,
     };
     let mut builder = actix_server::Server::build()
         .workers(config.http_server.workers.count())

@@ -30,6 +30,9 @@ fn write_banner(out: &mut String, ready: &Ready) -> std::fmt::Result {
         let who = if local { "this machine" } else { "EVERY MACHINE THAT REACHES IT" };
         writeln!(out, "  open mode  anyone on {who} is who they say they are")?;
     }
+    if let Some(command) = &ready.first_token {
+        writeln!(out, "\nWho asks shows a token; a secret to sign them was made. The first one:\n  {command}")?;
+    }
     writeln!(out, "\nTry: open http://{http}/ in two windows, or")?;
     writeln!(out, "  curl http://{http}/api/chats/1/messages")?;
     if let Some(tcp) = ready.tcp.map(reachable) {
@@ -74,6 +77,7 @@ mod tests {
             udp: None,
             data: "/srv/chappe".into(),
             open_mode: true,
+            first_token: None,
             started_in: std::time::Duration::from_millis(41),
             messages: 1,
             chats: 2,
@@ -96,6 +100,18 @@ mod tests {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
         assert!(!banner(&ready("127.0.0.1:8080", None)).contains("| nc"));
+    }
+
+    #[test]
+    fn in_token_mode_the_first_start_says_how_to_make_a_token() {
+        let ready = Ready {
+            open_mode: false,
+            first_token: Some("chappe token create --user 1001".into()),
+            ..ready("127.0.0.1:8080", None)
+        };
+        let text = banner(&ready);
+        assert!(text.contains("  chappe token create --user 1001\n"), "{text}");
+        assert!(!text.contains("open mode"), "{text}");
     }
 
     #[test]

@@ -10,9 +10,10 @@ use chappe_proto::packet::Packet;
 use chappe_proto::{ChatId, Code, Reject};
 use tokio::sync::oneshot;
 
+use crate::accounts::NewAccounts;
 use crate::clock::Clock;
 use crate::health::{Health, Phase, Storage};
-use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, RegisterHub};
+use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, NewAuth, RegisterHub};
 use crate::metrics::metrics;
 use crate::origin::SessionId;
 use crate::persist::{Append, PersistActor, Written};
@@ -45,6 +46,7 @@ pub struct Drain(pub oneshot::Sender<()>);
 struct HubLink {
     deliver: Recipient<Deliver>,
     close: Recipient<CloseAll>,
+    auth: Recipient<NewAuth>,
     json: bool,
     binary: bool,
     /// What goes to it with the step at hand.
@@ -62,6 +64,8 @@ pub struct CacheActor {
     draining: bool,
     drained: Option<oneshot::Sender<()>>,
     storage: Storage,
+    /// The keys, if they are not those of the start any more.
+    auth: Option<NewAuth>,
 }
 
 impl CacheActor {
@@ -77,6 +81,7 @@ impl CacheActor {
             draining: false,
             drained: None,
             storage: Storage::Writable,
+            auth: None,
         }
     }
 
@@ -264,9 +269,14 @@ impl Handler<RegisterHub> for CacheActor {
         if self.hubs.len() <= index {
             self.hubs.resize_with(index + 1, || None);
         }
+        if let Some(auth) = &self.auth {
+            // It began with the settings of the start.
+            message.auth.do_send(auth.clone());
+        }
         self.hubs[index] = Some(HubLink {
             deliver: message.deliver,
             close: message.close,
+            auth: message.auth,
             json: false,
             binary: false,
             items: Vec::new(),
@@ -310,6 +320,30 @@ impl Handler<CloseAll> for CacheActor {
         for link in self.hubs.iter().flatten() {
             link.close.do_send(message);
         }
+    }
+}
+
+impl Handler<NewAccounts> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, NewAccounts(accounts): NewAccounts, _: &mut Self::Context) {
+        let now = self.clock.now();
+        let mut step = Step::default();
+        for account in accounts {
+            self.state.make_user(account.user, account.nickname.into(), now, &mut step);
+        }
+        self.carry_out(step);
+    }
+}
+
+impl Handler<NewAuth> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, message: NewAuth, _: &mut Self::Context) {
+        for link in self.hubs.iter().flatten() {
+            link.auth.do_send(message.clone());
+        }
+        self.auth = Some(message);
     }
 }
 

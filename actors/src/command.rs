@@ -190,6 +190,8 @@ pub enum Command {
     },
     /// Makes a user, whose id the server chooses.
     CreateUser {
+        /// Who, if that is settled already; one who is there stays as they are.
+        user: Option<UserId>,
         /// 1 to 64 bytes.
         nickname: Box<str>,
     },
@@ -214,6 +216,8 @@ pub enum Command {
     },
     /// Who is online.
     GetOnline {
+        /// Who asks: then of those they share a chat with.
+        user: Option<UserId>,
         /// 1 to 500.
         limit: u32,
     },

@@ -9,6 +9,7 @@ use chappe_proto::{ChatId, Seq};
 use crate::command::Command;
 use crate::health::Health;
 use crate::origin::{Origin, SessionId};
+use crate::principal::Auth;
 use crate::reply::Reply;
 
 /// The way from a hub to the cache actor.
@@ -55,6 +56,8 @@ pub struct RegisterHub {
     pub deliver: Recipient<Deliver>,
     /// And the word to end here.
     pub close: Recipient<CloseAll>,
+    /// And new keys here.
+    pub auth: Recipient<NewAuth>,
 }
 
 /// Which formats a hub's connections use.
@@ -103,3 +106,10 @@ pub struct CloseAll {
     /// In milliseconds.
     pub reconnect_within_ms: u32,
 }
+
+/// Whom the server believes from now on: new keys. Those who are connected stay.
+///
+/// From: whoever reloads settings, to the cache actor, which tells every hub. The mode itself is that of the start.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct NewAuth(pub Auth);

@@ -114,6 +114,11 @@ impl From<Reject> for Reply {
 }
 
 impl Reply {
+    /// Whether it says no more than how a request went.
+    pub fn is_outcome(&self) -> bool {
+        matches!(self, Self::Accepted(_) | Self::Done | Self::Quiet | Self::Rejected { .. })
+    }
+
     /// As a packet for a connection. `acked` says that the request is answered by an `Ack`.
     ///
     /// `None` for replies that connections do not see.

@@ -70,4 +70,7 @@ fn announce(ready: &Ready, print_addresses: bool) {
         started_in_ms = u64::try_from(ready.started_in.as_millis()).unwrap_or(u64::MAX),
         "ready"
     );
+    if let Some(command) = &ready.first_token {
+        tracing::info!(command, "a secret to sign tokens was made; the command makes the first one");
+    }
 }

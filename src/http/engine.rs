@@ -2,6 +2,8 @@
 
 #[cfg(not(test))]
 pub(crate) use chappe_actors::hub::{ask, health};
+// Who is believed is no question to the engine.
+pub(crate) use chappe_actors::hub::{authenticate, now};
 #[cfg(not(test))]
 pub(crate) use chappe_actors::metrics::encode as metrics;
 

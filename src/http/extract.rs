@@ -8,6 +8,7 @@ use chappe_proto::{ClientId, Code, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::identity::{self, Who};
 use super::problem::Problem;
 
 /// Names the user, in open mode, where neither the body nor the query does.
@@ -76,21 +77,40 @@ where
     }
 }
 
-/// Who asks, in open mode: whom the body names, else the query, else the header.
+/// Who asks. In open mode: whom the body names, else the query, else the header. In token mode: whose token came, with
+/// whom the others agree if they name somebody.
 ///
 /// # Errors
-/// `invalid_field` if the header is needed and is not an id.
+/// `invalid_field` if the header is needed and is not an id; in token mode `identity_mismatch` and `not_authenticated`.
 pub(crate) fn user(
     request: &HttpRequest,
     body: Option<UserId>,
     query: Option<UserId>,
 ) -> Result<Option<UserId>, Problem> {
-    if let Some(user) = body.or(query) {
-        return Ok(Some(user));
+    let in_header = || -> Result<Option<UserId>, Problem> {
+        let Some(text) = only(request.headers(), &USER_HEADER)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(text);
+        id(&text).map(Some).ok_or_else(|| not_an_id("X-Chappe-User", &text))
+    };
+    match identity::of(request) {
+        None => body.or(query).map_or_else(in_header, |user| Ok(Some(user))),
+        Some(Who::Nobody) => Err(Problem::plain(Code::NotAuthenticated)),
+        Some(Who::Holder(principal, _)) => {
+            let named = [body, query, in_header()?];
+            if named.into_iter().flatten().any(|user| user != principal.user) {
+                return Err(Problem::plain(Code::IdentityMismatch));
+            }
+            Ok(Some(principal.user))
+        }
     }
-    let Some(text) = only(request.headers(), &USER_HEADER)? else { return Ok(None) };
-    let text = String::from_utf8_lossy(text);
-    id(&text).map(Some).ok_or_else(|| not_an_id("X-Chappe-User", &text))
+}
+
+/// Who asks, in token mode only; for what open mode answers to everybody alike.
+///
+/// # Errors
+/// As [`user`].
+pub(crate) fn holder(request: &HttpRequest) -> Result<Option<UserId>, Problem> {
+    if identity::of(request).is_none() { Ok(None) } else { user(request, None, None) }
 }
 
 /// Who asks, where somebody has to.

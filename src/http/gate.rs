@@ -1,4 +1,4 @@
-//! What every HTTP request passes before it is routed: the host's name, the page's origin, and CORS.
+//! What every HTTP request passes before it is routed: the host's name, the page's origin, CORS, and who asks.
 
 use std::future::{Ready, ready};
 
@@ -6,14 +6,18 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::{Error, HttpResponse, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
 use chappe_proto::{Code, Reject};
 use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::HttpSettings;
+use super::identity;
 use super::origin::{Asker, Policy};
 use super::problem::Problem;
+
+/// What pages of allowed origins may send besides what all pages may.
+const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key, x-chappe-user, x-csrf-token";
 
 /// Decides over a request by its head: `Host`, `Origin`, and whether it `changes` something (a WebSocket does).
 ///
@@ -78,7 +82,17 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        match check(&self.settings.origins, request.head(), changes) {
+        let checked = check(&self.settings.origins, request.head(), changes);
+        if let Some(tokens) = &self.settings.tokens
+            && let Ok(asker) = &checked
+        {
+            // The path as it is going to be routed, not as it was written.
+            match identity::identify(tokens, request.head(), request.match_info().as_str()) {
+                Ok(who) => drop(request.extensions_mut().insert(who)),
+                Err(reject) => return refuse(request, reject, *asker),
+            }
+        }
+        match checked {
             Ok(Asker::Own | Asker::Foreign) => Either::Left(self.inner.call(request)),
             Ok(Asker::Allowed) => {
                 let origin = request.headers().get(header::ORIGIN).cloned();
@@ -97,12 +111,22 @@ where
                     .boxed_local(),
                 )
             }
-            Err(reject) => {
-                let response = request.into_response(Problem::from(reject).error_response());
-                Either::Right(ready(Ok(response)).boxed_local())
-            }
+            Err(reject) => refuse(request, reject, Asker::Own),
         }
     }
+}
+
+fn refuse<F>(
+    request: ServiceRequest,
+    reject: Reject,
+    asker: Asker,
+) -> Either<F, LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, Error>>> {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = request.into_response(Problem::from(reject).error_response());
+    if asker == Asker::Allowed {
+        allow(response.headers_mut(), origin);
+    }
+    Either::Right(ready(Ok(response)).boxed_local())
 }
 
 fn is_preflight(request: &ServiceRequest) -> bool {
@@ -112,7 +136,7 @@ fn is_preflight(request: &ServiceRequest) -> bool {
 fn preflight() -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type, idempotency-key, x-chappe-user"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
         .finish()
 }

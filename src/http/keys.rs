@@ -40,7 +40,7 @@ pub(crate) async fn set_key(
 ) -> Result<HttpResponse, Problem> {
     let query: UserQuery = extract::query(&request)?;
     let NewKey { public_key, user_id } = body::json(&request, payload, &settings).await?;
-    let user = own(&request, user_id.or(query.user_id))?;
+    let user = own(&request, user_id, query.user_id)?;
     changed(user, Some(public_key)).await
 }
 
@@ -52,14 +52,14 @@ pub(crate) async fn set_key(
     responses((status = 200, body = User, description = "The user; the change is on disk")))]
 pub(crate) async fn delete_key(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query: UserQuery = extract::query(&request)?;
-    let user = own(&request, query.user_id)?;
+    let user = own(&request, None, query.user_id)?;
     changed(user, None).await
 }
 
 /// The user in the path, who has to be the one who asks.
-fn own(request: &HttpRequest, named: Option<UserId>) -> Result<UserId, Problem> {
+fn own(request: &HttpRequest, body: Option<UserId>, query: Option<UserId>) -> Result<UserId, Problem> {
     let user = extract::path_id(request, "user_id")?;
-    if extract::known_user(request, named, None)? == user {
+    if extract::known_user(request, body, query)? == user {
         Ok(user)
     } else {
         Err(Problem::new(Code::IdentityMismatch, "a key is registered by its own user"))

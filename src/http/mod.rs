@@ -5,14 +5,18 @@
 
 mod answer;
 mod body;
+mod came_from;
 mod chats;
+mod cookie;
 mod engine;
 mod events;
 mod extract;
 mod fixed;
 pub mod gate;
 mod health;
+pub(crate) mod identity;
 mod keys;
+mod logins;
 mod members;
 mod messages;
 mod openapi;
@@ -22,16 +26,24 @@ pub(crate) mod problem;
 mod refusals;
 mod routing;
 mod schema;
+mod security;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod users;
 
 use std::time::{Duration, Instant};
 
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
 use actix_web::web;
+use chappe_actors::accounts::AccountsActor;
 use chappe_proto::limits::Limits;
+use chappe_proto::{Code, Reject};
 
+use self::logins::Logins;
 use self::origin::Policy;
+use crate::auth::Authority;
 
 /// How long a request's body may take to arrive, unless set otherwise.
 pub const BODY_TIME: Duration = Duration::from_secs(10);
@@ -52,6 +64,34 @@ pub struct HttpSettings {
     pub body_time: Duration,
     /// How long the engine may take to say how it is.
     pub health_time: Duration,
+    /// What is needed where tokens are asked for; `None` in open mode.
+    pub tokens: Option<Tokens>,
+}
+
+/// What the handlers need where tokens are asked for.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    authority: Authority,
+    accounts: Addr<AccountsActor>,
+    logins: Addr<Logins>,
+}
+
+impl Tokens {
+    /// To be called inside an actix system.
+    pub fn new(authority: Authority, accounts: Addr<AccountsActor>) -> Self {
+        Self { authority, accounts, logins: Logins::default().start() }
+    }
+
+    /// Asks the accounts.
+    async fn ask<M, T>(&self, message: M) -> Result<T, Reject>
+    where
+        M: Message<Result = Result<T, Reject>> + Send + 'static,
+        T: Send + 'static,
+        AccountsActor: Handler<M>,
+        <AccountsActor as Actor>::Context: ToEnvelope<AccountsActor, M>,
+    {
+        self.accounts.send(message).await.unwrap_or_else(|_| Err(Reject::plain(Code::ShuttingDown)))
+    }
 }
 
 /// Adds everything but `/ws`. It answers every path, so `/ws` is added before it.

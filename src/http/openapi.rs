@@ -9,14 +9,17 @@ use utoipa::OpenApi;
 
 use super::problem::ProblemBody;
 use super::refusals::Refusals;
-use super::{chats, events, fixed, health, keys, members, messages, schema, users};
+use super::security::Security;
+use super::{chats, events, fixed, health, keys, members, messages, schema, sessions, users};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "chappe", description = "The HTTP API of chappe, a real-time messaging server.
 
 In open mode the server takes the client's word for who it is: `user_id` (`sender_id` for messages) in the body, else \
-`user_id` in the query, else the header `X-Chappe-User`.
+`user_id` in the query, else the header `X-Chappe-User`. In token mode a request comes with a token: as \
+`Authorization: Bearer`, or in the cookie of a session together with `X-CSRF-Token`; whom it names otherwise has to agree. \
+A token in the query is refused.
 
 What is refused is answered with `application/problem+json` (RFC 9457); `code` says what happened, for programs."),
     paths(
@@ -26,15 +29,18 @@ What is refused is answered with `application/problem+json` (RFC 9457); `code` s
         events::list_events,
         users::list_users, users::create_user, users::list_online, users::get_user,
         keys::set_key, keys::delete_key,
+        sessions::create_session, sessions::get_session, sessions::delete_session, sessions::delete_sessions,
+        sessions::renew_session, sessions::change_password,
         get_openapi, health::get_health, health::get_live, health::get_ready, health::get_metrics,
     ),
     components(schemas(ProblemBody, schema::Seq, schema::UserId)),
-    modifiers(&Refusals),
+    modifiers(&Refusals, &Security),
     tags(
         (name = "chats", description = "Conversations, and who may read them"),
         (name = "members", description = "Who is in a chat"),
         (name = "messages", description = "What is said, and everything else that happens in a chat"),
         (name = "users", description = "Who there is, and who is there"),
+        (name = "sessions", description = "Logging in and out, where the server asks who is there"),
         (name = "operation", description = "For operators and the programs that watch the server"),
     ),
 )]

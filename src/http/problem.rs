@@ -124,6 +124,9 @@ impl ResponseError for Problem {
         if let Some(wait_ms) = retry_after_ms {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1000))));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"chappe\"")));
+        }
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.clone()));
         }
@@ -152,6 +155,7 @@ mod tests {
             let response = problem.error_response();
             assert_eq!(response.status().as_u16(), code.http_status());
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), code.retryable(), "{code}");
+            assert_eq!(response.headers().contains_key(header::WWW_AUTHENTICATE), response.status() == 401, "{code}");
             let body = body(&problem);
             assert_eq!(body["code"], code.as_str());
             assert_eq!(body["status"], code.http_status());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::Method;
 use chappe_proto::Code;
 use chappe_proto::code::Explanation;
 use utoipa::openapi::header::HeaderBuilder;
@@ -11,6 +12,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOf, OneOfBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{Modify, ToSchema};
 
+use super::identity::{self, Need};
 use super::problem::ProblemBody;
 
 /// Adds them to every operation, and the list of codes.
@@ -23,16 +25,16 @@ impl Modify for Refusals {
     fn modify(&self, api: &mut OpenApi) {
         api.components.get_or_insert_default().schemas.insert(CODE.to_owned(), Schema::OneOf(codes()).into());
         for (path, item) in &mut api.paths.paths {
-            let changes = [
-                (false, &mut item.get),
-                (true, &mut item.post),
-                (true, &mut item.put),
-                (true, &mut item.patch),
-                (true, &mut item.delete),
+            let operations = [
+                (Method::GET, &mut item.get),
+                (Method::POST, &mut item.post),
+                (Method::PUT, &mut item.put),
+                (Method::PATCH, &mut item.patch),
+                (Method::DELETE, &mut item.delete),
             ];
-            for (changes, operation) in changes {
+            for (method, operation) in operations {
                 let Some(operation) = operation else { continue };
-                for (status, codes) in refusals(path, changes, operation) {
+                for (status, codes) in refusals(path, &method, operation) {
                     operation.responses.responses.insert(status.to_string(), RefOr::T(response(&codes)));
                 }
             }
@@ -55,21 +57,29 @@ fn codes() -> OneOf {
 }
 
 /// The codes an operation may be refused with, by status.
-fn refusals(path: &str, changes: bool, operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
+fn refusals(path: &str, method: &Method, operation: &Operation) -> BTreeMap<u16, Vec<Code>> {
     use Code::{
         BadSignature, Busy, Conflict, Forbidden, IdentityMismatch, Internal, InvalidField, Malformed, NotAMember,
-        NotAuthenticated, RateLimited, ShuttingDown, StorageUnavailable, TooDeep, TooLarge, UnknownChat,
-        UnknownMessage, UnknownOutcome, UnknownUser, UnsupportedMediaType,
+        NotAuthenticated, NotFound, RateLimited, ShuttingDown, StorageUnavailable, TokenExpired, TooDeep, TooLarge,
+        UnknownChat, UnknownMessage, UnknownOutcome, UnknownUser, UnsupportedMediaType,
     };
+    let changes = method != Method::GET;
+    let need = identity::need(method, path);
+    let of_sessions = path.starts_with("/api/sessions") || path.ends_with("/password");
     let posts_message = changes && path.ends_with("/messages");
     let changes_message = path.starts_with("/api/messages/");
     let in_chat = path.contains("{chat_id}") || changes_message;
     let has_body = operation.request_body.is_some();
-    let rules: [(bool, &[Code]); 14] = [
+    let rules: [(bool, &[Code]); 19] = [
         (true, &[Forbidden]),
         (has_body, &[Malformed, TooDeep, TooLarge, UnsupportedMediaType, InvalidField]),
         (operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()), &[InvalidField]),
-        (posts_message || changes_message, &[NotAuthenticated]),
+        (need != Need::None || of_sessions, &[NotAuthenticated]),
+        (need != Need::None, &[TokenExpired]),
+        (need == Need::Token && !of_sessions, &[IdentityMismatch]),
+        (of_sessions, &[NotFound]),
+        (path == "/api/users" && changes, &[Conflict]),
+        (path.ends_with("/password"), &[UnknownUser]),
         (posts_message, &[IdentityMismatch, Conflict, UnknownMessage, BadSignature]),
         (changes_message, &[UnknownMessage]),
         (in_chat, &[UnknownChat, NotAMember]),

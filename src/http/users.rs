@@ -2,16 +2,20 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use chappe_actors::accounts::{Account, Password, Register};
 use chappe_actors::bounds;
 use chappe_actors::command::Command;
+use chappe_actors::principal::Standing;
 use chappe_actors::reply::{self, Reply};
 use chappe_proto::signature::PublicKey;
-use chappe_proto::{Millis, UserId};
+use chappe_proto::{Code, Millis, Reject, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::identity::{self, Who};
+use super::logins::{Attempt, Begin};
 use super::problem::Problem;
-use super::{HttpSettings, answer, body, engine, extract, schema};
+use super::{HttpSettings, Tokens, answer, body, came_from, engine, extract, schema};
 
 /// Which users.
 #[derive(Deserialize, IntoParams)]
@@ -41,6 +45,9 @@ pub(crate) struct NewUser {
     /// 1 to 64 bytes of UTF-8.
     #[schema(value_type = String, min_length = 1, max_length = 64, example = "Ann")]
     nickname: Box<str>,
+    /// What the user logs in with, in token mode: 8 to 256 bytes.
+    #[schema(required = false, min_length = 8, max_length = 256)]
+    password: Option<String>,
 }
 
 /// A user.
@@ -80,6 +87,7 @@ impl From<reply::User> for User {
     responses((status = 200, body = Users, description = "By id, ascending")))]
 pub(crate) async fn list_users(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let UsersQuery { after, limit } = extract::query(&request)?;
+    extract::holder(&request)?;
     match engine::ask(Command::GetUsers { after, limit: bounds::page_limit(limit) }).await {
         Reply::Users(page) => {
             let users = page.users.into_iter().map(User::from).collect();
@@ -91,7 +99,8 @@ pub(crate) async fn list_users(request: HttpRequest) -> Result<HttpResponse, Pro
 
 /// Makes a user
 ///
-/// The server chooses the id. In open mode this is not needed: a user is made when it is first named.
+/// The server chooses the id. In open mode this is not needed: a user is made when it is first named. In token mode the
+/// user gets an account; everybody may make one if `auth.registration` is on, else admins do.
 #[utoipa::path(post, path = "/api/users", tag = "users",
     request_body = NewUser,
     responses((status = 201, body = User, description = "The user; it is on disk")))]
@@ -101,11 +110,61 @@ pub(crate) async fn create_user(
     settings: web::Data<HttpSettings>,
 ) -> Result<HttpResponse, Problem> {
     extract::no_idempotency_key(&request)?;
-    let NewUser { nickname } = body::json(&request, payload, &settings).await?;
+    let new = match &settings.tokens {
+        None => None,
+        Some(tokens) => Some(may_register(tokens, &request)?),
+    };
+    let NewUser { nickname, password } = body::json(&request, payload, &settings).await?;
     bounds::nickname(&nickname)?;
-    match engine::ask(Command::CreateUser { nickname }).await {
-        Reply::User(user) => Ok(answer::json(StatusCode::CREATED, &User::from(user))),
-        other => Err(Problem::instead(other)),
+    let Some(registration) = new else {
+        return match engine::ask(Command::CreateUser { user: None, nickname }).await {
+            Reply::User(user) => Ok(answer::json(StatusCode::CREATED, &User::from(user))),
+            other => Err(Problem::instead(other)),
+        };
+    };
+    let missing = || Problem::new(Code::InvalidField, "password is missing: what the user will log in with");
+    let password = Password::new(password.ok_or_else(missing)?);
+    let account = registration.register(&request, nickname.clone().into(), password).await?;
+    let made = match engine::ask(Command::CreateUser { user: Some(account.user), nickname }).await {
+        Reply::User(user) => user.into(),
+        // The account stands; the engine makes its user by itself, at the latest when they first come.
+        _ => User {
+            user_id: account.user,
+            nickname: account.nickname.into(),
+            created_at: account.created_at,
+            public_key: None,
+        },
+    };
+    Ok(answer::json(StatusCode::CREATED, &made))
+}
+
+/// Somebody who may make an account.
+struct Registration<'a> {
+    tokens: &'a Tokens,
+    is_admin: bool,
+}
+
+fn may_register<'a>(tokens: &'a Tokens, request: &HttpRequest) -> Result<Registration<'a>, Problem> {
+    let is_admin = match identity::of(request) {
+        Some(Who::Holder(principal, _)) => principal.standing == Standing::Admin,
+        _ => false,
+    };
+    if is_admin || tokens.authority.registration() {
+        return Ok(Registration { tokens, is_admin });
+    }
+    identity::holder(request)?;
+    Err(Problem::new(Code::Forbidden, "registration is off: admins make accounts"))
+}
+
+impl Registration<'_> {
+    async fn register(&self, request: &HttpRequest, nickname: String, password: Password) -> Result<Account, Problem> {
+        if !self.is_admin {
+            // Accounts stay, and hashing a password takes time: some from an address are enough.
+            let attempt = Attempt::Account { address: came_from::address(request) };
+            let begun = self.tokens.logins.send(Begin(attempt, engine::now().mono)).await;
+            begun.unwrap_or_else(|_| Err(Reject::plain(Code::ShuttingDown)))?;
+        }
+        Ok(self.tokens.ask(Register { user: None, nickname, password }).await?)
     }
 }
 
@@ -115,6 +174,7 @@ pub(crate) async fn create_user(
     responses((status = 200, body = User, description = "The user")))]
 pub(crate) async fn get_user(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let user = extract::path_id(&request, "user_id")?;
+    extract::holder(&request)?;
     match engine::ask(Command::GetUser { user }).await {
         Reply::User(user) => Ok(answer::json(StatusCode::OK, &User::from(user))),
         other => Err(Problem::instead(other)),
@@ -122,12 +182,15 @@ pub(crate) async fn get_user(request: HttpRequest) -> Result<HttpResponse, Probl
 }
 
 /// Who is online
+///
+/// In token mode of those with whom the asker shares a chat.
 #[utoipa::path(get, path = "/api/users/online", tag = "users",
     params(OnlineQuery),
     responses((status = 200, body = schema::Presence, description = "By id, ascending")))]
 pub(crate) async fn list_online(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let OnlineQuery { limit } = extract::query(&request)?;
-    match engine::ask(Command::GetOnline { limit: bounds::page_limit(limit) }).await {
+    let user = extract::holder(&request)?;
+    match engine::ask(Command::GetOnline { user, limit: bounds::page_limit(limit) }).await {
         Reply::Presence(presence) => Ok(answer::json(StatusCode::OK, &presence)),
         other => Err(Problem::instead(other)),
     }

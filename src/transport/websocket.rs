@@ -26,7 +26,7 @@ use chappe_proto::{Code, frame, json};
 use futures_util::Stream;
 
 use crate::http::problem::Problem;
-use crate::http::{HttpSettings, gate};
+use crate::http::{HttpSettings, gate, identity};
 
 /// Packets as JSON, one a text frame.
 const JSON: &str = "chappe.v1.json";
@@ -42,19 +42,26 @@ const READS_IN_A_ROW: usize = 8;
 /// A page of a foreign origin is refused: a browser lets it connect anywhere, and only the server can say no.
 ///
 /// # Errors
-/// `forbidden`, `malformed`, `busy` or `shutting_down`.
+/// `forbidden`, `malformed`, `busy` or `shutting_down`; in token mode `not_authenticated` and `token_expired`.
 pub(crate) async fn upgrade(
     request: HttpRequest,
     payload: web::Payload,
     settings: web::Data<HttpSettings>,
 ) -> Result<HttpResponse, Problem> {
     gate::check(&settings.origins, request.head(), true)?;
+    let shown = match settings.tokens {
+        Some(_) => identity::of_handshake(request.head())?,
+        None => None,
+    };
     let mut response = ws::handshake_with_protocols(&request, &[JSON, BINARY])
         .map_err(|error| Problem::new(Code::Malformed, format!("this is no WebSocket handshake: {error}")))?;
     let limits = hub::limits();
     let bytes = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
     let outbox = Rc::new(Outbox::new(wire(&request), bytes, limits.window));
-    let session = Session::open(Door::WebSocket, Rc::clone(&outbox))?;
+    let mut session = Session::open(Door::WebSocket, Rc::clone(&outbox))?;
+    if let Some(shown) = shown {
+        session.came_with(shown);
+    }
     let reader = Reader::new(usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX));
     let close = Rc::new(Cell::new(None));
     let body = Body { outbox, close: Rc::clone(&close), ended: false };

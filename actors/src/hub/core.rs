@@ -9,13 +9,16 @@ use chappe_proto::outgoing::{Bodies, Encoder, Wire};
 use chappe_proto::packet::{Packet, Pong};
 use chappe_proto::{ChatId, Seq};
 
+use super::bearers::Expiries;
 use super::listeners::Listeners;
 use super::slots::{Slot, Slots};
 use super::{Door, HubSettings};
+use crate::accounts::denials::Denials;
 use crate::clock::Now;
 use crate::messages::{EngineLink, Formats, Item};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
+use crate::principal::Auth;
 use crate::reply::Reply;
 
 /// The hub of one thread.
@@ -29,12 +32,19 @@ pub(super) struct Core {
     /// Whether JSON, and whether binary bodies are in use here.
     formats: Cell<[bool; 2]>,
     pub(super) closing: Cell<bool>,
+    pub(super) auth: RefCell<Auth>,
+    pub(super) denials: RefCell<Denials>,
+    pub(super) expiries: RefCell<Expiries>,
 }
 
 impl Core {
     pub(super) fn new(index: u16, settings: HubSettings, engine: EngineLink) -> Self {
+        let denials = settings.denials.iter().copied().collect();
         Self {
             index,
+            auth: RefCell::new(settings.auth.clone()),
+            denials: RefCell::new(denials),
+            expiries: RefCell::default(),
             settings,
             engine,
             slots: RefCell::default(),
@@ -84,18 +94,21 @@ impl Core {
         let SessionId { slot, generation, .. } = to.session;
         count(&reply, to, now);
         match slots.get_mut(slot, generation) {
-            Some(Slot::Connection { door, outbox, greeted, .. }) => {
+            Some(Slot::Connection { door, outbox, greeted, bearer, .. }) => {
                 // Datagrams are not answered through an outbox, and nobody is told of a refused one.
                 if *door == Door::Udp || matches!(reply, Reply::Quiet) {
                     return outbox.release(to.weight);
                 }
-                let is_welcome = if let Reply::Welcome(welcome) = &mut reply {
+                if !reply.is_outcome() && !self.may_hear(bearer.as_deref()) {
+                    return outbox.release(to.weight);
+                }
+                let is_welcome = matches!(reply, Reply::Welcome(_));
+                if let Reply::Welcome(welcome) = &mut reply {
+                    // What the state does not know.
                     welcome.zstd = outbox.grants_zstd();
-                    true
-                } else {
-                    false
-                };
-                *greeted |= is_welcome;
+                    welcome.expires_at = bearer.as_ref().map(|bearer| bearer.principal.expires_at);
+                    *greeted = true;
+                }
                 if let Some(packet) = reply.into_packet(to.ticket.is_some()) {
                     let mut encoder = self.encoder.borrow_mut();
                     outbox.answer(&mut encoder, packet, to.ticket, to.request_id, to.weight);
@@ -152,7 +165,9 @@ impl Core {
     }
 
     fn listen(&self, session: SessionId, chats: Vec<ChatId>) {
-        if let Some(Slot::Connection { hears, .. }) = self.slots.borrow_mut().get_mut(session.slot, session.generation)
+        if let Some(Slot::Connection { hears, bearer, .. }) =
+            self.slots.borrow_mut().get_mut(session.slot, session.generation)
+            && self.may_hear(bearer.as_deref())
         {
             self.listeners.borrow_mut().add(session.slot, &chats);
             hears.extend(chats);

@@ -2,13 +2,16 @@
 //!
 //! What is sent to connections comes in one message a commit, and is framed once for each wire, however many hear it.
 
+mod bearers;
 mod core;
+mod identity;
 mod listeners;
 mod slots;
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -19,12 +22,14 @@ use tokio::sync::oneshot;
 
 use self::core::Core;
 use self::slots::Slot;
+use crate::accounts::{Denied, SubscribeToDenials};
 use crate::clock::{Clock, Now};
 use crate::command::Command;
 use crate::health::{Connections, Health};
-use crate::messages::{Batch, CloseAll, Deliver, EngineLink, GetHealth, RegisterHub};
+use crate::messages::{Batch, CloseAll, Deliver, EngineLink, GetHealth, NewAuth, RegisterHub};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
+use crate::principal::{Auth, Denial, Principal};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
 use crate::vital::vitally;
@@ -51,7 +56,18 @@ pub struct HubSettings {
     pub heartbeat: Duration,
     /// The clock of all actors.
     pub clock: Clock,
+    /// Whom to believe.
+    pub auth: Auth,
+    /// What was no longer believed at the start. What follows comes by [`Denied`].
+    pub denials: Arc<[Denial]>,
+    /// Where a hub asks to be told of it.
+    pub denier: Option<Recipient<SubscribeToDenials>>,
 }
+
+/// How often it is looked whose token runs out.
+const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// How often denials are forgotten that need not be remembered.
+const FORGET_TICK: Duration = Duration::from_secs(60);
 
 thread_local! {
     static HUB: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
@@ -69,6 +85,7 @@ pub struct HubActor {
 impl HubActor {
     /// Starts the hub of this thread, with an arbiter running. `index` is its own.
     pub fn start(index: u16, settings: HubSettings, engine: EngineLink) -> Addr<Self> {
+        let denier = settings.denier.clone();
         let core = Rc::new(Core::new(index, settings, engine.clone()));
         HUB.set(Some(Rc::clone(&core)));
         let hub = Actor::start(Self { core });
@@ -77,7 +94,11 @@ impl HubActor {
             index,
             deliver: hub.clone().recipient(),
             close: hub.clone().recipient(),
+            auth: hub.clone().recipient(),
         });
+        if let Some(denier) = &denier {
+            denier.do_send(SubscribeToDenials(hub.clone().recipient()));
+        }
         hub
     }
 }
@@ -87,6 +108,10 @@ impl Actor for HubActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(self.core.settings.heartbeat, |hub, _| hub.core.beat());
+        if self.core.asks_for_tokens() {
+            ctx.run_interval(EXPIRY_TICK, |hub, _| hub.core.expire(hub.core.settings.clock.now().wall));
+            ctx.run_interval(FORGET_TICK, |hub, _| hub.core.forget_denials(hub.core.settings.clock.now().wall));
+        }
     }
 }
 
@@ -104,6 +129,22 @@ impl Handler<CloseAll> for HubActor {
 
     fn handle(&mut self, message: CloseAll, _: &mut Self::Context) {
         self.core.close_all(message.reconnect_within_ms);
+    }
+}
+
+impl Handler<Denied> for HubActor {
+    type Result = ();
+
+    fn handle(&mut self, Denied(denials): Denied, _: &mut Self::Context) {
+        vitally(|| self.core.deny(denials));
+    }
+}
+
+impl Handler<NewAuth> for HubActor {
+    type Result = ();
+
+    fn handle(&mut self, NewAuth(auth): NewAuth, _: &mut Self::Context) {
+        self.core.replace_auth(auth);
     }
 }
 
@@ -126,7 +167,7 @@ pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<SessionId, Reject> {
     }
     hub.use_format(outbox.wire());
     let (slot, generation) =
-        slots.insert(Slot::Connection { door, outbox, hears: Vec::new(), greeted: false, silent: 0 });
+        slots.insert(Slot::Connection { door, outbox, hears: Vec::new(), greeted: false, silent: 0, bearer: None });
     Ok(SessionId { hub: hub.index, slot, generation })
 }
 
@@ -140,8 +181,13 @@ pub fn use_wire(wire: Wire) {
 /// A connection is gone.
 pub fn close(id: SessionId) {
     let Some(hub) = hub() else { return };
-    let Some(Slot::Connection { hears, .. }) = hub.slots.borrow_mut().remove(id.slot, id.generation) else { return };
+    let Some(Slot::Connection { hears, bearer, .. }) = hub.slots.borrow_mut().remove(id.slot, id.generation) else {
+        return;
+    };
     hub.listeners.borrow_mut().remove(id.slot, &hears);
+    if let Some(bearer) = bearer {
+        hub.expiries.borrow_mut().forget((id.slot, id.generation), &bearer);
+    }
     let origin = Origin { session: id, ticket: None, request_id: None, weight: 0, arrived: Duration::ZERO };
     // One for each connection: bounded by their number.
     hub.engine.batch.do_send(Batch(vec![(origin, Command::Bye)]));
@@ -171,6 +217,34 @@ pub fn ask(command: Command) -> impl Future<Output = Reply> {
             None => Reject::plain(Code::ShuttingDown).into(),
             Some(answer) => answer.await.unwrap_or_else(|_| Reject::plain(Code::UnknownOutcome).into()),
         }
+    }
+}
+
+/// Whether clients have to show a token.
+pub fn asks_for_tokens() -> bool {
+    hub().is_some_and(|hub| hub.asks_for_tokens())
+}
+
+/// Who shows `token`. It takes no other thread: keys and denials are here.
+///
+/// # Errors
+/// `not_authenticated` if it is none of ours or no longer believed, `token_expired`, or `shutting_down`.
+pub fn authenticate(token: &str) -> Result<Principal, Reject> {
+    hub().ok_or_else(|| Reject::plain(Code::ShuttingDown))?.authenticate(token)
+}
+
+/// Whether somebody who was authenticated some time ago still is.
+///
+/// # Errors
+/// As [`authenticate`].
+pub fn believes(principal: &Principal) -> Result<(), Reject> {
+    hub().ok_or_else(|| Reject::plain(Code::ShuttingDown))?.believes(principal)
+}
+
+/// A connection belongs to `principal` from now on, until the token runs out or is denied.
+pub fn introduce(id: SessionId, principal: Principal) {
+    if let Some(hub) = hub() {
+        hub.introduce(id, principal);
     }
 }
 

@@ -6,6 +6,7 @@ use chappe_proto::ChatId;
 use tokio::sync::oneshot;
 
 use super::Door;
+use super::bearers::Bearer;
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
 
@@ -22,6 +23,8 @@ pub(super) enum Slot {
         greeted: bool,
         /// For how many heartbeats nothing was heard of it.
         silent: u8,
+        /// Whose token it came with, where tokens are asked for.
+        bearer: Option<Box<Bearer>>,
     },
     /// An HTTP request that waits for its answer.
     Waiting(oneshot::Sender<Reply>),
@@ -79,6 +82,13 @@ impl Slots {
         self.connections -= usize::from(matches!(slot, Slot::Connection { .. }));
         self.free.push(index);
         Some(slot)
+    }
+
+    /// Those that are taken, each with its place and generation.
+    pub(super) fn places_mut(&mut self) -> impl Iterator<Item = ((u32, u32), &mut Slot)> {
+        // There are never more places than that.
+        let numbered = self.places.iter_mut().zip(0u32..);
+        numbered.filter_map(|(place, index)| Some(((index, place.generation), place.slot.as_mut()?)))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {

@@ -8,19 +8,32 @@ use chappe_proto::{Code, Reject};
 use super::identity::Identity;
 use crate::bounds;
 use crate::command::{Command, Post, PresenceOf};
+use crate::principal::Principal;
 
-/// What `request` asks of the engine. A `Ping` never gets here: the session answers it.
+/// What `request` asks of the engine. A `Ping` never gets here: the session answers it. `shown` is who the token of a
+/// Hello speaks for, in token mode.
 ///
 /// # Errors
 /// `not_authenticated`, `identity_mismatch`, `unsupported_version`, `invalid_field` or `too_large`.
-pub fn admit(identity: &mut Identity, limits: &Limits, request: Request) -> Result<Command, Reject> {
+pub fn admit(
+    identity: &mut Identity,
+    limits: &Limits,
+    request: Request,
+    shown: Option<&Principal>,
+) -> Result<Command, Reject> {
+    if !matches!(request, Request::Hello(_)) {
+        // Here, for all packets there are and will be: no arm below can forget it.
+        identity.admits()?;
+    }
     match request {
         Request::Hello(hello) => {
             if hello.version != VERSION {
                 let message = format!("this server speaks version {VERSION}, not {}", hello.version);
                 return Err(Reject::new(Code::UnsupportedVersion, message));
             }
-            Ok(Command::Hello { user: identity.introduce(hello.user_id)?, nickname: None, heads: hello.heads })
+            let user = identity.introduce(hello.user_id, shown)?;
+            let nickname = shown.and_then(|principal| principal.nickname.clone());
+            Ok(Command::Hello { user, nickname, heads: hello.heads })
         }
         Request::SendMessage(send) => {
             let NewMessage { chat_id: chat, sender_id, content, message_type, client_id, reply_to, signature } =
@@ -95,7 +108,7 @@ pub fn admit(identity: &mut Identity, limits: &Limits, request: Request) -> Resu
             Ok(Command::GetPresence { user: identity.known(), of })
         }
         // Not reachable from a session; harmless if it were.
-        Request::Ping(_) => Ok(Command::GetOnline { limit: 1 }),
+        Request::Ping(_) => Ok(Command::GetOnline { user: identity.known(), limit: 1 }),
     }
 }
 
@@ -104,9 +117,10 @@ mod tests {
     use chappe_proto::message::MessageType;
     use chappe_proto::request::{GetPresence, Hello, MarkRead, Ping, SendMessage, Status, Subscribe, Typing};
     use chappe_proto::signature::{Signed, SigningKey};
-    use chappe_proto::{ChatId, ClientId, Seq, UserId};
+    use chappe_proto::{ChatId, ClientId, Millis, Seq, UserId};
 
     use super::*;
+    use crate::principal::{Standing, TokenId};
 
     fn user(id: u64) -> UserId {
         UserId::parse(id).unwrap()
@@ -121,7 +135,7 @@ mod tests {
     }
 
     fn code(identity: &mut Identity, request: Request) -> Option<Code> {
-        admit(identity, &Limits::default(), request).err().map(|reject| reject.code)
+        admit(identity, &Limits::default(), request, None).err().map(|reject| reject.code)
     }
 
     #[test]
@@ -143,6 +157,38 @@ mod tests {
         assert_eq!(code(&mut identity, hello(Some(user(1)), 1)), None);
         assert_eq!(code(&mut identity, status(None)), None);
         assert_eq!(code(&mut identity, status(Some(user(7)))), Some(Code::IdentityMismatch));
+    }
+
+    fn principal(id: u64) -> Principal {
+        Principal {
+            user: user(id),
+            nickname: Some("Ann".into()),
+            standing: Standing::User,
+            token: TokenId([0; 16]),
+            issued_at: Millis(0),
+            expires_at: Millis(1),
+        }
+    }
+
+    #[test]
+    fn in_token_mode_only_a_token_says_who_asks() {
+        let mut identity = Identity::by_token();
+        let status = |id| Request::Status(Status { user_id: id, status_data: "online".into() });
+        assert_eq!(code(&mut identity, status(Some(user(7)))), Some(Code::NotAuthenticated), "a word is not enough");
+        let subscribe = || Request::Subscribe(Subscribe { chat_ids: vec![chat()] });
+        assert_eq!(code(&mut identity, subscribe()), Some(Code::NotAuthenticated), "also where no user is needed");
+        assert_eq!(code(&mut identity, hello(Some(user(7)), 1)), Some(Code::NotAuthenticated));
+        let mut say = |request, id| {
+            admit(&mut identity, &Limits::default(), request, Some(&principal(id))).map_err(|reject| reject.code)
+        };
+        assert_eq!(say(hello(Some(user(8)), 1), 7), Err(Code::IdentityMismatch));
+        let hello_of_ann = Command::Hello { user: user(7), nickname: Some("Ann".into()), heads: false };
+        assert_eq!(say(hello(Some(user(7)), 1), 7), Ok(hello_of_ann.clone()));
+        assert_eq!(say(hello(None, 1), 7), Ok(hello_of_ann), "a second one renews");
+        assert_eq!(say(hello(None, 1), 8), Err(Code::IdentityMismatch));
+        assert_eq!(code(&mut identity, status(None)), None);
+        assert_eq!(code(&mut identity, status(Some(user(8)))), Some(Code::IdentityMismatch));
+        assert_eq!(code(&mut identity, subscribe()), None);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::command::Command;
 use crate::hub::{self, Door};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
+use crate::principal::Principal;
 
 /// One client's connection, whatever its transport.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Session {
     limits: Limits,
     /// Commands of the packets read since the last flush.
     commands: Vec<(Origin, Command)>,
+    /// Who came, by a token that was shown before the first packet; or why it is not believed.
+    came_with: Option<Box<Result<Principal, Reject>>>,
 }
 
 impl Session {
@@ -43,7 +46,7 @@ impl Session {
     /// `busy` where the thread has no hub: the server is starting or stopping; or where there are too many connections.
     pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<Self, Reject> {
         let id = hub::open(door, Rc::clone(&outbox))?;
-        Ok(Self { id, identity: Identity::default(), outbox, limits: hub::limits(), commands: Vec::new() })
+        Ok(Self { id, identity: stranger(), outbox, limits: hub::limits(), commands: Vec::new(), came_with: None })
     }
 
     /// Names the connection in logs.
@@ -54,6 +57,12 @@ impl Session {
     /// Where its answers wait.
     pub fn outbox(&self) -> &Rc<Outbox> {
         &self.outbox
+    }
+
+    /// Tells who came, by a token that stood in the handshake. A Hello without a token is theirs. Why one is not
+    /// believed is told there as well: browsers show nobody why a handshake failed.
+    pub fn came_with(&mut self, shown: Result<Principal, Reject>) {
+        self.came_with = Some(Box::new(shown));
     }
 
     /// Takes one packet, or what could not be read as one.
@@ -78,7 +87,7 @@ impl Session {
         if let Some(counter) = metrics().packets.get(frame.request.kind()) {
             counter.inc();
         }
-        let command = admit(&mut Identity::default(), &self.limits, frame.request)?;
+        let command = admit(&mut stranger(), &self.limits, frame.request, None)?;
         self.outbox.admit(rule.weight, false);
         self.send(None, None, rule.weight, command);
         Ok(())
@@ -103,7 +112,7 @@ impl Session {
         hub::with_encoder(|encoder| self.outbox.close(encoder, code, reason, None));
     }
 
-    fn request(&mut self, request_id: Option<u64>, request: Request) {
+    fn request(&mut self, request_id: Option<u64>, mut request: Request) {
         let rule = request.rule();
         if let Some(counter) = metrics().packets.get(request.kind()) {
             counter.inc();
@@ -113,7 +122,7 @@ impl Session {
             let pong = Pong { nonce: ping.nonce, server_time: Some(hub::now().wall) };
             return self.put(Packet::Pong(pong), None, request_id, rule.weight);
         }
-        let is_hello = matches!(request, Request::Hello(_));
+        let refused_for_good = matches!(request, Request::Hello(_)) && self.identity.known().is_none();
         if matches!(&request, Request::Hello(hello) if hello.zstd) {
             self.outbox.offer_zstd();
         }
@@ -121,7 +130,13 @@ impl Session {
         let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() && !self.outbox.is_empty() {
             Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))
         } else {
-            admit(&mut self.identity, &self.limits, request)
+            self.shown(&mut request).and_then(|shown| {
+                let command = admit(&mut self.identity, &self.limits, request, shown.as_ref())?;
+                if let Some(principal) = shown {
+                    hub::introduce(self.id, principal);
+                }
+                Ok(command)
+            })
         };
         match admitted {
             Ok(command) => self.send(ticket, request_id, rule.weight, command),
@@ -137,12 +152,35 @@ impl Session {
                     Code::UnsupportedVersion => {
                         self.close(CloseCode::UnsupportedVersion, "the server speaks another protocol version");
                     }
-                    Code::NotAuthenticated if is_hello => {
+                    // A renewal that fails leaves the connection what it has: the earlier token.
+                    Code::NotAuthenticated if refused_for_good => {
                         self.close(CloseCode::NotAuthenticated, "Hello was refused");
+                    }
+                    Code::TokenExpired if refused_for_good => {
+                        self.close(CloseCode::TokenExpired, "the token has run out");
                     }
                     _ => {}
                 }
             }
+        }
+    }
+
+    /// Who the token of a Hello speaks for, in token mode; the token itself is forgotten here.
+    fn shown(&mut self, request: &mut Request) -> Result<Option<Principal>, Reject> {
+        let Request::Hello(hello) = request else { return Ok(None) };
+        let token = hello.token.take();
+        if !hub::asks_for_tokens() {
+            return Ok(None);
+        }
+        match (token, self.came_with.take()) {
+            (Some(token), _) => hub::authenticate(&token).map(Some),
+            (None, Some(came)) => {
+                let principal = (*came)?;
+                // Some time may have passed since the handshake.
+                hub::believes(&principal)?;
+                Ok(Some(principal))
+            }
+            (None, None) => Ok(None),
         }
     }
 
@@ -165,6 +203,11 @@ impl Drop for Session {
         self.outbox.kill();
         hub::close(self.id);
     }
+}
+
+/// Who has said nothing yet.
+fn stranger() -> Identity {
+    if hub::asks_for_tokens() { Identity::by_token() } else { Identity::default() }
 }
 
 fn client_id(request: &Request) -> Option<ClientId> {

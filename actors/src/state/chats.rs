@@ -155,20 +155,38 @@ impl State {
         self.append(draft, Some(origin), Some(Key::Member(chat, member)), step);
     }
 
-    pub(super) fn create_user(&mut self, origin: Origin, nickname: Box<str>, now: Now, step: &mut Step) {
+    pub(super) fn create_user(
+        &mut self,
+        origin: Origin,
+        user: Option<UserId>,
+        nickname: Box<str>,
+        now: Now,
+        step: &mut Step,
+    ) {
         if let Err(reject) = self.admit_write() {
             return step.reply(origin, reject);
         }
-        // Ids that clients chose themselves are passed over.
-        let free = loop {
-            let Ok(user) = UserId::parse(self.next_user) else {
-                return step.reply(origin, Reject::plain(Code::Internal));
-            };
+        let Some(user) = user.or_else(|| self.free_user()) else {
+            return step.reply(origin, Reject::plain(Code::Internal));
+        };
+        let command = Command::CreateUser { user: Some(user), nickname };
+        let Some(Command::CreateUser { nickname, .. }) = self.wait_for(&[Key::User(user)], origin, command) else {
+            return;
+        };
+        match self.users.get(&user) {
+            None => self.append_user(user, nickname, Some(origin), now, step),
+            Some(found) => step.reply(origin, Reply::User(found.shown(user))),
+        }
+    }
+
+    /// An id for a user that does not choose it. Ids that clients chose themselves are passed over.
+    fn free_user(&mut self) -> Option<UserId> {
+        loop {
+            let user = UserId::parse(self.next_user).ok()?;
             self.next_user += 1;
             if !self.users.contains_key(&user) && self.holds.any(&[Key::User(user)]).is_none() {
-                break user;
+                return Some(user);
             }
-        };
-        self.append_user(free, nickname, Some(origin), now, step);
+        }
     }
 }

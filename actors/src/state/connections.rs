@@ -1,5 +1,7 @@
 //! Connections come and go, say what they hear, and how their users are.
 
+use std::collections::BTreeSet;
+
 use chappe_proto::limits::MAX_HEADS;
 use chappe_proto::packet::{Head, Packet, Presence, StatusNow, TypingNow, Welcome};
 use chappe_proto::request::VERSION;
@@ -153,8 +155,12 @@ impl State {
         step.reply(origin, Reply::Presence(Presence { users }));
     }
 
-    pub(super) fn get_online(&mut self, origin: Origin, limit: u32, now: Now, step: &mut Step) {
-        let users = self.presence.online(usize::try_from(limit).unwrap_or(usize::MAX), now);
+    pub(super) fn get_online(&mut self, origin: Origin, user: Option<UserId>, limit: u32, now: Now, step: &mut Step) {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let users = match user {
+            None => self.presence.online(limit, now),
+            Some(user) => self.known_to(user, limit, now),
+        };
         step.reply(origin, Reply::Presence(Presence { users }));
     }
 
@@ -175,6 +181,18 @@ impl State {
     fn heads(&self, chats: &[ChatId]) -> Vec<Head> {
         let head = |id: &ChatId| self.chats.get(id).map(|chat| Head { chat_id: *id, seq: chat.head });
         chats.iter().take(MAX_HEADS).filter_map(head).collect()
+    }
+
+    /// Up to `limit` users who are there and share a chat with `user`, who is one of them; by id.
+    fn known_to(&self, user: UserId, limit: usize, now: Now) -> Vec<StatusNow> {
+        let chats = self.users.get(&user).map_or(&[][..], |user| user.chats.as_slice());
+        let mut there = BTreeSet::from_iter(self.presence.is_there(user, now).then_some(user));
+        for chat in chats.iter().filter_map(|chat| self.chats.get(chat)) {
+            let members = chat.members.keys().filter(|member| self.presence.is_there(**member, now));
+            // Of each chat no more than are asked for: most chats are small, and of a large one few are looked at.
+            there.extend(members.take(limit));
+        }
+        there.into_iter().take(limit).map(|id| self.presence.of(id, now)).collect()
     }
 
     fn share_a_chat(&self, one: UserId, other: UserId) -> bool {

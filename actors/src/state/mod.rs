@@ -185,7 +185,7 @@ impl State {
                 step.reply(origin, Reply::Quiet);
             }
             Command::GetPresence { user, of } => self.get_presence(origin, user, of, now, step),
-            Command::GetOnline { limit } => self.get_online(origin, limit, now, step),
+            Command::GetOnline { user, limit } => self.get_online(origin, user, limit, now, step),
             Command::GetChats { user, after, limit } => self.get_chats(origin, user, after, limit, step),
             Command::GetMessages { user, chat, page, limit } => {
                 self.get_messages(origin, user, chat, page, limit, step);
@@ -207,7 +207,14 @@ impl State {
             Command::DeleteChat { user, chat } => self.update_chat(origin, user, chat, None, now, step),
             Command::AddMember { user, chat, member } => self.add_member(origin, user, chat, member, now, step),
             Command::RemoveMember { user, chat, member } => self.remove_member(origin, user, chat, member, now, step),
-            Command::CreateUser { nickname } => self.create_user(origin, nickname, now, step),
+            Command::CreateUser { user, nickname } => self.create_user(origin, user, nickname, now, step),
+        }
+    }
+
+    /// Makes a user who was settled outside, unless they are there.
+    pub fn make_user(&mut self, user: UserId, nickname: Box<str>, now: Now, step: &mut Step) {
+        if !self.users.contains_key(&user) && self.holds.any(&[Key::User(user)]).is_none() {
+            self.append_user(user, nickname, None, now, step);
         }
     }
 

@@ -193,7 +193,7 @@ async fn what_is_asked_for_reaches_the_engine() {
         ("/api/chats/1/events", Command::GetEvents { user: None, chat, after: Seq(0), limit: 50 }),
         ("/api/chats/1/members?after=7", Command::GetMembers { user: None, chat, after: 7.try_into().ok(), limit: 50 }),
         ("/api/users?limit=7", Command::GetUsers { after: None, limit: 7 }),
-        ("/api/users/online", Command::GetOnline { limit: 50 }),
+        ("/api/users/online", Command::GetOnline { user: None, limit: 50 }),
     ] {
         let (answer, asked) = ask(request("GET", path), [Reject::plain(Code::UnknownChat).into()]).await;
         assert_eq!(asked, [expected], "{path}");

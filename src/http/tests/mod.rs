@@ -47,6 +47,7 @@ fn settings() -> HttpSettings {
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
+        tokens: None,
     }
 }
 

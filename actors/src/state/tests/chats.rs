@@ -179,8 +179,8 @@ fn users_made_by_the_server_pass_over_ids_that_clients_chose() {
     let chosen = chappe_proto::UserId::parse(1001).unwrap();
     let session = World::session("ann");
     world.run(session, hello(chosen));
-    world.run(session, Command::CreateUser { nickname: "x".into() });
-    world.run(session, Command::CreateUser { nickname: "y".into() });
+    world.run(session, Command::CreateUser { user: None, nickname: "x".into() });
+    world.run(session, Command::CreateUser { user: None, nickname: "y".into() });
     world.settle();
     let seen = world.run(session, Command::GetUsers { after: None, limit: 9 });
     let Reply::Users(users) = seen.reply() else { panic!("{:?}", seen.replies) };

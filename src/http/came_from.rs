@@ -1,0 +1,60 @@
+//! From where a request came: its address, and whether the way was encrypted. A proxy is believed that is on this machine.
+
+use std::net::IpAddr;
+
+use actix_web::HttpRequest;
+
+/// The address of whoever sent the request: the last one that a proxy we believe has named, else the socket's.
+pub(super) fn address(request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip();
+    if !is_trusted(peer) {
+        return Some(peer);
+    }
+    Some(last(request, "x-forwarded-for").and_then(|text| text.parse().ok()).unwrap_or(peer))
+}
+
+/// Whether the browser's connection was encrypted: ours, or that to the proxy in front of us.
+pub(super) fn is_secure(request: &HttpRequest) -> bool {
+    let by_proxy = || {
+        request.peer_addr().is_some_and(|peer| is_trusted(peer.ip()))
+            && last(request, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+    };
+    request.app_config().secure() || by_proxy()
+}
+
+/// The last entry of a header that each proxy on the way appends to.
+fn last<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get_all(name).last()?.to_str().ok()?.rsplit(',').next().map(str::trim)
+}
+
+fn is_trusted(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_proxy_on_this_machine_is_believed_and_nobody_else() {
+        for (peer, forwarded, proto, expected, secure) in [
+            ("127.0.0.1:1", Some("1.2.3.4, 10.0.0.7"), Some("https"), "10.0.0.7", true),
+            ("127.0.0.1:1", None, None, "127.0.0.1", false),
+            ("127.0.0.1:1", Some("nonsense"), Some("http"), "127.0.0.1", false),
+            ("[::1]:1", Some("2001:db8::1"), Some("http, HTTPS"), "2001:db8::1", true),
+            ("10.0.0.9:1", Some("10.0.0.7"), Some("https"), "10.0.0.9", false),
+        ] {
+            let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
+            for (name, value) in [("x-forwarded-for", forwarded), ("x-forwarded-proto", proto)] {
+                if let Some(value) = value {
+                    request = request.insert_header((name, value));
+                }
+            }
+            let request = request.to_http_request();
+            assert_eq!(address(&request), expected.parse().ok(), "{peer} {forwarded:?}");
+            assert_eq!(is_secure(&request), secure, "{peer} {proto:?}");
+        }
+    }
+}

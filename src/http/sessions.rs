@@ -1,0 +1,286 @@
+//! `/api/sessions` and passwords: logging in, looking, renewing, logging out. A session is a token; what is kept of it
+//! is only that it has ended.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use chappe_actors::accounts::{Account, ChangePassword, Deny, GetAccount, Login, Password};
+use chappe_actors::principal::{Denial, Principal, Standing};
+use chappe_proto::{Code, Millis, Reject, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::cookie;
+use super::identity::{self, Via};
+use super::logins::{Attempt, Begin, GiveBack};
+use super::problem::Problem;
+use super::{HttpSettings, Tokens, answer, body, came_from, engine, extract, schema};
+use crate::auth::{self, Issued};
+
+/// How long after its end the end of a session is remembered: a token is believed for some seconds longer.
+const AFTERWARDS_MS: u64 = 60_000;
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct NewSession {
+    /// What they call themselves; upper and lower case are the same.
+    #[schema(example = "Ann")]
+    nickname: String,
+    /// Their password.
+    #[schema(example = "correct horse battery staple")]
+    password: String,
+    /// Whether the answer sets the cookie; it does unless this is false, for programs.
+    #[schema(required = false)]
+    cookie: Option<bool>,
+}
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Session {
+    #[schema(value_type = schema::UserId)]
+    user_id: UserId,
+    /// What people call them, if that is known here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Ann")]
+    nickname: Option<String>,
+    role: Role,
+    /// To be sent as `X-CSRF-Token` with every change, if the cookie vouches for it.
+    csrf_token: String,
+    /// When it runs out, unless it is renewed.
+    #[schema(value_type = schema::Millis)]
+    expires_at: Millis,
+    /// To be sent as `Authorization: Bearer`. There where one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token: Option<String>,
+}
+
+/// What somebody may do beyond what chats say.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AccountRole)]
+pub(crate) enum Role {
+    User,
+    Admin,
+}
+
+/// A password to be changed.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct NewPassword {
+    /// The present one. Only an admin who sets another user's password goes without.
+    #[schema(required = false)]
+    current: Option<String>,
+    /// The new one: 8 to 256 bytes.
+    #[schema(min_length = 8, max_length = 256)]
+    password: String,
+}
+
+impl From<Standing> for Role {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::User => Self::User,
+            Standing::Admin => Self::Admin,
+        }
+    }
+}
+
+impl Session {
+    fn issued(account: &Account, issued: &Issued) -> Self {
+        Self {
+            user_id: account.user,
+            nickname: Some(account.nickname.clone()),
+            role: account.standing.into(),
+            csrf_token: issued.csrf_token.clone(),
+            expires_at: issued.expires_at,
+            token: Some(issued.token.clone()),
+        }
+    }
+}
+
+/// Logs in
+///
+/// Sets the session's cookie, and answers its token for programs. After ten wrong passwords for a name, or from an
+/// address, ten minutes have to pass since the first.
+#[utoipa::path(post, path = "/api/sessions", tag = "sessions",
+    request_body = NewSession,
+    responses((status = 201, body = Session, description = "The session",
+        headers(("Set-Cookie" = String, description = "`chappe_session`, for browsers")))))]
+pub(crate) async fn create_session(
+    request: HttpRequest,
+    payload: web::Payload,
+    settings: web::Data<HttpSettings>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = tokens(&settings)?;
+    let NewSession { nickname, password, cookie: sets_cookie } = body::json(&request, payload, &settings).await?;
+    let attempt = Attempt::Password { address: came_from::address(&request), name: nickname.clone() };
+    let login = Login { nickname, password: Password::new(password) };
+    let account = guarded(tokens, attempt, tokens.ask(login)).await?;
+    let issued = issue(tokens, &account)?;
+    let mut response = answer::json(StatusCode::CREATED, &Session::issued(&account, &issued));
+    if sets_cookie.unwrap_or(true) {
+        cookie::set(&mut response, &request, &issued.token, tokens.authority.ttl());
+    }
+    Ok(response)
+}
+
+/// The session at hand
+#[utoipa::path(get, path = "/api/sessions/current", tag = "sessions",
+    responses((status = 200, body = Session, description = "Whose token came with the request, and until when")))]
+pub(crate) async fn get_session(
+    request: HttpRequest,
+    settings: web::Data<HttpSettings>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = tokens(&settings)?;
+    let (principal, _) = identity::holder(&request)?;
+    let account = tokens.ask(GetAccount(principal.user)).await.ok();
+    let session = Session {
+        user_id: principal.user,
+        nickname: account.map(|account| account.nickname).or(principal.nickname.map(String::from)),
+        role: principal.standing.into(),
+        csrf_token: tokens.authority.csrf(principal.token),
+        expires_at: principal.expires_at,
+        token: None,
+    };
+    Ok(answer::json(StatusCode::OK, &session))
+}
+
+/// Logs out
+///
+/// The token is worth nothing any more, and the connections that came with it are closed, when this is answered.
+#[utoipa::path(delete, path = "/api/sessions/current", tag = "sessions",
+    responses((status = 204, description = "It has ended, on disk too")))]
+pub(crate) async fn delete_session(
+    request: HttpRequest,
+    settings: web::Data<HttpSettings>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = tokens(&settings)?;
+    let (principal, _) = identity::holder(&request)?;
+    tokens.ask(Deny(end_of(&principal))).await?;
+    Ok(logged_out(&request))
+}
+
+/// Logs out everywhere
+///
+/// Ends all sessions of the user, and refuses all tokens that were made for them until now.
+#[utoipa::path(delete, path = "/api/sessions", tag = "sessions",
+    responses((status = 204, description = "They have ended, on disk too")))]
+pub(crate) async fn delete_sessions(
+    request: HttpRequest,
+    settings: web::Data<HttpSettings>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = tokens(&settings)?;
+    let (principal, _) = identity::holder(&request)?;
+    // One more: what was made in this very millisecond is from before, too.
+    let time = Millis(engine::now().wall.0.saturating_add(1));
+    tokens.ask(Deny(Denial::IssuedBefore { user: principal.user, time })).await?;
+    // The clock of whoever made this one may be ahead of ours.
+    tokens.ask(Deny(end_of(&principal))).await?;
+    Ok(logged_out(&request))
+}
+
+/// Renews a session
+///
+/// Makes a fresh token for one that the server made itself and that is still good, which stays so. On a live connection
+/// the fresh one is shown in another `Hello`.
+#[utoipa::path(post, path = "/api/sessions/current/renew", tag = "sessions",
+    responses((status = 200, body = Session, description = "The session, with a fresh token")))]
+pub(crate) async fn renew_session(
+    request: HttpRequest,
+    settings: web::Data<HttpSettings>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = tokens(&settings)?;
+    let (principal, via) = identity::holder(&request)?;
+    // Who gives short tokens means them to be short.
+    let token = identity::token(request.headers()).unwrap_or_default();
+    if !auth::peek(token).is_ok_and(|(_, claims)| claims["iss"] == auth::ISSUER) {
+        return Err(Problem::new(Code::Forbidden, "this token was not made here: ask whoever gave it for another"));
+    }
+    let account = tokens.ask(GetAccount(principal.user)).await.map_err(|reject| match reject.code {
+        Code::UnknownUser => Reject::new(Code::Forbidden, "only users with an account here renew their sessions"),
+        _ => reject,
+    })?;
+    // Never more than either of the two.
+    let account = Account { standing: account.standing.min(principal.standing), ..account };
+    let issued = issue(tokens, &account)?;
+    let mut response = answer::json(StatusCode::OK, &Session::issued(&account, &issued));
+    if via == Via::Cookie {
+        cookie::set(&mut response, &request, &issued.token, tokens.authority.ttl());
+    }
+    Ok(response)
+}
+
+/// Changes a password
+///
+/// All sessions of the user end, also the one that asks. An admin sets the password of another user without knowing the
+/// present one.
+#[utoipa::path(put, path = "/api/users/{user_id}/password", tag = "sessions",
+    params(("user_id" = schema::UserId, Path)),
+    request_body = NewPassword,
+    responses((status = 204, description = "It is changed, on disk too")))]
+pub(crate) async fn change_password(
+    request: HttpRequest,
+    payload: web::Payload,
+    settings: web::Data<HttpSettings>,
+) -> Result<HttpResponse, Problem> {
+    let tokens = tokens(&settings)?;
+    let user: UserId = extract::path_id(&request, "user_id")?;
+    let (principal, _) = identity::holder(&request)?;
+    if !identity::may_act_for(&principal, user) {
+        return Err(Problem::new(Code::Forbidden, "users change their own password, admins everybody's"));
+    }
+    let NewPassword { current, password } = body::json(&request, payload, &settings).await?;
+    let is_own = principal.user == user;
+    if is_own && current.is_none() {
+        return Err(Problem::new(Code::InvalidField, "current is missing: the present password"));
+    }
+    let old = current.filter(|_| is_own).map(Password::new);
+    // No nickname begins like this: wrong tries here and wrong logins are counted apart.
+    let attempt = Attempt::Password { address: came_from::address(&request), name: format!("\0{user}") };
+    let change = tokens.ask(ChangePassword { user, old, new: Password::new(password) });
+    guarded(tokens, attempt, change).await?;
+    Ok(if is_own { logged_out(&request) } else { answer::done() })
+}
+
+/// What the handlers need in token mode.
+///
+/// # Errors
+/// `not_found` in open mode.
+pub(super) fn tokens(settings: &HttpSettings) -> Result<&Tokens, Problem> {
+    settings.tokens.as_ref().ok_or_else(|| identity::no_sessions().into())
+}
+
+/// Lets a password be tried, unless too many were wrong.
+async fn guarded<T>(
+    tokens: &Tokens,
+    attempt: Attempt,
+    tried: impl Future<Output = Result<T, Reject>>,
+) -> Result<T, Problem> {
+    let begun = tokens.logins.send(Begin(attempt.clone(), engine::now().mono)).await;
+    begun.unwrap_or_else(|_| Err(Reject::plain(Code::ShuttingDown)))?;
+    let result = tried.await;
+    if !result.as_ref().is_err_and(|reject| reject.code == Code::NotAuthenticated) {
+        tokens.logins.do_send(GiveBack(attempt));
+    }
+    Ok(result?)
+}
+
+fn issue(tokens: &Tokens, account: &Account) -> Result<Issued, Problem> {
+    let jti = auth::random_id().map_err(|error| {
+        tracing::error!(%error, "make a token");
+        Reject::plain(Code::Internal)
+    })?;
+    Ok(tokens.authority.issue(account, engine::now().wall, jti))
+}
+
+fn end_of(principal: &Principal) -> Denial {
+    let until = Millis(principal.expires_at.0.saturating_add(AFTERWARDS_MS));
+    Denial::Token { token: principal.token, until }
+}
+
+fn logged_out(request: &HttpRequest) -> HttpResponse {
+    let mut response = answer::done();
+    if request.headers().contains_key(header::COOKIE) {
+        cookie::clear(&mut response, request);
+    }
+    response
+}
