@@ -17,7 +17,9 @@ mod page;
 mod recovery;
 mod reference;
 mod signatures;
+mod sessions;
 mod slow;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod web_socket;

@@ -88,6 +88,11 @@ impl Client {
         Self { door, stream, inbox: VecDeque::new(), next_request_id: 1 }
     }
 
+    /// Over a WebSocket of JSON that is open.
+    pub(crate) fn over(socket: WebSocket<TcpStream>) -> Self {
+        Self { door: Door::WsText, stream: Stream::Ws(Box::new(socket)), inbox: VecDeque::new(), next_request_id: 1 }
+    }
+
     /// Connects and says who it is.
     pub(crate) fn hello(server: &TestServer, door: Door, user: u64) -> Self {
         let mut client = Self::connect(server, door);

@@ -8,6 +8,7 @@ pub(crate) mod flood;
 pub(crate) mod http;
 pub(crate) mod programs;
 pub(crate) mod server;
+pub(crate) mod tokens;
 pub(crate) mod udp;
 
 use std::time::{Duration, Instant};
