@@ -264,9 +264,13 @@ fn another_hello_renews_a_live_connection_and_only_for_the_same_user() {
     assert_eq!(second["connection_id"], first["connection_id"]);
     assert!(second["expires_at"].as_u64() > first["expires_at"].as_u64().map(|time| time + 1_000_000));
     // Past the end of the first.
-    match client.next_within(Duration::from_secs(6)) {
-        Next::Silence => {}
-        other => panic!("nothing was to come, but: {other:?}"),
+    let deadline = Instant::now() + Duration::from_secs(6);
+    loop {
+        match client.next_within(deadline.saturating_duration_since(Instant::now())) {
+            Next::Packet(packet) if packet["packet_type"] == "Status" || packet["packet_type"] == "Presence" => {}
+            Next::Silence => break,
+            other => panic!("nothing else was to come, but: {other:?}"),
+        }
     }
     assert_eq!(client.ask(json!({"packet_type": "GetChats"}))["packet_type"], "Chats");
 }
@@ -325,14 +329,15 @@ fn wrong_passwords_are_few_and_those_who_know_theirs_are_in_nobodys_way() {
     let sentence = login("Ann", "wrong password", "192.0.2.1").text();
     assert_eq!(login("nobody", "wrong password", "192.0.2.1").text(), sentence, "who exists is not told");
     for _ in 2..10 {
-        assert_eq!(login("Ann", "wrong password", "192.0.2.1").refusal(), (401, "not_authenticated".into()));
         assert_eq!(login("Bob", PASSWORD, "192.0.2.1").status, 201, "right ones do not count");
+        assert_eq!(login("Ann", "wrong password", "192.0.2.1").refusal(), (401, "not_authenticated".into()));
     }
     assert_eq!(login("Bob", PASSWORD, "192.0.2.1").refusal(), (429, "rate_limited".into()), "the address");
     assert_eq!(login("Bob", PASSWORD, "192.0.2.2").status, 201, "another address");
     assert_eq!(login("Ann", "wrong password", "192.0.2.2").status, 401);
     let refused = login("ann", PASSWORD, "192.0.2.3");
     assert_eq!(refused.refusal(), (429, "rate_limited".into()), "the name, from anywhere");
+    assert_eq!(login("Bob", PASSWORD, "192.0.2.3").status, 201, "that address has done nothing");
     let wait: u64 = refused.header("retry-after").and_then(|wait| wait.parse().ok()).expect("a time");
     assert!((500..=600).contains(&wait), "{wait}");
 }

@@ -30,7 +30,9 @@ pub(crate) fn now() -> u64 {
 /// What a good token of `user` says, for an hour.
 pub(crate) fn claims(user: u64) -> Value {
     let jti = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    json!({"iss": "chappe", "sub": user.to_string(), "role": "user", "jti": jti, "iat": now(), "exp": now() + 3600})
+    // To the millisecond: what is ended at once is what was made before.
+    let issued_at = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970").as_millis() as f64 / 1000.0;
+    json!({"iss": "chappe", "sub": user.to_string(), "role": "user", "jti": jti, "iat": issued_at, "exp": now() + 3600})
 }
 
 /// Signs claims with HS256 and any secret.
