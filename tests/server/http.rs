@@ -83,6 +83,17 @@ fn every_route_of_the_description_does_what_it_says() {
     assert_eq!(call("GET", "/health/ready", "/health/ready", None, 200)["status"], "ok");
     assert!(call("GET", "/metrics", "/metrics", None, 200).as_str().unwrap().ends_with("# EOF\n"));
     assert!(call("GET", "/api/openapi.json", "/api/openapi.json", None, 200)["paths"].is_object());
+    // In token mode they are tried in `sessions`; here there are none.
+    for (method, path) in [
+        ("POST", "/api/sessions"),
+        ("DELETE", "/api/sessions"),
+        ("GET", "/api/sessions/current"),
+        ("DELETE", "/api/sessions/current"),
+        ("POST", "/api/sessions/current/renew"),
+        ("PUT", "/api/users/{user_id}/password"),
+    ] {
+        call(method, path, &path.replace("{user_id}", "7"), None, 404);
+    }
     assert_eq!(untried, BTreeSet::new(), "described, and not tried here");
 }
 
