@@ -117,3 +117,7 @@ impl Core {
         outbox.close(&mut self.encoder.borrow_mut(), code, reason, None);
     }
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;
