@@ -17,8 +17,8 @@ mod limits;
 mod page;
 mod recovery;
 mod reference;
-mod signatures;
 mod sessions;
+mod signatures;
 mod slow;
 mod strangers;
 #[path = "../support/mod.rs"]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::{Encoder, Wire};
-use chappe_proto::{Code, Reject};
+use chappe_proto::{Code, Millis, Reject, UserId};
 use tokio::sync::oneshot;
 
 use self::core::Core;
@@ -239,6 +239,12 @@ pub fn authenticate(token: &str) -> Result<Principal, Reject> {
 /// As [`authenticate`].
 pub fn believes(principal: &Principal) -> Result<(), Reject> {
     hub().ok_or_else(|| Reject::plain(Code::ShuttingDown))?.believes(principal)
+}
+
+/// Whether what `user` was given at `time` is not believed any more: the user is disabled, or the sessions of that time
+/// were ended. For what does not name the token it came by.
+pub fn is_denied(user: UserId, time: Millis) -> bool {
+    hub().is_some_and(|hub| hub.is_denied(user, time))
 }
 
 /// A connection belongs to `principal` from now on, until the token runs out or is denied.

@@ -18,6 +18,11 @@ impl Identity {
         Self { strict: true, user: None }
     }
 
+    /// Somebody whose packet proves by itself who it is from.
+    pub fn proven(user: UserId) -> Self {
+        Self { strict: true, user: Some(user) }
+    }
+
     /// Who said Hello.
     pub fn known(&self) -> Option<UserId> {
         self.user

@@ -50,6 +50,7 @@ impl Route {
             "POST /api/users" => json!({"nickname": "new", "password": "long enough"}),
             "POST /api/sessions" => json!({"nickname": "nobody", "password": "long enough"}),
             "PUT /api/users/{user_id}/password" => json!({"password": "long enough"}),
+            "PUT /api/users/{user_id}/key" => json!({"public_key": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}),
             new => panic!("{new} is new: say here what its body is"),
         })
     }
@@ -62,7 +63,10 @@ impl Route {
             "POST /api/users" | "PUT /api/users/{user_id}/password" => Some("forbidden"),
             "POST /api/sessions" => Some("not_authenticated"),
             "POST /api/sessions/current/renew" => Some("forbidden"),
+            "PUT /api/users/{user_id}/key" | "DELETE /api/users/{user_id}/key" => Some("identity_mismatch"),
             "GET /api/chats" | "POST /api/chats" | "GET /api/users" | "GET /api/users/online" => None,
+            // Who there is may be known to all who are somebody.
+            "GET /api/users/{user_id}" => None,
             // It ends what is its own.
             "DELETE /api/sessions" | "DELETE /api/sessions/current" | "GET /api/sessions/current" => None,
             _ if self.is_open() => None,
