@@ -111,6 +111,11 @@ pub fn encode_into(packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) 
     write_tagged(packet, request_id, out);
 }
 
+/// Appends a value that stands inside a packet.
+pub(crate) fn encode_part_into(value: &impl serde::Serialize, out: &mut Vec<u8>) {
+    write_tagged(value, None, out);
+}
+
 /// Appends a client's packet as one JSON object.
 pub fn encode_request_into(frame: &ClientFrame, out: &mut Vec<u8>) {
     write_tagged(&frame.request, frame.request_id, out);

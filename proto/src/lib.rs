@@ -7,6 +7,7 @@
 //! chat and is kept. [`stream`] splits a TCP connection into frames, [`frame`] and [`json`] read a frame's body,
 //! [`datagram`] reads UDP, [`outgoing`] writes.
 
+pub mod batch;
 pub mod code;
 pub mod commands;
 pub mod compression;
