@@ -152,6 +152,7 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
             Some((_, accounts)) => (Some(accounts.actor.clone().recipient()), accounts.denials.as_slice().into()),
             None => (None, Arc::default()),
         };
+        metrics().outbox_limit_bytes.set(i64::try_from(config.outboxes_bytes).unwrap_or(i64::MAX));
         let hubs = Hubs {
             settings: HubSettings {
                 limits: config.limits,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use chappe_proto::batch::StatusPart;
 use chappe_proto::outgoing::Bodies;
 use chappe_proto::packet::Packet;
 use chappe_proto::{ChatId, Code, Reject};
@@ -19,8 +20,9 @@ use crate::origin::SessionId;
 use crate::persist::{Append, PersistActor, Written};
 use crate::reader::{self, Look, Looked, Reader};
 use crate::reply::Reply;
+use crate::session::outbox::{Change, Topic};
 use crate::state::State;
-use crate::state::step::{Ask, Delivery, Step};
+use crate::state::step::{Ask, Changed, Delivery, Step};
 use crate::vital::AreYouThere;
 
 /// How often presence is told around.
@@ -165,18 +167,41 @@ impl CacheActor {
                 let mut hubs: Vec<u16> = chats.iter().flat_map(|chat| self.state.hubs_hearing(*chat)).collect();
                 hubs.sort_unstable();
                 hubs.dedup();
+                let Some(topic) = Topic::of(&packet) else { return };
                 let bodies = self.encode(&packet, &hubs);
                 let (chats, except): (Arc<[ChatId]>, Arc<[SessionId]>) = (chats.into(), except.into());
                 for hub in hubs {
-                    self.put(hub, Item::Ephemeral(Arc::clone(&chats), Arc::clone(&bodies), Arc::clone(&except)));
+                    let (chats, bodies, except) = (Arc::clone(&chats), Arc::clone(&bodies), Arc::clone(&except));
+                    self.put(hub, Item::Ephemeral(topic, chats, bodies, except));
+                }
+            }
+            Delivery::Presence(changed) => {
+                let mut hubs: Vec<u16> =
+                    changed.iter().flat_map(|one| &one.chats).flat_map(|chat| self.state.hubs_hearing(*chat)).collect();
+                hubs.sort_unstable();
+                hubs.dedup();
+                let [json, binary] = self.formats(&hubs);
+                let encoded = changed.into_iter().map(|Changed { status, chats }| {
+                    let part = StatusPart::encode(&status, json, binary);
+                    Arc::new(Change { user: status.user_id, chats: chats.into(), part })
+                });
+                let changes: Arc<[Arc<Change>]> = encoded.collect();
+                for hub in hubs {
+                    self.put(hub, Item::Presence(Arc::clone(&changes)));
                 }
             }
         }
     }
 
     fn encode(&self, packet: &Packet, hubs: &[u16]) -> Arc<Bodies> {
+        let [json, binary] = self.formats(hubs);
+        Arc::new(Bodies::encode(packet, json, binary))
+    }
+
+    /// Whether some of these hubs use JSON, and whether some use the binary format.
+    fn formats(&self, hubs: &[u16]) -> [bool; 2] {
         let links = || hubs.iter().filter_map(|hub| self.hubs.get(usize::from(*hub))?.as_ref());
-        Arc::new(Bodies::encode(packet, links().any(|link| link.json), links().any(|link| link.binary)))
+        [links().any(|link| link.json), links().any(|link| link.binary)]
     }
 
     fn put(&mut self, hub: u16, item: Item) {

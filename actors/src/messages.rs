@@ -11,6 +11,7 @@ use crate::health::Health;
 use crate::origin::{Origin, SessionId};
 use crate::principal::Auth;
 use crate::reply::Reply;
+use crate::session::outbox::{Change, Topic};
 
 /// The way from a hub to the cache actor.
 #[derive(Clone)]
@@ -92,7 +93,9 @@ pub enum Item {
     /// A numbered event of a chat, encoded.
     Event(ChatId, Seq, Arc<Bodies>),
     /// Something that is not kept, encoded: to all who hear one of the chats, but for some.
-    Ephemeral(Arc<[ChatId]>, Arc<Bodies>, Arc<[SessionId]>),
+    Ephemeral(Topic, Arc<[ChatId]>, Arc<Bodies>, Arc<[SessionId]>),
+    /// Users whose presence changed, by user: one packet for each who hears any of their chats.
+    Presence(Arc<[Arc<Change>]>),
     /// A connection hears these chats from here on.
     Listen(SessionId, Vec<ChatId>),
     /// A connection hears these chats no longer.

@@ -43,6 +43,9 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 /// The doors, in the order of [`Metrics::connections`].
 pub const DOORS: [&str; 3] = ["websocket", "tcp", "http"];
 
+/// What may wait in all outboxes unless something else is set, in bytes.
+pub const ALL_OUTBOXES: i64 = 256 << 20;
+
 /// See the module. A field's documentation is its help text in `register`.
 #[expect(missing_docs, reason = "each field is described where it is registered")]
 #[derive(Debug)]
@@ -67,7 +70,10 @@ pub struct Metrics {
     pub users: Level,
     pub sessions: Level,
     pub outbox_bytes: Level,
+    pub outbox_limit_bytes: Level,
     pub outbox_dropped: Counter,
+    pub presence_packets: Counter,
+    pub typing_packets: Counter,
     pub gaps: Counter,
     pub deliveries: Counter,
     pub udp_packets: Counter,
@@ -148,7 +154,10 @@ impl Metrics {
             users: Level::default(),
             sessions: Level::default(),
             outbox_bytes: Level::default(),
+            outbox_limit_bytes: Level::default(),
             outbox_dropped: Counter::default(),
+            presence_packets: Counter::default(),
+            typing_packets: Counter::default(),
             gaps: Counter::default(),
             deliveries: Counter::default(),
             udp_packets: Counter::default(),
@@ -185,6 +194,15 @@ impl Metrics {
         registry.register("sessions", "Connections that hear a chat or said Hello", metrics.sessions.clone());
         let outbox = metrics.outbox_bytes.clone();
         registry.register_with_unit("outbox", "Waiting to be sent to connections", Unit::Bytes, outbox);
+        let limit = metrics.outbox_limit_bytes.clone();
+        limit.set(ALL_OUTBOXES);
+        registry.register_with_unit("outbox_limit", "What may wait to be sent to all connections", Unit::Bytes, limit);
+        registry.register(
+            "presence_packets",
+            "Changes of presence sent, a packet each",
+            metrics.presence_packets.clone(),
+        );
+        registry.register("typing_packets", "Typing sent, a packet each", metrics.typing_packets.clone());
         let lost = metrics.outbox_dropped.clone();
         registry.register("outbox_dropped", "Chunks of events or ephemera dropped at a full outbox", lost);
         registry.register("gaps", "Gaps told to slow connections", metrics.gaps.clone());

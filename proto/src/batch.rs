@@ -88,7 +88,7 @@ mod tests {
     use crate::outgoing::Encoder;
 
     fn status(id: u64) -> StatusNow {
-        let text = if id % 2 == 0 { "online" } else { "at \"lunch\", back soon \u{2615}" };
+        let text = if id.is_multiple_of(2) { "online" } else { "at \"lunch\", back soon \u{2615}" };
         let last_seen = (id != 3).then_some(Millis(1000 + id));
         StatusNow { user_id: UserId::parse(id).unwrap(), status_data: text.into(), last_seen }
     }

@@ -49,6 +49,8 @@ pub struct Config {
     pub insecure_open: bool,
     /// What one connection may ask.
     pub limits: Limits,
+    /// What may wait to be sent to all connections together, in bytes.
+    pub outboxes_bytes: u64,
     /// WebSocket and TCP connections at a time, together.
     pub connections: u32,
     /// Changes that may wait for the disk.
@@ -142,6 +144,7 @@ impl Default for Config {
             log: "info,actix_server=warn,actix_http=off".to_owned(),
             insecure_open: false,
             limits: Limits::default(),
+            outboxes_bytes: 256 << 20,
             connections: 10_000,
             pending_writes: 16_384,
             cache: Cache { messages_per_chat: 100, bytes: 256 << 20 },

@@ -146,6 +146,14 @@ pub static SETTINGS: &[Setting] = &[
         show: |config| quoted(&in_units(config.limits.outbox_bytes.into())),
     },
     Setting {
+        name: "limits.outboxes_bytes",
+        takes: Takes::Bytes(1 << 20..=1 << 40),
+        about: "What may wait to be sent to all connections together.",
+        has_flag: false,
+        set: |config, value, takes| takes.number(value).map(|bytes| config.outboxes_bytes = bytes),
+        show: |config| quoted(&in_units(config.outboxes_bytes)),
+    },
+    Setting {
         name: "limits.connections",
         takes: Takes::Count(1..=1_000_000),
         about: "WebSocket and TCP connections at a time, together.",

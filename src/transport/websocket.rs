@@ -18,7 +18,7 @@ use bytes::Bytes;
 use chappe_actors::hub::{self, Door};
 use chappe_actors::metrics::metrics;
 use chappe_actors::session::Session;
-use chappe_actors::session::outbox::Outbox;
+use chappe_actors::session::outbox::{Outbox, Topic};
 use chappe_proto::outgoing::Wire;
 use chappe_proto::websocket::{OPCODE_CLOSE, OPCODE_PONG, put_header};
 use chappe_proto::websocket_input::{Incoming, Reader};
@@ -139,7 +139,7 @@ impl WebSocketSession {
                     let mut pong = Vec::new();
                     put_header(OPCODE_PONG, payload.len(), &mut pong);
                     pong.extend_from_slice(payload);
-                    self.session.outbox().ephemeral(Bytes::from(pong));
+                    self.session.outbox().ephemeral(Topic::Pong, Bytes::from(pong));
                 }
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => return Went::Closed(code.unwrap_or(1000)),

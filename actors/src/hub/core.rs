@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
 use chappe_proto::outgoing::{Bodies, Encoder, Wire};
-use chappe_proto::packet::{Packet, Pong};
 use chappe_proto::{ChatId, Seq};
 
 use super::bearers::Expiries;
@@ -20,6 +19,7 @@ use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::principal::Auth;
 use crate::reply::Reply;
+use crate::session::outbox::Topic;
 
 /// The hub of one thread.
 pub(super) struct Core {
@@ -72,10 +72,11 @@ impl Core {
             match item {
                 Item::Event(chat, seq, bodies) => run.push((chat, seq, bodies)),
                 Item::Reply(to, reply) => self.reply(to, reply, now),
-                Item::Ephemeral(chats, bodies, except) => {
+                Item::Ephemeral(topic, chats, bodies, except) => {
                     self.events(&mut run);
-                    self.ephemeral(&chats, &bodies, &except);
+                    self.ephemeral(topic, &chats, &bodies, &except);
                 }
+                Item::Presence(changes) => self.presence(&changes),
                 Item::Listen(session, chats) => {
                     self.events(&mut run);
                     self.listen(session, chats);
@@ -148,7 +149,7 @@ impl Core {
         run.clear();
     }
 
-    fn ephemeral(&self, chats: &[ChatId], bodies: &Arc<Bodies>, except: &[SessionId]) {
+    fn ephemeral(&self, topic: Topic, chats: &[ChatId], bodies: &Arc<Bodies>, except: &[SessionId]) {
         let (slots, listeners) = (self.slots.borrow(), self.listeners.borrow());
         let mut encoder = self.encoder.borrow_mut();
         let mut framed: [Option<Bytes>; Wire::ALL.len()] = Default::default();
@@ -160,7 +161,7 @@ impl Core {
             let Some(outbox) = slots.outbox(slot) else { continue };
             let wire = outbox.wire();
             let bytes = framed[wire.index()].get_or_insert_with(|| frame(&mut encoder, wire, std::iter::once(bodies)));
-            outbox.ephemeral(bytes.clone());
+            outbox.ephemeral(topic, bytes.clone());
         }
     }
 
@@ -175,38 +176,12 @@ impl Core {
     }
 
     fn unlisten(&self, session: SessionId, chats: &[ChatId]) {
-        if let Some(Slot::Connection { hears, .. }) = self.slots.borrow_mut().get_mut(session.slot, session.generation)
+        if let Some(Slot::Connection { hears, outbox, .. }) =
+            self.slots.borrow_mut().get_mut(session.slot, session.generation)
         {
             self.listeners.borrow_mut().remove(session.slot, chats);
+            outbox.forget(chats);
             hears.retain(|chat| !chats.contains(chat));
-        }
-    }
-
-    /// Lets the server be heard, and ends connections that are not heard any more.
-    pub(super) fn beat(&self) {
-        let server_time = Some(self.settings.clock.now().wall);
-        let mut encoder = self.encoder.borrow_mut();
-        for slot in self.slots.borrow_mut().iter_mut() {
-            let Slot::Connection { door, outbox, greeted, silent, .. } = slot else { continue };
-            if *door == Door::Udp {
-                continue;
-            }
-            let heard = outbox.was_active();
-            if outbox.closing().is_some() {
-                // It had a whole beat to take its goodbye.
-                outbox.kill();
-            } else if *door == Door::WebSocket {
-                *silent = if heard { 0 } else { *silent + 1 };
-                if *silent >= 2 {
-                    outbox.close(&mut encoder, CloseCode::Silent, "nothing was heard for two heartbeats", None);
-                    continue;
-                }
-                outbox.raw(&WEBSOCKET_PING);
-            }
-            if *greeted && outbox.is_settled() {
-                let pong = Packet::Pong(Pong { nonce: None, server_time });
-                outbox.answer(&mut encoder, pong, None, None, 0);
-            }
         }
     }
 
@@ -227,9 +202,6 @@ impl Core {
         }
     }
 }
-
-/// A ping frame without a payload: RFC 6455, section 5.5.2.
-const WEBSOCKET_PING: [u8; 2] = [0x89, 0];
 
 fn frame<'a>(encoder: &mut Encoder, wire: Wire, all: impl Iterator<Item = &'a Arc<Bodies>>) -> Bytes {
     let mut bytes = Vec::new();

@@ -3,9 +3,11 @@
 //! What is sent to connections comes in one message a commit, and is framed once for each wire, however many hear it.
 
 mod bearers;
+mod beat;
 mod core;
 mod identity;
 mod listeners;
+mod presence;
 mod slots;
 
 use std::cell::RefCell;

@@ -3,12 +3,14 @@
 //!
 //! Answers are never dropped: the window bounds them. A full outbox drops what is not kept first (typing, presence),
 //! then chat events, and tells of those by a `Gap` as soon as there is room. Acks leave in the order of their requests.
+//! What is not kept waits apart and leaves when nothing else waits: see `ephemera`.
 //!
 //! Plain and for one thread: the hub puts in, the transport of the same thread takes out.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -17,8 +19,9 @@ use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Gap, Packet};
 use chappe_proto::{ChatId, Seq};
 
-use super::queue::{PIECES, Queue};
-
+use super::ephemera::Ephemera;
+pub use super::ephemera::{Change, Changes, Topic};
+use super::queue::{PIECES, Queue, is_crowded};
 use crate::metrics::metrics;
 
 /// An ack whose turn has not come.
@@ -35,14 +38,18 @@ pub struct Outbox {
     wire: Cell<Wire>,
     /// Whether the client reads compressed frames, should its next `Welcome` grant them.
     reads_zstd: Cell<bool>,
-    /// Whether bytes went either way since last asked.
-    active: Cell<bool>,
+    /// Whether something was heard from the client since last asked.
+    heard: Cell<bool>,
+    /// How many bytes it took since something was heard of it.
+    taken: Cell<usize>,
     inner: RefCell<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     queue: Queue,
+    /// What is not kept, apart from the rest: it leaves when nothing else waits.
+    ephemera: Option<Box<Ephemera>>,
     /// The next ticket to be given out, and the next whose ack may leave.
     next_ticket: u64,
     next_ack: u64,
@@ -63,6 +70,7 @@ impl Outbox {
     pub fn new(wire: Wire, limit: usize, window: u32) -> Self {
         let inner = Inner {
             queue: Queue::new(limit),
+            ephemera: None,
             next_ticket: 0,
             next_ack: 0,
             early: BTreeMap::new(),
@@ -77,7 +85,8 @@ impl Outbox {
         Self {
             wire: Cell::new(wire),
             reads_zstd: Cell::new(false),
-            active: Cell::new(true),
+            heard: Cell::new(true),
+            taken: Cell::new(0),
             inner: RefCell::new(inner),
         }
     }
@@ -111,12 +120,22 @@ impl Outbox {
 
     /// Something was heard from the client.
     pub fn heard(&self) {
-        self.active.set(true);
+        self.heard.set(true);
     }
 
-    /// Whether something was heard from the client, or taken by it, since the last call.
-    pub fn was_active(&self) -> bool {
-        self.active.take()
+    /// Whether something was heard from the client since the last call. If not, what it took since is not forgotten.
+    pub fn was_heard(&self) -> bool {
+        let heard = self.heard.take();
+        if heard {
+            self.taken.set(0);
+        }
+        heard
+    }
+
+    /// How many bytes were taken since something was heard from the client: before what it is asked now, it has so much
+    /// to read.
+    pub fn taken(&self) -> usize {
+        self.taken.get()
     }
 
     /// Takes `weight` of the window for a request; the ticket is its ack's place, if it is answered by one.
@@ -208,28 +227,44 @@ impl Outbox {
             inner.tell_gaps(encoder, wire);
             return;
         }
+        inner.make_way();
         inner.wake_writer();
     }
 
-    /// Puts in something that may be lost.
-    pub fn ephemeral(&self, bytes: Bytes) {
+    /// Puts in something that may be lost, in the place of what waits about the same.
+    pub fn ephemeral(&self, topic: Topic, bytes: Bytes) {
         let mut inner = self.inner.borrow_mut();
-        if inner.dead {
+        if inner.dead || inner.closing.is_some() {
             return;
         }
-        if inner.queue.put_ephemeral(bytes) {
+        let of_transport = matches!(topic, Topic::Ping | Topic::Pong);
+        if (of_transport || inner.has_room_for(bytes.len())) && inner.ephemera.get_or_insert_default().put(topic, bytes)
+        {
             inner.wake_writer();
         } else {
             metrics().outbox_dropped.inc();
         }
     }
 
-    /// Puts in bytes that are no packet: a ping of the transport's own.
-    pub fn raw(&self, bytes: &[u8]) {
+    /// Puts in whose presence changed; of those who wait already the newer counts.
+    pub fn presence(&self, changes: &Rc<Changes>) {
         let mut inner = self.inner.borrow_mut();
-        if !inner.dead {
-            inner.queue.put_answer(0, |buffer| buffer.extend_from_slice(bytes));
-            inner.wake_writer();
+        if inner.dead || inner.closing.is_some() {
+            return;
+        }
+        if is_crowded() {
+            metrics().outbox_dropped.inc();
+            return;
+        }
+        let dropped = inner.ephemera.get_or_insert_default().put_presence(changes);
+        metrics().outbox_dropped.inc_by(dropped as u64);
+        inner.wake_writer();
+    }
+
+    /// Takes out what is not kept of these chats: the client hears them no longer.
+    pub fn forget(&self, chats: &[ChatId]) {
+        if let Some(ephemera) = &mut self.inner.borrow_mut().ephemera {
+            ephemera.forget(chats);
         }
     }
 
@@ -241,6 +276,7 @@ impl Outbox {
             return;
         }
         let packet = Packet::Closing(Closing { code, reason: reason.into(), reconnect_after_ms });
+        inner.ephemera = None;
         inner.encode(encoder, wire, &packet, None, 0);
         inner.closing = Some((code, reason.to_owned()));
         inner.wake_writer();
@@ -257,6 +293,7 @@ impl Outbox {
         let mut inner = self.inner.borrow_mut();
         inner.dead = true;
         inner.queue.clear();
+        inner.ephemera = None;
         inner.early = BTreeMap::new();
         inner.wake_writer();
         inner.wake_reader();
@@ -282,6 +319,7 @@ impl Outbox {
         loop {
             let mut inner = self.inner.borrow_mut();
             inner.tell_gaps(encoder, wire);
+            inner.turn_to_ephemera(wire);
             if inner.queue.is_empty() {
                 keep(&mut inner.writer, context);
                 return Ok(());
@@ -290,7 +328,7 @@ impl Outbox {
             let count = inner.queue.front(&mut pieces);
             match write(context, &pieces[..count]) {
                 Poll::Ready(Ok(taken)) => {
-                    self.active.set(true);
+                    self.taken.set(self.taken.get().saturating_add(taken));
                     let freed = inner.queue.taken(taken);
                     inner.release(freed);
                 }
@@ -309,9 +347,10 @@ impl Outbox {
         let wire = self.wire.get();
         let mut inner = self.inner.borrow_mut();
         inner.tell_gaps(encoder, wire);
+        inner.turn_to_ephemera(wire);
         match inner.queue.pop() {
             Some((bytes, freed)) => {
-                self.active.set(true);
+                self.taken.set(self.taken.get().saturating_add(bytes.len()));
                 inner.release(freed);
                 Poll::Ready(Some(bytes))
             }
@@ -336,6 +375,33 @@ impl Inner {
         {
             metrics().gaps.inc();
             self.encode(encoder, wire, &Packet::Gap(Gap { chat_id, from, to }), None, 0);
+        }
+    }
+
+    /// Lets what is not kept follow, once nothing else waits.
+    fn turn_to_ephemera(&mut self, wire: Wire) {
+        if self.queue.is_empty()
+            && let Some(ephemera) = self.ephemera.take()
+        {
+            let (_, limit) = self.queue.fill();
+            self.ephemera = ephemera.take(wire, limit / 2, &mut |bytes| self.queue.put_ephemeral(bytes));
+        }
+    }
+
+    /// Whether something that is not kept may wait: together they fill half of the outbox at most.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let (queued, limit) = self.queue.fill();
+        let waiting = self.ephemera.as_ref().map_or(0, |ephemera| ephemera.bytes());
+        queued + waiting + bytes <= limit / 2 && !is_crowded()
+    }
+
+    /// Drops what is not kept if the outbox is too full to hold it beside the events.
+    fn make_way(&mut self) {
+        if let Some(ephemera) = &mut self.ephemera {
+            let (queued, limit) = self.queue.fill();
+            if queued + ephemera.bytes() > limit {
+                metrics().outbox_dropped.inc_by(ephemera.shed() as u64);
+            }
         }
     }
 

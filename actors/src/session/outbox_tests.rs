@@ -1,9 +1,11 @@
 //! What an outbox promises.
 
+use std::sync::Arc;
 use std::task::Waker;
 
-use chappe_proto::packet::{Ack, Pong};
-use chappe_proto::{Code, Reject};
+use chappe_proto::batch::StatusPart;
+use chappe_proto::packet::{Ack, Pong, StatusNow};
+use chappe_proto::{Code, Reject, UserId};
 
 use super::*;
 
@@ -13,6 +15,10 @@ fn outbox(limit: usize) -> Outbox {
 
 fn chat() -> ChatId {
     ChatId::parse(1).unwrap()
+}
+
+fn typing(user: u64) -> Topic {
+    Topic::Typing(chat(), UserId::parse(user).unwrap())
 }
 
 fn ack(message_id: u64) -> Packet {
@@ -71,14 +77,14 @@ fn the_window_opens_when_the_answer_has_left_and_not_before() {
 #[test]
 fn a_full_outbox_drops_ephemera_first_then_events_and_tells_the_gap() {
     let outbox = outbox(1000);
-    outbox.ephemeral(Bytes::from(vec![b'x'; 400]));
+    outbox.ephemeral(typing(1), Bytes::from(vec![b'x'; 400]));
     events(&outbox, 1, 500);
     events(&outbox, 2, 400);
     for seq in 3..=5 {
         events(&outbox, seq, 400);
     }
     let lines = drained(&outbox, usize::MAX);
-    assert!(!lines.contains('x'), "the ephemeral one made room for event 2");
+    assert!(!lines.contains('x'), "what is not kept made room for event 2");
     assert!(lines.ends_with("{\"packet_type\":\"Gap\",\"chat_id\":1,\"from\":3,\"to\":5}\n"), "{lines}");
     events(&outbox, 6, 400);
     assert_eq!(drained(&outbox, usize::MAX).len(), 400, "after the word, events flow again");
@@ -119,4 +125,101 @@ fn a_closed_outbox_sends_what_is_in_and_ends() {
     }
     assert_eq!(chunks.len(), 2);
     assert!(matches!(outbox.poll_chunk(&mut Encoder::default(), &mut context), Poll::Ready(None)));
+}
+
+fn line(text: &str) -> Bytes {
+    Bytes::from(format!("{text}\n"))
+}
+
+#[test]
+fn what_is_not_kept_leaves_behind_all_else_and_only_the_newest_of_it() {
+    let outbox = outbox(10_000);
+    outbox.ephemeral(typing(1), line("ann starts"));
+    events(&outbox, 1, 50);
+    outbox.ephemeral(typing(2), line("bob starts"));
+    outbox.ephemeral(typing(1), line("ann stops"));
+    outbox.answer(&mut Encoder::default(), ack(1), None, None, 0);
+    outbox.ephemeral(Topic::Ping, line("ping"));
+    outbox.ephemeral(Topic::Ping, line("ping"));
+    let text = drained(&outbox, usize::MAX);
+    let behind: Vec<_> = text.lines().skip(2).collect();
+    assert_eq!(behind, ["ann stops", "bob starts", "ping"]);
+    outbox.ephemeral(typing(1), line("ann starts"));
+    outbox.forget(&[chat()]);
+    assert_eq!(drained(&outbox, usize::MAX), "", "the client hears the chat no longer");
+}
+
+#[test]
+fn so_many_ephemera_wait_and_no_more() {
+    let outbox = outbox(100_000);
+    events(&outbox, 1, 50);
+    (1..=1000).for_each(|user| outbox.ephemeral(typing(user), line("typing")));
+    outbox.ephemeral(Topic::Ping, line("ping"));
+    let text = drained(&outbox, usize::MAX);
+    assert_eq!(text.matches("typing").count(), 128);
+    assert!(text.ends_with("ping\n"), "there is always room for that");
+}
+
+fn changes(users: &[(u64, &str)]) -> Rc<Changes> {
+    let change = |(user, text): &(u64, &str)| {
+        let user = UserId::parse(*user).unwrap();
+        let status = StatusNow { user_id: user, status_data: (*text).into(), last_seen: None };
+        Arc::new(Change { user, chats: [chat()].into(), part: StatusPart::encode(&status, true, true) })
+    };
+    Rc::new(Changes(users.iter().map(change).collect()))
+}
+
+/// Who is told to be how, a line for each packet.
+fn statuses(text: &str) -> Vec<String> {
+    let id = |part: &str| part.split([',', '}']).next().unwrap_or_default().to_owned();
+    let text_of = |part: &str| {
+        part.split("\"status_data\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned()
+    };
+    let user = |part: &str| format!("{} {}", id(part), text_of(part));
+    text.lines().map(|line| line.split("\"user_id\":").skip(1).map(user).collect::<Vec<_>>().join(", ")).collect()
+}
+
+#[test]
+fn one_change_of_presence_is_a_status_and_more_are_one_packet() {
+    let outbox = outbox(10_000);
+    outbox.presence(&changes(&[(1, "away")]));
+    assert_eq!(drained(&outbox, usize::MAX), "{\"packet_type\":\"Status\",\"user_id\":1,\"status_data\":\"away\"}\n");
+    outbox.presence(&changes(&[(1, "away"), (2, "busy")]));
+    let text = drained(&outbox, usize::MAX);
+    assert!(text.starts_with("{\"packet_type\":\"Presence\",\"users\":[{\"user_id\":1,"), "{text}");
+    assert_eq!(statuses(&text), ["1 away, 2 busy"]);
+}
+
+#[test]
+fn presence_that_waits_is_one_batch_with_the_latest_of_each_user() {
+    let outbox = outbox(10_000);
+    events(&outbox, 1, 50);
+    outbox.presence(&changes(&[(2, "online"), (4, "online")]));
+    outbox.presence(&changes(&[(1, "online"), (2, "away"), (3, "online")]));
+    outbox.presence(&changes(&[(4, "offline")]));
+    let text = drained(&outbox, usize::MAX);
+    assert_eq!(statuses(&text)[1..], ["1 online, 2 away, 3 online, 4 offline"]);
+}
+
+#[test]
+fn presence_that_is_more_than_an_outbox_holds_leaves_in_pieces() {
+    let outbox = outbox(2048);
+    let text = "x".repeat(64);
+    let users: Vec<(u64, &str)> = (1..=100).map(|user| (user, text.as_str())).collect();
+    outbox.presence(&changes(&users));
+    let packets = statuses(&drained(&outbox, usize::MAX));
+    assert!(packets.len() > 5 && packets.len() < 20, "{}", packets.len());
+    assert_eq!(packets.iter().map(|packet| packet.split(", ").count()).sum::<usize>(), 100);
+}
+
+#[test]
+fn a_closed_outbox_says_goodbye_and_nothing_that_is_not_kept() {
+    let outbox = outbox(10_000);
+    outbox.ephemeral(typing(1), line("ann starts"));
+    outbox.close(&mut Encoder::default(), CloseCode::Silent, "bye", None);
+    outbox.ephemeral(Topic::Ping, line("ping"));
+    outbox.presence(&changes(&[(1, "away")]));
+    let text = drained(&outbox, usize::MAX);
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains("\"Closing\""), "{text}");
 }

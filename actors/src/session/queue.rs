@@ -9,11 +9,6 @@ use crate::metrics::metrics;
 
 /// Answers are written into one buffer until it has this size.
 const BUFFER_BYTES: usize = 16 * 1024;
-/// What may wait in all outboxes of the process together, in bytes. Beyond it events find room only in outboxes that are
-/// nearly empty, and pages are refused as `busy`: many slow clients cost what a few do.
-const ALL_BYTES: usize = 256 * 1024 * 1024;
-/// What of its limit an outbox may use then.
-const CROWDED_SHARE: usize = 16;
 /// The most pieces one write takes.
 pub(super) const PIECES: usize = 32;
 
@@ -24,7 +19,7 @@ enum Kind {
     Answer,
     /// Not let in where there is no room.
     Events,
-    /// Not let in beyond half of the room, and dropped for events.
+    /// On its way already; dropped for events.
     Ephemeral,
 }
 
@@ -103,13 +98,14 @@ impl Queue {
         room
     }
 
-    /// Lets in what may be lost. `false` if there is no room.
-    pub(super) fn put_ephemeral(&mut self, bytes: Bytes) -> bool {
-        let room = self.bytes + bytes.len() <= self.limit / 2;
-        if room {
-            self.push(Body::Shared(bytes), Kind::Ephemeral, 0);
-        }
-        room
+    /// Lets in what may be lost: its turn has come.
+    pub(super) fn put_ephemeral(&mut self, bytes: Bytes) {
+        self.push(Body::Shared(bytes), Kind::Ephemeral, 0);
+    }
+
+    /// How many bytes wait, and how many events may fill.
+    pub(super) fn fill(&self) -> (usize, usize) {
+        (self.bytes, self.limit)
     }
 
     fn push(&mut self, body: Body, kind: Kind, weight: u32) {
@@ -120,7 +116,7 @@ impl Queue {
     }
 
     fn make_room(&mut self, bytes: usize) -> bool {
-        let limit = if is_crowded() { self.limit / CROWDED_SHARE } else { self.limit };
+        let limit = if is_crowded() { self.limit.min(share()) } else { self.limit };
         if self.bytes + bytes > limit {
             let before = self.chunks.len();
             let mut freed = 0;
@@ -133,7 +129,8 @@ impl Queue {
             metrics().outbox_bytes.dec_by(as_level(freed));
             self.bytes -= freed;
         }
-        self.bytes + bytes <= limit
+        // Whoever keeps up is served also when there is hardly room: one run of events, which it shares with others.
+        self.bytes + bytes <= limit || (self.bytes == 0 && bytes <= self.limit)
     }
 
     /// The bytes at the front, in up to [`PIECES`] pieces; how many.
@@ -190,11 +187,20 @@ impl Queue {
     }
 }
 
-/// Whether all outboxes together hold more than they should.
+/// Whether all outboxes together hold half of what they may. From there on each has only its share of the other half:
+/// so the sum stays within the budget, and whoever reads goes on unhindered by those who do not.
 pub(super) fn is_crowded() -> bool {
-    metrics().outbox_bytes.get() > as_level(ALL_BYTES)
+    let metrics = metrics();
+    metrics.outbox_bytes.get() > metrics.outbox_limit_bytes.get() / 2
 }
 
-fn as_level(bytes: usize) -> i64 {
+/// What an outbox may hold once it is crowded.
+fn share() -> usize {
+    let [websocket, tcp, _] = &metrics().connections;
+    let share = metrics().outbox_limit_bytes.get() / 2 / websocket.get().saturating_add(tcp.get()).max(1);
+    usize::try_from(share).unwrap_or(0)
+}
+
+pub(super) fn as_level(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -122,6 +122,10 @@ impl State {
         {
             step.deliver.push(Delivery::Event(Arc::clone(event)));
         }
+        if let Some(step) = step.as_deref_mut() {
+            let typist = if let Event::Message(message) = &**event { Some(message.sender_id) } else { left };
+            typist.into_iter().for_each(|user| self.stop_typing(user, id, step));
+        }
         if let Some(user) = left {
             self.part(user, id, step.as_deref_mut());
         }

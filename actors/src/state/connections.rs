@@ -10,7 +10,7 @@ use chappe_proto::{ChatId, Code, Reject, UserId};
 use super::State;
 use super::chat::Chat;
 use super::holds::Key;
-use super::step::{Delivery, Step};
+use super::step::{Changed, Delivery, Step};
 use crate::clock::Now;
 use crate::command::{Command, PresenceOf};
 use crate::origin::Origin;
@@ -71,11 +71,14 @@ impl State {
         step.reply(origin, Reply::Welcome(Box::new(welcome)));
     }
 
-    pub(super) fn bye(&mut self, origin: Origin, now: Now) {
+    pub(super) fn bye(&mut self, origin: Origin, now: Now, step: &mut Step) {
         // A Hello that still waits would let somebody in who never leaves.
         self.holds.forget(origin.session);
         if let Some(user) = self.roster.leave(origin.session) {
             self.presence.disconnected(user, now);
+            if self.roster.sessions_of(user).is_empty() {
+                self.typing.gone(user).into_iter().for_each(|chat| self.tell_typing(user, chat, "stop", step));
+            }
         }
     }
 
@@ -110,17 +113,38 @@ impl State {
         step.reply(origin, Reply::Done);
     }
 
-    pub(super) fn typing(&mut self, origin: Origin, user: UserId, chat: ChatId, stop: bool, step: &mut Step) {
+    pub(super) fn typing(&mut self, origin: Origin, user: UserId, chat: ChatId, stop: bool, now: Now, step: &mut Step) {
         if let Err(reject) = self.chat(chat).and_then(|chat| chat.writable_by(user)) {
             return step.reply(origin, reject);
         }
+        if stop {
+            self.stop_typing(user, chat, step);
+        } else if self.typing.start(user, chat, now.mono) {
+            self.tell_typing(user, chat, "start", step);
+        }
+        step.reply(origin, Reply::Quiet);
+    }
+
+    /// The user types there no longer: others are told, if they were told that they do.
+    pub(super) fn stop_typing(&mut self, user: UserId, chat: ChatId, step: &mut Step) {
+        if self.typing.stop(user, chat) {
+            self.tell_typing(user, chat, "stop", step);
+        }
+    }
+
+    /// Tells of those who have not said for a while that they type.
+    pub(super) fn end_typing(&mut self, now: Now, step: &mut Step) {
+        for (user, chat) in self.typing.lapsed(now.mono) {
+            self.tell_typing(user, chat, "stop", step);
+        }
+    }
+
+    fn tell_typing(&self, user: UserId, chat: ChatId, text: &str, step: &mut Step) {
         if self.roster.is_heard(chat) {
-            let status_data = if stop { "stop" } else { "start" }.into();
-            let packet = Packet::Typing(TypingNow { chat_id: chat, user_id: user, status_data });
+            let packet = Packet::Typing(TypingNow { chat_id: chat, user_id: user, status_data: text.into() });
             let except = self.roster.sessions_of(user).to_vec();
             step.deliver.push(Delivery::Ephemeral { chats: vec![chat], packet, except });
         }
-        step.reply(origin, Reply::Quiet);
     }
 
     pub(super) fn get_presence(
@@ -166,15 +190,18 @@ impl State {
 
     /// Tells those who share a chat whose presence changed.
     pub(super) fn tell_presence(&mut self, now: Now, step: &mut Step) {
+        let mut changed = Vec::new();
         for status in self.presence.flush(now) {
             let Some(user) = self.users.get(&status.user_id) else { continue };
             let small = |chat: &Chat| chat.members.len() <= PRESENCE_MEMBERS;
             let heard = user.chats.iter().filter(|chat| self.roster.is_heard(**chat));
             let chats: Vec<ChatId> = heard.filter(|chat| self.chats.get(chat).is_some_and(small)).copied().collect();
             if !chats.is_empty() {
-                let packet = Packet::Status(status);
-                step.deliver.push(Delivery::Ephemeral { chats, packet, except: Vec::new() });
+                changed.push(Changed { status, chats });
             }
+        }
+        if !changed.is_empty() {
+            step.deliver.push(Delivery::Presence(changed));
         }
     }
 

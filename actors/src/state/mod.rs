@@ -20,6 +20,7 @@ pub mod roster;
 pub mod step;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod typing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -37,6 +38,7 @@ use self::presence::Presence;
 use self::recent::Keep;
 use self::roster::Roster;
 use self::step::{Answer, Ask, Question, Step};
+use self::typing::Typing;
 use crate::clock::Now;
 use crate::command::Command;
 use crate::log::record::{Draft, Fact, Place, Position, Record};
@@ -108,6 +110,7 @@ pub struct State {
     dedup: Dedup,
     known: Known,
     presence: Presence,
+    typing: Typing,
     roster: Roster,
     /// Hubs whose last listener of a chat goes with the commit at hand: they still get that commit's events.
     parting: Vec<(ChatId, u16)>,
@@ -133,6 +136,7 @@ impl State {
             dedup: Dedup::default(),
             known: Known::default(),
             presence: Presence::default(),
+            typing: Typing::default(),
             roster: Roster::default(),
             parting: Vec::new(),
             holds: Holds::default(),
@@ -176,10 +180,10 @@ impl State {
             }
             Command::MarkRead { user, chat, seq } => self.mark_read(origin, user, chat, seq, now, step),
             Command::Hello { user, nickname, heads } => self.hello(origin, user, nickname, heads, now, step),
-            Command::Bye => self.bye(origin, now),
+            Command::Bye => self.bye(origin, now, step),
             Command::Subscribe { user, chats } => self.subscribe(origin, user, chats, step),
             Command::Unsubscribe { chats } => self.unsubscribe(origin, chats, step),
-            Command::Typing { user, chat, stop } => self.typing(origin, user, chat, stop, step),
+            Command::Typing { user, chat, stop } => self.typing(origin, user, chat, stop, now, step),
             Command::Status { user, text } => {
                 self.presence.renew(user, &text, now);
                 step.reply(origin, Reply::Quiet);
@@ -282,8 +286,9 @@ impl State {
         }
     }
 
-    /// What others have to be told of users' presence; to be called about once a second.
+    /// What others have to be told of users' presence, and of those who type no longer; to be called about once a second.
     pub fn tick(&mut self, now: Now, step: &mut Step) {
+        self.end_typing(now, step);
         self.tell_presence(now, step);
     }
 

@@ -13,7 +13,7 @@ use crate::clock::Now;
 pub const TTL: Duration = Duration::from_secs(30);
 /// How long after the last connection closed a user still counts as there.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// So many users can be there at once; beacons of more are dropped.
+/// So many users can be there at once; beacons of more are dropped. And of so many it is known when they were seen.
 const MAX_LEASES: usize = 1_000_000;
 
 /// One user's presence.
@@ -25,6 +25,7 @@ struct Lease {
     connections: u32,
     /// When it ends, with no connection open.
     ends: Duration,
+    /// When there was a sign of life last.
     last_seen: Millis,
     /// What others were told last.
     shown: Box<str>,
@@ -61,6 +62,8 @@ pub struct Presence {
     endings: VecDeque<(Duration, UserId)>,
     /// Who changed since the last flush.
     dirty: Vec<UserId>,
+    /// When those were there last whom others see as offline: as far as others may know.
+    seen: HashMap<UserId, Millis>,
 }
 
 impl Presence {
@@ -121,14 +124,12 @@ impl Presence {
 
     /// How a user is, as others see it.
     pub fn of(&self, user: UserId, now: Now) -> StatusNow {
-        match self.leases.get(&user) {
-            None => StatusNow { user_id: user, status_data: "offline".into(), last_seen: None },
-            Some(lease) => {
-                let hidden = &*lease.text == "invisible";
-                let last_seen = if hidden { None } else { Some(lease.last_seen) };
-                StatusNow { user_id: user, status_data: lease.visible(now).into(), last_seen }
-            }
-        }
+        let lease = self.leases.get(&user);
+        let text = lease.map_or("offline", |lease| lease.visible(now));
+        // Signs of life of somebody who is shown as offline are nobody's business.
+        let shown = lease.filter(|lease| text != "offline" || &*lease.shown != "offline");
+        let last_seen = shown.map(|lease| lease.last_seen).or_else(|| self.seen.get(&user).copied());
+        StatusNow { user_id: user, status_data: text.into(), last_seen }
     }
 
     /// Whether others see a user as being there.
@@ -144,7 +145,7 @@ impl Presence {
         found
     }
 
-    /// Ends the leases that are over, and answers what others have to be told since the last call.
+    /// Ends the leases that are over, and answers what others have to be told since the last call; by user.
     pub fn flush(&mut self, now: Now) -> Vec<StatusNow> {
         // A queue in the order of entry is not quite the order of ending (the grace time is shorter than a beacon's
         // lease): one who left while a beacon's entry waits ahead is looked at some seconds late, and never early.
@@ -173,14 +174,21 @@ impl Presence {
             lease.dirty = false;
             let visible: Box<str> = lease.visible(now).into();
             let over = lease.connections == 0 && lease.ends <= now.mono;
-            if visible != lease.shown {
+            let changed = visible != lease.shown;
+            if changed {
+                if &*visible == "offline" && (self.seen.len() < MAX_LEASES || self.seen.contains_key(&user)) {
+                    self.seen.insert(user, lease.last_seen);
+                }
                 lease.shown = visible;
-                told.push(self.of(user, now));
             }
             if over {
                 self.leases.remove(&user);
             }
+            if changed {
+                told.push(self.of(user, now));
+            }
         }
+        told.sort_unstable_by_key(|status| status.user_id);
         told
     }
 }
@@ -242,6 +250,35 @@ mod tests {
         assert_eq!(&*presence.of(ANN(), at(1)).status_data, "offline");
         assert_eq!(presence.of(ANN(), at(1)).last_seen, None);
         assert!(presence.online(10, at(1)).is_empty());
+    }
+
+    #[test]
+    fn when_somebody_was_there_last_is_known_after_they_left() {
+        let mut presence = Presence::default();
+        assert_eq!(presence.of(ANN(), at(0)).last_seen, None, "never");
+        presence.connected(ANN(), at(1));
+        presence.flush(at(1));
+        presence.disconnected(ANN(), at(5));
+        assert_eq!(presence.of(ANN(), at(6)).last_seen, Some(Millis(5000)));
+        assert_eq!(presence.flush(at(20))[0].last_seen, Some(Millis(5000)));
+        assert!(presence.is_empty());
+        assert_eq!(presence.of(ANN(), at(99)).last_seen, Some(Millis(5000)));
+    }
+
+    #[test]
+    fn signs_of_life_of_the_invisible_are_nobodys_business() {
+        let mut presence = Presence::default();
+        presence.connected(ANN(), at(1));
+        presence.flush(at(1));
+        presence.renew(ANN(), "invisible", at(2));
+        let told = presence.flush(at(2));
+        assert_eq!((&*told[0].status_data, told[0].last_seen), ("offline", Some(Millis(2000))));
+        presence.renew(ANN(), "invisible", at(50));
+        presence.disconnected(ANN(), at(60));
+        assert!(presence.flush(at(61)).is_empty());
+        assert_eq!(presence.of(ANN(), at(61)).last_seen, Some(Millis(2000)), "as if they had left then");
+        assert!(presence.flush(at(200)).is_empty());
+        assert_eq!(presence.of(ANN(), at(200)).last_seen, Some(Millis(2000)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::packet::Packet;
+use chappe_proto::packet::{Packet, StatusNow};
 use chappe_proto::{ChatId, MessageId, Seq, UserId};
 
 use super::holds::Key;
@@ -45,6 +45,8 @@ pub enum Delivery {
         /// Not to this user's connections.
         except: Vec<SessionId>,
     },
+    /// Users whose presence changed, by user; to all who hear any of a user's chats, in one packet for each of them.
+    Presence(Vec<Changed>),
     /// A connection hears these chats from here on.
     Listen {
         /// Which connection.
@@ -59,6 +61,15 @@ pub enum Delivery {
         /// Which chats.
         chats: Vec<ChatId>,
     },
+}
+
+/// A user whose presence changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// How they are now.
+    pub status: StatusNow,
+    /// Those of their chats in which it is told and which somebody hears; there is one at least.
+    pub chats: Vec<ChatId>,
 }
 
 /// Something to be looked up in what is not in memory.

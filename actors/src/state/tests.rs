@@ -3,6 +3,7 @@
 mod changes;
 mod chats;
 mod failures;
+mod lookup;
 mod order;
 mod people;
 mod posts;
@@ -10,5 +11,6 @@ mod presence;
 pub(crate) mod properties;
 mod reading;
 mod signatures;
+mod typing;
 mod words;
 pub(crate) mod world;

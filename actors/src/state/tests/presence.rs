@@ -8,6 +8,7 @@ use super::world::{SETTINGS, World};
 use crate::command::{Command, PresenceOf};
 use crate::log::EventLog;
 use crate::log::record::{Draft, Fact, Place};
+use crate::origin::SessionId;
 use crate::state::Settings;
 
 /// A world in which people meet nowhere but where the test says so: nobody hears `general`.
@@ -96,12 +97,35 @@ fn presence_is_not_told_around_in_chats_of_more_than_a_thousand() {
 }
 
 #[test]
-fn typing_is_told_to_others_and_not_to_ones_own_devices() {
+fn what_happens_in_a_second_is_told_to_each_in_one_packet() {
+    let mut world = apart(["ann", "bob", "cat", "eve"]);
+    world.create("ann", "ops", ChatKind::Group, &["bob"]);
+    world.create("ann", "dev", ChatKind::Group, &["bob", "cat"]);
+    world.settle();
+    for (name, text) in [("cat", "away"), ("bob", "away"), ("ann", "busy"), ("bob", "back soon"), ("eve", "away")] {
+        world.status(name, text);
+    }
+    let seen = world.tick();
+    let told = "status ann busy, status bob back soon, status cat away";
+    for name in ["ann", "bob", "cat"] {
+        assert_eq!(seen.heard_by(name), [told], "each user once, as they are now, however many chats are shared");
+    }
+    assert!(seen.heard_by("eve").is_empty());
+}
+
+#[test]
+fn users_back_within_the_grace_time_cause_nothing() {
     let mut world = World::with_chat("ops", ["ann", "bob"]);
-    let second = World::session("cat");
-    world.run(second, hello(user("ann")));
-    let seen = world.typing("ann", "ops");
-    assert_eq!(seen.replies, ["ann: quiet"]);
-    assert_eq!(seen.heard_by("bob"), ["typing ann start"]);
-    assert!(seen.heard_by("ann").is_empty() && seen.heard_by("cat").is_empty());
+    world.tick();
+    let ann = |generation| SessionId { generation, ..World::session("ann") };
+    for generation in 0..5 {
+        world.run(ann(generation), Command::Bye);
+        world.wait(9);
+        assert!(world.tick().nobody_heard());
+        world.run(ann(generation + 1), hello(user("ann")));
+        assert!(world.tick().nobody_heard());
+    }
+    world.run(ann(5), Command::Bye);
+    world.wait(10);
+    assert_eq!(world.tick().heard_by("bob"), ["status ann offline"]);
 }

@@ -79,10 +79,13 @@ pub(super) fn in_words(event: &Event) -> String {
     format!("#{} {what}", event.seq())
 }
 
+pub(super) fn status(status: &StatusNow) -> String {
+    format!("status {} {}", name(status.user_id), status.status_data)
+}
+
 pub(super) fn ephemeral(packet: &Packet) -> String {
     match packet {
         Packet::Typing(typing) => format!("typing {} {}", name(typing.user_id), typing.status_data),
-        Packet::Status(status) => format!("status {} {}", name(status.user_id), status.status_data),
         Packet::Read(read) => format!("read {} {}", name(read.user_id), read.seq),
         other => format!("{other:?}"),
     }

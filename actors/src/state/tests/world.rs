@@ -6,20 +6,19 @@ use std::time::Duration;
 
 use chappe_proto::event::ChatKind;
 use chappe_proto::limits::{Limits, Rate};
-use chappe_proto::packet::{Events, Messages};
 use chappe_proto::{ChatId, Code, Millis, Reject, Seq, UserId};
 
-use super::words::{ephemeral, in_words, name, user};
+use super::lookup::look;
+use super::words::{ephemeral, in_words, name, status, user};
 use crate::clock::Now;
 use crate::command::Command;
 use crate::log::EventLog;
 use crate::log::memory::MemoryLog;
-use crate::log::model;
 use crate::log::record::{Draft, Fact, Position, Record};
 use crate::origin::{Origin, SessionId};
 use crate::reader::{Looked, failed};
 use crate::reply::Reply;
-use crate::state::step::{Answer, Ask, Delivery, Question, Step};
+use crate::state::step::{Ask, Changed, Delivery, Step};
 use crate::state::{Settings, State};
 
 const FREE: Rate = Rate { per_sec: 0, burst: 1 };
@@ -360,6 +359,16 @@ impl World {
                         seen.heard.push((name_of(*session), in_words(event)));
                     }
                 }
+                Delivery::Presence(changed) => {
+                    for (session, ear) in &self.ears {
+                        let hears = |changed: &&Changed| changed.chats.iter().any(|chat| ear.next.contains_key(chat));
+                        let told: Vec<_> =
+                            changed.iter().filter(hears).map(|changed| status(&changed.status)).collect();
+                        if !told.is_empty() {
+                            seen.heard.push((name_of(*session), told.join(", ")));
+                        }
+                    }
+                }
                 Delivery::Ephemeral { chats, packet, except } => {
                     let what = ephemeral(packet);
                     for (session, ear) in &self.ears {
@@ -376,33 +385,4 @@ impl World {
 
 fn name_of(session: SessionId) -> String {
     name(UserId::parse(session.slot.into()).unwrap())
-}
-
-fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
-    match *ask {
-        Ask::Question { question, key } => {
-            let answer = match question {
-                Question::Locate(id) => Answer::Located(model::locate(records, id)),
-                Question::Count(chat, seq) => Answer::Counted(model::count(records, chat, seq)),
-                Question::Original(id) => Answer::Original(model::original(records, id)),
-            };
-            Looked::Answered(question, key, answer)
-        }
-        Ask::Warm(chat) => {
-            let mut events = model::events(records, chat, Seq::ZERO);
-            let events = events.split_off(events.len().saturating_sub(warm));
-            Looked::Warmed(chat, events)
-        }
-        Ask::Messages { to, chat, page, limit } => {
-            let (messages, has_more) = model::page(records, chat, page, usize::try_from(limit).unwrap());
-            let page = Messages { chat_id: chat, messages, has_more };
-            Looked::Reply(to, Reply::Messages(page))
-        }
-        Ask::Events { to, chat, after, limit, head } => {
-            let mut events = model::events(records, chat, after);
-            events.truncate(usize::try_from(limit).unwrap());
-            let head = events.last().map_or(head, |event| event.seq().max(head));
-            Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }))
-        }
-    }
 }

@@ -1,0 +1,39 @@
+//! The reader of the small world: it looks everything up in the naive model.
+
+use chappe_proto::Seq;
+use chappe_proto::packet::{Events, Messages};
+
+use crate::log::model;
+use crate::log::record::Record;
+use crate::reader::Looked;
+use crate::reply::Reply;
+use crate::state::step::{Answer, Ask, Question};
+
+pub(super) fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
+    match *ask {
+        Ask::Question { question, key } => {
+            let answer = match question {
+                Question::Locate(id) => Answer::Located(model::locate(records, id)),
+                Question::Count(chat, seq) => Answer::Counted(model::count(records, chat, seq)),
+                Question::Original(id) => Answer::Original(model::original(records, id)),
+            };
+            Looked::Answered(question, key, answer)
+        }
+        Ask::Warm(chat) => {
+            let mut events = model::events(records, chat, Seq::ZERO);
+            let events = events.split_off(events.len().saturating_sub(warm));
+            Looked::Warmed(chat, events)
+        }
+        Ask::Messages { to, chat, page, limit } => {
+            let (messages, has_more) = model::page(records, chat, page, usize::try_from(limit).unwrap());
+            let page = Messages { chat_id: chat, messages, has_more };
+            Looked::Reply(to, Reply::Messages(page))
+        }
+        Ask::Events { to, chat, after, limit, head } => {
+            let mut events = model::events(records, chat, after);
+            events.truncate(usize::try_from(limit).unwrap());
+            let head = events.last().map_or(head, |event| event.seq().max(head));
+            Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }))
+        }
+    }
+}
