@@ -114,6 +114,7 @@ function enter() {
     .on('Read', (packet) => { chats.get(packet.chat_id)?.read(packet, me.user_id); draw(); })
     .on('Typing', (packet) => conversation.typed(chats.get(packet.chat_id), packet))
     .on('Status', ({ user_id, status_data }) => conversation.setPresence(user_id, status_data))
+    .on('Presence', ({ users }) => users.forEach((one) => conversation.setPresence(one.user_id, one.status_data)))
     .on('Error', ({ error }) => conversation.complain(error))
     .on('sent', ({ entry, ack }) => { conversation.sent(chats.get(entry.chat_id), entry, ack); draw(); })
     .on('outbox', () => draw())

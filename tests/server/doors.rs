@@ -3,15 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::acks::{all_events, group_chat};
-use crate::support::client::{Client, Door};
+use crate::support::client::{Client, Door, tells_of};
 use crate::support::http::Http;
 use crate::support::server::TestServer;
 use crate::support::udp::Udp;
 use crate::support::until;
-
-fn status_of(user: u64) -> impl Fn(&Value) -> bool {
-    move |packet| packet["packet_type"] == "Status" && packet["user_id"] == user
-}
 
 fn presence(client: &mut Client, user: u64) -> Value {
     let answer = client.ask(json!({"packet_type": "GetPresence", "user_ids": [user]}));
@@ -26,15 +22,15 @@ fn who_connects_by_whatever_door_is_online_to_those_who_share_a_chat() {
     for (door, user) in Door::ALL.into_iter().zip(10..) {
         assert_eq!(presence(&mut watcher, user), "offline");
         let mut client = Client::hello(&server, door, user);
-        assert_eq!(watcher.wait("a status", status_of(user))["status_data"], "online", "{door:?}");
+        assert_eq!(watcher.status_of(user)["status_data"], "online", "{door:?}");
         assert_eq!(presence(&mut watcher, user), "online", "{door:?}");
         for text in ["busy", "at lunch until two", "invisible"] {
             client.send(&json!({"packet_type": "Status", "status_data": text}));
             let shown = if text == "invisible" { "offline" } else { text };
-            assert_eq!(watcher.wait("a status", status_of(user))["status_data"], shown, "{door:?}");
+            assert_eq!(watcher.status_of(user)["status_data"], shown, "{door:?}");
             assert_eq!(presence(&mut watcher, user), shown, "{door:?}");
         }
-        assert!(!watcher.heard().iter().any(status_of(user)), "{door:?}: nothing is told twice");
+        assert!(!watcher.heard().iter().any(|packet| tells_of(packet, user)), "{door:?}: nothing is told twice");
     }
     let online = Http::to(&server).get("/api/users/online").expect(200);
     let there: Vec<_> = online["users"].as_array().unwrap().iter().map(|user| &user["user_id"]).collect();
@@ -53,7 +49,7 @@ fn a_beacon_by_udp_is_presence_too_and_offline_ends_it() {
     Http::to(&server).post("/api/chats/1/messages", &body).expect(201);
     for text in ["online", "away", "offline", "online", "offline"] {
         udp.say(&json!({"packet_type": "Status", "user_id": 6, "status_data": text}));
-        let told = watcher.wait("a status by UDP", status_of(6));
+        let told = watcher.status_of(6);
         assert_eq!(told["status_data"], text);
         assert!(told["last_seen"].as_u64() > Some(1_600_000_000_000), "{told}");
         assert_eq!(presence(&mut watcher, 6), text);

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::browser::Browser;
-use crate::support::client::{Client, Door};
+use crate::support::client::{Client, Door, tells_of};
 use crate::support::flood::history;
 use crate::support::http::Http;
 use crate::support::programs::{Run, Talk, run};
@@ -95,7 +95,7 @@ fn beacons(file: &str) {
         .ask(json!({"packet_type": "SendMessage", "message": {"chat_id": 1, "sender_id": 1, "content": "known"}}));
     let mut watcher = Client::hello(&server, Door::WsText, 2);
     let run = run_row(&server, file).fine();
-    let told = |packet: &serde_json::Value| packet["packet_type"] == "Status" && packet["user_id"] == 1;
+    let told = |packet: &serde_json::Value| tells_of(packet, 1);
     // Both within a second may be told as one change, or as none.
     let statuses: Vec<_> = watcher.heard().into_iter().filter(told).collect();
     assert!(statuses.len() <= 2, "{statuses:?}");

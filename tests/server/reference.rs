@@ -53,7 +53,7 @@ fn the_first_python_client_says_over_udp_that_a_user_is_online() {
     let body = json!({"packet_type": "SendMessage", "message": {"chat_id": 1, "sender_id": 1, "content": "known"}});
     Client::connect(&server, Door::TcpJson).ask(body);
     run(Command::new("python3").args(["-c", PYTHON_UDP, &server.udp.port().to_string()])).fine();
-    let told = watcher.wait("a status", |packet| packet["packet_type"] == "Status" && packet["user_id"] == 1);
+    let told = watcher.status_of(1);
     assert_eq!(told["status_data"], "online");
 }
 
@@ -110,7 +110,7 @@ fn the_first_rust_clients_beacon_over_udp() {
     let pong: Value = serde_json::from_slice(&udp.receive()).unwrap();
     assert_eq!(pong["packet_type"], "Pong");
     udp.say(&packet(json!({"packet_type": "Status", "status_data": "online"})));
-    let told = watcher.wait("a status", |packet| packet["packet_type"] == "Status" && packet["user_id"] == 7);
+    let told = watcher.status_of(7);
     assert_eq!(told["status_data"], "online");
     udp.say(&packet(json!({"packet_type": "Typing"})));
     assert_eq!(watcher.wait_for("Typing")["user_id"], 7);

@@ -234,6 +234,20 @@ impl Client {
         self.wait(packet_type, |packet| packet["packet_type"] == packet_type)
     }
 
+    /// Waits until it is told how a user is, by a packet of their own or among others; how they are.
+    pub(crate) fn status_of(&mut self, user: u64) -> Value {
+        let packet = self.wait("a status", |packet| tells_of(packet, user));
+        if packet["packet_type"] == "Status" {
+            return packet;
+        }
+        let (mut told, others): (Vec<_>, Vec<_>) =
+            packet["users"].as_array().into_iter().flatten().cloned().partition(|one| one["user_id"] == user);
+        if !others.is_empty() {
+            self.inbox.push_back(json!({"packet_type": "Presence", "users": others}));
+        }
+        told.remove(0)
+    }
+
     /// The live events of a chat, in the order they came, up to and with number `to`.
     pub(crate) fn events(&mut self, chat: u64, to: u64) -> Vec<Value> {
         let mut events = Vec::new();
@@ -322,6 +336,13 @@ pub(crate) fn named_message(chat: u64, content: &str, client_id: &str) -> Value 
     let mut packet = message(chat, content);
     packet["message"]["client_id"] = json!(client_id);
     packet
+}
+
+/// Whether a packet that nobody asked for tells how a user is.
+pub(crate) fn tells_of(packet: &Value, user: u64) -> bool {
+    let is = |one: &Value| one["user_id"] == user;
+    let mut among = packet["users"].as_array().into_iter().flatten();
+    !is_answer(packet) && (packet["packet_type"] == "Status" && is(packet) || among.any(is))
 }
 
 fn is_answer(packet: &Value) -> bool {

@@ -2,7 +2,6 @@
 //! on the spot. A transport only turns bytes into packets, and packets into bytes.
 
 pub mod admit;
-mod ephemera;
 pub mod identity;
 pub mod outbox;
 mod queue;

@@ -7,10 +7,12 @@
 //!
 //! Plain and for one thread: the hub puts in, the transport of the same thread takes out.
 
+mod ephemera;
+mod unkept;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -19,9 +21,9 @@ use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Gap, Packet};
 use chappe_proto::{ChatId, Seq};
 
-use super::ephemera::Ephemera;
-pub use super::ephemera::{Change, Changes, Topic};
-use super::queue::{PIECES, Queue, is_crowded};
+use self::ephemera::Ephemera;
+pub use self::ephemera::{Change, Changes, Topic};
+use super::queue::{PIECES, Queue};
 use crate::metrics::metrics;
 
 /// An ack whose turn has not come.
@@ -231,43 +233,6 @@ impl Outbox {
         inner.wake_writer();
     }
 
-    /// Puts in something that may be lost, in the place of what waits about the same.
-    pub fn ephemeral(&self, topic: Topic, bytes: Bytes) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.dead || inner.closing.is_some() {
-            return;
-        }
-        let of_transport = matches!(topic, Topic::Ping | Topic::Pong);
-        if (of_transport || inner.has_room_for(bytes.len())) && inner.ephemera.get_or_insert_default().put(topic, bytes)
-        {
-            inner.wake_writer();
-        } else {
-            metrics().outbox_dropped.inc();
-        }
-    }
-
-    /// Puts in whose presence changed; of those who wait already the newer counts.
-    pub fn presence(&self, changes: &Rc<Changes>) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.dead || inner.closing.is_some() {
-            return;
-        }
-        if is_crowded() {
-            metrics().outbox_dropped.inc();
-            return;
-        }
-        let dropped = inner.ephemera.get_or_insert_default().put_presence(changes);
-        metrics().outbox_dropped.inc_by(dropped as u64);
-        inner.wake_writer();
-    }
-
-    /// Takes out what is not kept of these chats: the client hears them no longer.
-    pub fn forget(&self, chats: &[ChatId]) {
-        if let Some(ephemera) = &mut self.inner.borrow_mut().ephemera {
-            ephemera.forget(chats);
-        }
-    }
-
     /// Says goodbye: what is in leaves, then the connection ends.
     pub fn close(&self, encoder: &mut Encoder, code: CloseCode, reason: &str, reconnect_after_ms: Option<u32>) {
         let wire = self.wire.get();
@@ -375,33 +340,6 @@ impl Inner {
         {
             metrics().gaps.inc();
             self.encode(encoder, wire, &Packet::Gap(Gap { chat_id, from, to }), None, 0);
-        }
-    }
-
-    /// Lets what is not kept follow, once nothing else waits.
-    fn turn_to_ephemera(&mut self, wire: Wire) {
-        if self.queue.is_empty()
-            && let Some(ephemera) = self.ephemera.take()
-        {
-            let (_, limit) = self.queue.fill();
-            self.ephemera = ephemera.take(wire, limit / 2, &mut |bytes| self.queue.put_ephemeral(bytes));
-        }
-    }
-
-    /// Whether something that is not kept may wait: together they fill half of the outbox at most.
-    fn has_room_for(&self, bytes: usize) -> bool {
-        let (queued, limit) = self.queue.fill();
-        let waiting = self.ephemera.as_ref().map_or(0, |ephemera| ephemera.bytes());
-        queued + waiting + bytes <= limit / 2 && !is_crowded()
-    }
-
-    /// Drops what is not kept if the outbox is too full to hold it beside the events.
-    fn make_way(&mut self) {
-        if let Some(ephemera) = &mut self.ephemera {
-            let (queued, limit) = self.queue.fill();
-            if queued + ephemera.bytes() > limit {
-                metrics().outbox_dropped.inc_by(ephemera.shed() as u64);
-            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an outbox promises.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 

@@ -10,8 +10,8 @@ use chappe_proto::outgoing::Wire;
 use chappe_proto::packet::Packet;
 use chappe_proto::{ChatId, UserId};
 
-use super::queue::as_level;
 use crate::metrics::metrics;
+use crate::session::queue::as_level;
 
 /// So many may wait, besides presence and what the transport says.
 const MAX_WAITING: usize = 128;
