@@ -180,12 +180,7 @@ impl CacheActor {
                     changed.iter().flat_map(|one| &one.chats).flat_map(|chat| self.state.hubs_hearing(*chat)).collect();
                 hubs.sort_unstable();
                 hubs.dedup();
-                let [json, binary] = self.formats(&hubs);
-                let encoded = changed.into_iter().map(|Changed { status, chats }| {
-                    let part = StatusPart::encode(&status, json, binary);
-                    Arc::new(Change { user: status.user_id, chats: chats.into(), part })
-                });
-                let changes: Arc<[Arc<Change>]> = encoded.collect();
+                let changes = encoded(changed, self.formats(&hubs));
                 for hub in hubs {
                     self.put(hub, Item::Presence(Arc::clone(&changes)));
                 }
@@ -393,6 +388,15 @@ impl Handler<AreYouThere> for CacheActor {
         // Nobody waits any more: the watchdog has given up already.
         let _ = answer.send(());
     }
+}
+
+/// Changes of presence, each encoded once in the formats that are in use: JSON, binary.
+pub(crate) fn encoded(changed: Vec<Changed>, [json, binary]: [bool; 2]) -> Arc<[Arc<Change>]> {
+    let encode = |Changed { status, chats }| {
+        let part = StatusPart::encode(&status, json, binary);
+        Arc::new(Change { user: status.user_id, chats: chats.into(), part })
+    };
+    changed.into_iter().map(encode).collect()
 }
 
 fn as_level(size: usize) -> i64 {

@@ -41,3 +41,7 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "presence_tests.rs"]
+mod tests;
