@@ -63,3 +63,7 @@ impl Core {
         outbox.is_empty() && u64::from(*silent) >= u64::from(SILENT).saturating_add(reading)
     }
 }
+
+#[cfg(test)]
+#[path = "beat_tests.rs"]
+mod tests;
