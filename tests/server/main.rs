@@ -19,6 +19,7 @@ mod recovery;
 mod reference;
 mod sessions;
 mod signatures;
+mod silent;
 mod slow;
 mod strangers;
 #[path = "../support/mod.rs"]

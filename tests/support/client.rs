@@ -72,7 +72,12 @@ impl Client {
 
     /// Connects to an address, and says nothing.
     pub(crate) fn connect_to(address: SocketAddr, door: Door) -> Self {
-        let socket = TcpStream::connect(address).expect("the door is open");
+        Self::over(TcpStream::connect(address).expect("the door is open"), door)
+    }
+
+    /// Goes on with a connection that is there, and says nothing.
+    pub(crate) fn over(socket: TcpStream, door: Door) -> Self {
+        let address = socket.peer_addr().expect("a connection has another end");
         socket.set_nodelay(true).expect("the option can be set");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
         socket.set_write_timeout(Some(PATIENCE)).expect("a time-out can be set");

@@ -335,7 +335,8 @@ impl Inner {
 
     /// Tells of dropped events, once half of the outbox is free again: else the next drop would follow at once.
     fn tell_gaps(&mut self, encoder: &mut Encoder, wire: Wire) {
-        while self.queue.is_half_free()
+        while !self.gaps.is_empty()
+            && self.queue.takes_events_again()
             && let Some((chat_id, (from, to))) = self.gaps.pop_first()
         {
             metrics().gaps.inc();

@@ -71,6 +71,16 @@ impl Queue {
         self.bytes <= self.limit / 2
     }
 
+    /// Whether half of what events may fill at present is free.
+    pub(super) fn takes_events_again(&self) -> bool {
+        self.bytes <= self.allowance() / 2
+    }
+
+    /// What events may fill at present, in bytes.
+    fn allowance(&self) -> usize {
+        if is_crowded() { self.limit.min(share()) } else { self.limit }
+    }
+
     /// Lets `write` append an answer. `weight` is what it takes of the window.
     pub(super) fn put_answer(&mut self, weight: u32, write: impl FnOnce(&mut Vec<u8>)) {
         if let Some(Chunk { body: Body::Own(buffer), kind: Kind::Answer, weight: sum, .. }) = self.chunks.back_mut()
@@ -116,7 +126,7 @@ impl Queue {
     }
 
     fn make_room(&mut self, bytes: usize) -> bool {
-        let limit = if is_crowded() { self.limit.min(share()) } else { self.limit };
+        let limit = self.allowance();
         if self.bytes + bytes > limit {
             let before = self.chunks.len();
             let mut freed = 0;
