@@ -15,6 +15,7 @@ mod http;
 mod idempotency;
 mod limits;
 mod page;
+mod presence;
 mod recovery;
 mod reference;
 mod sessions;
@@ -24,5 +25,6 @@ mod slow;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod typing;
 mod web_socket;
 mod zstd;
