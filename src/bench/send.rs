@@ -301,7 +301,8 @@ impl Connection {
             match answer.packet {
                 Packet::Ack(ack) => acks += self.ack(&ack, span, now)?,
                 // What `--listen` hears.
-                Packet::Event(_) | Packet::Gap(_) | Packet::Status(_) | Packet::Typing(_) | Packet::Read(_) => {}
+                Packet::Event(_) | Packet::Gap(_) | Packet::Typing(_) | Packet::Read(_) => {}
+                Packet::Status(_) | Packet::Presence(_) => {}
                 other => return Err(crate::client::ClientError::from_answer(other).into()),
             }
         }

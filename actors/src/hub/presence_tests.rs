@@ -26,8 +26,8 @@ use crate::state::step::{Delivery, Step};
 use crate::state::{Settings, State};
 
 const USERS: u64 = 10_000;
-/// Each user is in so many chats of a hundred, together with some 990 others.
-const CHATS: u64 = 10;
+/// Ten ways to divide them into chats of a hundred: each is in ten, together with some 990 others.
+const WAYS: [u64; 10] = [1, 3, 7, 9, 11, 13, 17, 19, 21, 23];
 /// Within so many seconds all of them are back.
 const SECONDS: u64 = 5;
 
@@ -50,8 +50,7 @@ fn state() -> State {
         let fact = Fact::UserCreated { user: user(id), nickname: "somebody".into() };
         Draft { at, place: Place::Nowhere, fact }
     });
-    // Ten ways to divide the same users into groups of a hundred.
-    let chats = [1, 3, 7, 9, 11, 13, 17, 19, 21, 23].into_iter().take(CHATS as usize).flat_map(|way| {
+    let chats = WAYS.into_iter().flat_map(|way| {
         let mut groups: HashMap<u64, Vec<UserId>> = HashMap::new();
         (1..=USERS).for_each(|id| groups.entry(id * way % USERS / 100).or_default().push(user(id)));
         groups.into_values().map(|members| Fact::ChatCreated {
@@ -158,7 +157,7 @@ fn with_a_hub(test: impl FnOnce()) {
     System::new().block_on(async {
         let clock = Clock::default();
         let engine = EngineLink::from(&CacheActor::new(State::new(settings()), clock).start());
-        let connections = USERS as usize;
+        let connections = usize::try_from(USERS).unwrap();
         let heartbeat = Duration::from_secs(25);
         HubActor::start(0, HubSettings { limits: Limits::default(), connections, heartbeat, clock }, engine);
         // The actors begin, and set their timers while there is a clock to set.
@@ -171,7 +170,7 @@ fn with_a_hub(test: impl FnOnce()) {
 fn ten_thousand_users_who_reconnect_within_five_seconds_cost_no_presence_storm() {
     with_a_hub(|| {
         let mut world = World::new();
-        assert_eq!(world.state.sizes()[0] as u64, USERS / 100 * CHATS);
+        assert_eq!(world.state.sizes()[0] as u64, USERS / 100 * WAYS.len() as u64);
         // Nobody was known to be there: everybody is news to those who came before.
         let first = world.all_come();
         println!("the first time: {first:?}");
@@ -220,7 +219,7 @@ fn everybody_hears_in_the_end_how_everybody_is_whose_chats_they_share() {
             });
         drained.unwrap();
         let text = String::from_utf8(text).unwrap();
-        let shares = |user: u64| [1, 3, 7, 9, 11, 13, 17, 19, 21, 23].iter().any(|way| user * way / 100 == way / 100);
+        let shares = |user: u64| WAYS.iter().any(|way| user * way / 100 == way / 100);
         let expected: Vec<u64> = (2..=300).filter(|user| shares(*user)).collect();
         assert_eq!(text.lines().count(), 1, "{text}");
         let told: Vec<u64> =
