@@ -1,7 +1,7 @@
 //! Several statuses in one packet: each is encoded once, and joined for each listener from those that concern it. One is
 //! a `Status`, more are a `Presence` that nobody asked for.
 
-use crate::outgoing::Wire;
+use crate::outgoing::{Encoder, Wire};
 use crate::packet::{Packet, Presence, StatusNow};
 use crate::{format, frame, json};
 
@@ -37,7 +37,7 @@ impl StatusPart {
 }
 
 /// Appends one packet with these statuses to `out`, as it leaves on `wire`; nothing if there are none.
-pub fn put<'a>(wire: Wire, parts: impl Iterator<Item = &'a StatusPart>, out: &mut Vec<u8>) {
+pub fn put<'a>(encoder: &mut Encoder, wire: Wire, parts: impl Iterator<Item = &'a StatusPart>, out: &mut Vec<u8>) {
     let parts: Vec<&[u8]> = parts.map(|part| part.get(wire)).filter(|part| !part.is_empty()).collect();
     let mut body = Vec::with_capacity(64 + parts.iter().map(|part| part.len() + 1).sum::<usize>());
     match (parts.as_slice(), wire.is_json()) {
@@ -73,7 +73,7 @@ pub fn put<'a>(wire: Wire, parts: impl Iterator<Item = &'a StatusPart>, out: &mu
             several.iter().for_each(|part| body.extend_from_slice(part));
         }
     }
-    wire.put(&body, out);
+    encoder.frame(wire, &body, out);
 }
 
 /// What stands around the statuses.
@@ -85,7 +85,6 @@ const STATUS_TAG: u32 = 13;
 mod tests {
     use super::*;
     use crate::ids::{Millis, UserId};
-    use crate::outgoing::Encoder;
 
     fn status(id: u64) -> StatusNow {
         let text = if id.is_multiple_of(2) { "online" } else { "at \"lunch\", back soon \u{2615}" };
@@ -106,7 +105,7 @@ mod tests {
                 let mut expected = Vec::new();
                 Encoder::default().put(wire, &whole, None, &mut expected);
                 let mut joined = Vec::new();
-                put(wire, parts.iter(), &mut joined);
+                put(&mut Encoder::default(), wire, parts.iter(), &mut joined);
                 assert_eq!(joined, expected, "{wire:?} {count}");
                 let size: usize = parts.iter().map(|part| part.size(wire)).sum();
                 assert!(joined.len() <= size + 64, "what is around {count} parts is small");
@@ -117,9 +116,9 @@ mod tests {
     #[test]
     fn of_nothing_nothing_is_made() {
         let mut out = Vec::new();
-        put(Wire::WsText, std::iter::empty(), &mut out);
+        put(&mut Encoder::default(), Wire::WsText, std::iter::empty(), &mut out);
         // Encoded before anybody spoke JSON.
-        put(Wire::WsText, [StatusPart::encode(&status(1), false, true)].iter(), &mut out);
+        put(&mut Encoder::default(), Wire::WsText, [StatusPart::encode(&status(1), false, true)].iter(), &mut out);
         assert!(out.is_empty());
     }
 }

@@ -284,7 +284,7 @@ impl Outbox {
         loop {
             let mut inner = self.inner.borrow_mut();
             inner.tell_gaps(encoder, wire);
-            inner.turn_to_ephemera(wire);
+            inner.turn_to_ephemera(encoder, wire);
             if inner.queue.is_empty() {
                 keep(&mut inner.writer, context);
                 return Ok(());
@@ -312,7 +312,7 @@ impl Outbox {
         let wire = self.wire.get();
         let mut inner = self.inner.borrow_mut();
         inner.tell_gaps(encoder, wire);
-        inner.turn_to_ephemera(wire);
+        inner.turn_to_ephemera(encoder, wire);
         match inner.queue.pop() {
             Some((bytes, freed)) => {
                 self.taken.set(self.taken.get().saturating_add(bytes.len()));

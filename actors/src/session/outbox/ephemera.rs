@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chappe_proto::batch::{self, StatusPart};
-use chappe_proto::outgoing::Wire;
+use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::Packet;
 use chappe_proto::{ChatId, UserId};
 
@@ -145,6 +145,7 @@ impl Ephemera {
     /// All that waits, the oldest first; of presence as much as fits into `limit` bytes. The rest, if there is one.
     pub(super) fn take(
         mut self: Box<Self>,
+        encoder: &mut Encoder,
         wire: Wire,
         limit: usize,
         send: &mut impl FnMut(Bytes),
@@ -165,7 +166,7 @@ impl Ephemera {
         let count = presence.0.iter().take_while(fits).count().max(1);
         let (now, later) = presence.0.split_at(count.min(presence.0.len()));
         let mut bytes = Vec::new();
-        batch::put(wire, now.iter().map(|change| &change.part), &mut bytes);
+        batch::put(encoder, wire, now.iter().map(|change| &change.part), &mut bytes);
         if !bytes.is_empty() {
             metrics().presence_packets.inc();
             send(Bytes::from(bytes));

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use chappe_proto::ChatId;
-use chappe_proto::outgoing::Wire;
+use chappe_proto::outgoing::{Encoder, Wire};
 
 use super::ephemera::{Changes, Topic};
 use super::{Inner, Outbox};
@@ -52,12 +52,12 @@ impl Outbox {
 
 impl Inner {
     /// Lets what is not kept follow, once nothing else waits.
-    pub(super) fn turn_to_ephemera(&mut self, wire: Wire) {
+    pub(super) fn turn_to_ephemera(&mut self, encoder: &mut Encoder, wire: Wire) {
         if self.queue.is_empty()
             && let Some(ephemera) = self.ephemera.take()
         {
             let (_, limit) = self.queue.fill();
-            self.ephemera = ephemera.take(wire, limit / 2, &mut |bytes| self.queue.put_ephemeral(bytes));
+            self.ephemera = ephemera.take(encoder, wire, limit / 2, &mut |bytes| self.queue.put_ephemeral(bytes));
         }
     }
 
