@@ -55,12 +55,12 @@ impl Core {
         if outbox.was_heard() {
             *silent = 0;
         } else if outbox.is_empty() {
+            // With a full socket our ping is not even on its way: TCP_USER_TIMEOUT ends it once not a byte is taken.
             *silent = silent.saturating_add(1).min(LEAVING - 1);
         }
-        // With a full socket our ping is not even on its way: TCP_USER_TIMEOUT ends it once not a byte is taken.
         let a_beat = self.settings.heartbeat.as_secs().max(1).saturating_mul(SLOWEST_READER);
         let reading = outbox.taken() as u64 / a_beat;
-        outbox.is_empty() && u64::from(*silent) >= u64::from(SILENT).saturating_add(reading)
+        u64::from(*silent) >= u64::from(SILENT).saturating_add(reading)
     }
 }
 
