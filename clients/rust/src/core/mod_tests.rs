@@ -1,0 +1,173 @@
+//! Single rules of the core, that the properties do not show.
+
+use std::sync::Arc;
+
+use chappe_proto::event::{Event, MemberLeft};
+use chappe_proto::packet::{Events, Expiring, Reset};
+use chappe_proto::request::{Ping, React};
+use chappe_proto::{MessageId, Millis, Reject};
+
+use super::properties::welcome;
+use super::*;
+
+fn chat(id: u64) -> ChatId {
+    ChatId::parse(id).unwrap()
+}
+
+fn event(seq: u64) -> Event {
+    let user_id = UserId::parse(1).unwrap();
+    Event::MemberLeft(MemberLeft { chat_id: chat(1), seq: Seq(seq), user_id, at: Millis(0) })
+}
+
+fn live(seq: u64) -> Packet {
+    Packet::Event(Arc::new(event(seq)))
+}
+
+fn head(seq: u64) -> Vec<Head> {
+    vec![Head { chat_id: chat(1), seq: Seq(seq) }]
+}
+
+fn seqs(step: &Step) -> Vec<u64> {
+    let seq = |update: &Update| if let Update::Event(event) = update { Some(event.seq().0) } else { None };
+    step.updates.iter().filter_map(seq).collect()
+}
+
+fn connected(start: Start, heads: Vec<Head>) -> (Core, Step) {
+    let mut core = Core::new(Profile { start, ..Profile::default() }, Positions::default(), 10);
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(9, heads));
+    (core, step)
+}
+
+fn names(step: &Step) -> Vec<&'static str> {
+    step.send.iter().map(|frame| frame.request.rule().name).collect()
+}
+
+#[test]
+fn the_newest_is_where_the_first_welcome_found_it_and_later_chats_are_read_from_their_beginning() {
+    let (mut core, step) = connected(Start::Newest, head(40));
+    assert!(step.send.is_empty() && step.updates.contains(&Update::CaughtUp));
+    assert_eq!(seqs(&core.take(None, live(41))), [41]);
+    core.lost();
+    core.hello(None);
+    let mut heads = head(41);
+    heads.push(Head { chat_id: chat(2), seq: Seq(3) });
+    let step = core.take(Some(HELLO), welcome(9, heads));
+    let [frame] = &step.send[..] else { panic!("{step:?}") };
+    assert!(matches!(&frame.request, Request::GetEvents(get) if get.chat_id == chat(2) && get.after == Seq::ZERO));
+}
+
+#[test]
+fn a_chat_that_is_heard_of_for_the_first_time_begins_there() {
+    let (mut core, _) = connected(Start::Newest, Vec::new());
+    let step = core.take(None, live(7));
+    assert_eq!((seqs(&step), names(&step)), (vec![7], vec![]));
+}
+
+#[test]
+fn a_chat_that_was_subscribed_to_begins_at_its_head_and_is_pulled_on_the_next_connection() {
+    let (mut core, _) = connected(Start::Newest, Vec::new());
+    let step = core.subscribe(chat(1), Start::Newest);
+    assert_eq!(names(&step), ["Subscribe", "GetEvents"]);
+    let page = Events { chat_id: chat(1), events: vec![event(1)], head: Seq(20) };
+    assert_eq!(seqs(&core.take(Some(PULL | 1), Packet::Events(page))), [0u64; 0]);
+    assert_eq!(seqs(&core.take(None, live(21))), [21]);
+    core.lost();
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(9, Vec::new()));
+    assert_eq!(names(&step), ["Subscribe", "GetEvents"]);
+    assert!(matches!(&step.send[1].request, Request::GetEvents(get) if get.after == Seq(21)));
+    assert!(!step.updates.contains(&Update::CaughtUp));
+}
+
+#[test]
+fn events_that_come_before_their_time_are_kept_until_the_page() {
+    let (mut core, step) = connected(Start::After(Seq(2)), head(5));
+    assert_eq!(names(&step), ["GetEvents"]);
+    assert_eq!(seqs(&core.take(None, live(6))), [0u64; 0]);
+    let page = Events { chat_id: chat(1), events: (3..=5).map(event).collect(), head: Seq(5) };
+    let step = core.take(Some(PULL | 1), Packet::Events(page));
+    assert_eq!((seqs(&step), names(&step)), (vec![3, 4, 5, 6], vec![]));
+    assert!(step.updates.contains(&Update::CaughtUp));
+}
+
+#[test]
+fn a_page_that_brings_nothing_is_not_asked_for_again_until_something_happens() {
+    let (mut core, _) = connected(Start::Beginning, head(5));
+    let page = Events { chat_id: chat(1), events: Vec::new(), head: Seq(5) };
+    assert!(core.take(Some(PULL | 1), Packet::Events(page)).send.is_empty());
+    assert_eq!(names(&core.take(None, live(6))), ["GetEvents"]);
+}
+
+#[test]
+fn a_log_that_is_shorter_than_was_known_is_gone_on_with_from_its_head() {
+    let positions = Positions { epoch: Some(9), chats: [(chat(1), Seq(50))].into() };
+    let mut core = Core::new(Profile::default(), positions, 10);
+    core.subscribe(chat(1), Start::Newest);
+    core.hello(None);
+    core.take(Some(HELLO), welcome(9, head(20)));
+    let reset = Reset { chat_id: chat(1), head: Seq(20), reason: "".into() };
+    let step = core.take(Some(PULL | 1), Packet::Reset(reset));
+    assert!(step.updates.contains(&Update::Skipped { chat_id: chat(1), after: Seq(50), to: Seq(20) }));
+    assert_eq!(seqs(&core.take(None, live(21))), [21]);
+}
+
+#[test]
+fn a_chat_that_may_not_be_read_is_gone_and_told_once() {
+    let (mut core, _) = connected(Start::Beginning, head(5));
+    let error = || Packet::Error(Reject::plain(Code::NotAMember).into());
+    let step = core.take(Some(PULL | 1), error());
+    assert!(matches!(step.updates[..], [Update::Gone { code: Code::NotAMember, .. }, Update::CaughtUp]), "{step:?}");
+    core.lost();
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(9, Vec::new()));
+    assert!(!step.updates.iter().any(|update| matches!(update, Update::Gone { .. })), "{step:?}");
+}
+
+#[test]
+fn a_pull_and_a_subscription_that_were_refused_for_now_are_asked_for_again() {
+    let (mut core, _) = connected(Start::Beginning, head(5));
+    core.subscribe(chat(2), Start::Beginning);
+    let step = core.take(Some(PULL | 1), Packet::Error(Reject::plain(Code::Busy).into()));
+    assert_eq!((names(&step), step.pause_ms), (vec![], Some(1000)));
+    assert!(!step.updates.contains(&Update::CaughtUp));
+    core.take(Some(SUBSCRIBE | 2), Packet::Ack(Ack::refused(Reject::plain(Code::Busy), None)));
+    core.take(Some(PULL | 2), Packet::Error(Reject::plain(Code::Busy).into()));
+    assert_eq!(names(&core.resume()), ["Subscribe", "GetEvents", "GetEvents"]);
+}
+
+#[test]
+fn requests_stay_within_the_window_and_in_order_and_what_is_refused_for_good_is_settled() {
+    let mut core = Core::new(Profile::default(), Positions::default(), 2);
+    let react = || {
+        let message_id = MessageId::parse(1).unwrap();
+        Request::React(React { message_id, emoji: "x".into(), remove: false })
+    };
+    assert_eq!((core.put(react()), core.put(react()), core.put(Request::Ping(Ping::default()))), (Some(1), Some(2), None));
+    assert!(core.due(9).is_empty(), "nothing is sent before the Welcome");
+    core.hello(None);
+    core.take(Some(HELLO), welcome(9, Vec::new()));
+    let keys = |frames: Vec<ClientFrame>| frames.into_iter().filter_map(|frame| frame.request_id).collect::<Vec<_>>();
+    assert_eq!(keys(core.due(9)), [1, 2]);
+    let step = core.take(Some(1), Packet::Ack(Ack::refused(Reject::plain(Code::RateLimited), None)));
+    assert_eq!((step.settled.len(), step.pause_ms), (0, Some(1000)));
+    assert!(core.due(9).is_empty());
+    core.resume();
+    assert_eq!(keys(core.due(9)), [1]);
+    let step = core.take(Some(2), Packet::Ack(Ack::refused(Reject::plain(Code::UnknownMessage), None)));
+    assert!(matches!(&step.settled[..], [(2, Err(refusal))] if refusal.code == Code::UnknownMessage));
+    core.lost();
+    core.hello(None);
+    core.take(Some(HELLO), welcome(9, Vec::new()));
+    assert_eq!(keys(core.due(9)), [1]);
+}
+
+#[test]
+fn a_token_that_runs_out_is_renewed_on_the_connection_and_nothing_else_is_done_anew() {
+    let (mut core, _) = connected(Start::Beginning, Vec::new());
+    assert!(core.take(None, Packet::Expiring(Expiring { expires_at: Millis(5) })).renew);
+    let hello = core.hello(Some("fresh".to_owned()));
+    assert!(matches!(&hello.request, Request::Hello(hello) if hello.token.as_deref() == Some("fresh") && !hello.heads));
+    let step = core.take(Some(HELLO), welcome(9, head(7)));
+    assert!(step.send.is_empty() && step.updates.is_empty(), "{step:?}");
+}

@@ -1,0 +1,360 @@
+//! The core against a small model of a server: whatever is cut, lost, left out, refused or replaced, the client ends with
+//! the server's log, each event once and in order, and each of its messages is stored once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use chappe_proto::event::{Event, MemberLeft};
+use chappe_proto::limits::Limits;
+use chappe_proto::packet::{Events, Gap, Reset};
+use chappe_proto::request::{NewMessage, SendMessage};
+use chappe_proto::{ClientId, Millis, Reject};
+use proptest::prelude::*;
+
+use super::*;
+
+const CHATS: u64 = 3;
+/// So small that pages follow each other.
+const PAGE: usize = 3;
+
+fn chat(id: u64) -> ChatId {
+    ChatId::parse(id).unwrap()
+}
+
+fn event(chat_id: u64, seq: u64) -> Event {
+    let user_id = UserId::parse(1).unwrap();
+    Event::MemberLeft(MemberLeft { chat_id: chat(chat_id), seq: Seq(seq), user_id, at: Millis(0) })
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    /// Something happens in a chat.
+    Happen(u64),
+    /// The client reads so many packets.
+    Read(usize),
+    /// An event on its way is left out, with a `Gap`.
+    LeaveOut,
+    /// An event on its way is lost, and nobody says so.
+    Lose,
+    Cut,
+    Connect,
+    Post(u64),
+    /// The server has no time for the next message.
+    Refuse,
+    /// Another log, of which so much is there.
+    Replace(u64),
+    /// The log forgets what is old.
+    Trim(u64),
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        6 => (1..=CHATS).prop_map(Move::Happen),
+        6 => (1usize..8).prop_map(Move::Read),
+        1 => Just(Move::LeaveOut),
+        1 => Just(Move::Lose),
+        2 => Just(Move::Cut),
+        3 => Just(Move::Connect),
+        3 => (1..=CHATS).prop_map(Move::Post),
+        1 => Just(Move::Refuse),
+    ]
+}
+
+#[derive(Default)]
+struct Server {
+    epoch: u64,
+    /// The head of each chat, and the last number that is trimmed away.
+    heads: BTreeMap<u64, (u64, u64)>,
+    stored: Vec<(u64, String)>,
+    /// What is on its way to the client.
+    wire: Option<VecDeque<(Option<u64>, Packet)>>,
+    refuses: bool,
+    has_refused: bool,
+    /// Hello, GetEvents and so on, in order; for counting.
+    asked: Vec<&'static str>,
+}
+
+impl Server {
+    fn happen(&mut self, chat_id: u64) -> u64 {
+        let head = &mut self.heads.entry(chat_id).or_default().0;
+        *head += 1;
+        let seq = *head;
+        self.tell(None, Packet::Event(Arc::new(event(chat_id, seq))));
+        seq
+    }
+
+    fn tell(&mut self, request_id: Option<u64>, packet: Packet) {
+        if let Some(wire) = &mut self.wire {
+            wire.push_back((request_id, packet));
+        }
+    }
+
+    fn take(&mut self, frame: ClientFrame) {
+        if self.wire.is_none() {
+            return;
+        }
+        self.asked.push(frame.request.rule().name);
+        let answer = match frame.request {
+            Request::Hello(hello) => {
+                assert!(hello.heads);
+                let head = |(id, (seq, _)): (&u64, &(u64, u64))| Head { chat_id: chat(*id), seq: Seq(*seq) };
+                welcome(self.epoch, self.heads.iter().map(head).collect())
+            }
+            Request::GetEvents(GetEvents { chat_id, after, .. }) => {
+                let (head, floor) = self.heads[&chat_id.get()];
+                if after.0 < floor || after.0 > head {
+                    Packet::Reset(Reset { chat_id, head: Seq(head), reason: "trimmed".into() })
+                } else {
+                    let events = (after.0 + 1..=head).take(PAGE).map(|seq| event(chat_id.get(), seq)).collect();
+                    Packet::Events(Events { chat_id, events, head: Seq(head) })
+                }
+            }
+            Request::SendMessage(send) => {
+                let message = send.message;
+                let name = message.client_id.clone().unwrap();
+                let is_known = self.stored.iter().any(|(_, known)| known == name.as_str());
+                if std::mem::take(&mut self.refuses) && !is_known {
+                    self.has_refused = true;
+                    Packet::Ack(Ack::refused(Reject::plain(Code::Busy), Some(name)))
+                } else {
+                    if !is_known {
+                        self.stored.push((message.chat_id.get(), name.as_str().to_owned()));
+                        self.happen(message.chat_id.get());
+                    }
+                    Packet::Ack(Ack::accepted(message.chat_id, Seq(1), None, Some(name)))
+                }
+            }
+            other => panic!("not expected: {other:?}"),
+        };
+        self.tell(frame.request_id, answer);
+    }
+
+    fn last_event(&mut self) -> Option<(usize, ChatId, Seq)> {
+        let wire = self.wire.as_ref()?;
+        let found = wire.iter().enumerate().rev().find_map(|(at, (_, packet))| match packet {
+            Packet::Event(event) => Some((at, event.chat_id(), event.seq())),
+            _ => None,
+        });
+        found
+    }
+}
+
+pub(super) fn welcome(epoch: u64, heads: Vec<Head>) -> Packet {
+    Packet::Welcome(Box::new(Welcome {
+        version: 1,
+        connection_id: 1,
+        user_id: UserId::parse(1).unwrap(),
+        epoch,
+        server_time: Millis(0),
+        heartbeat_ms: 25_000,
+        limits: Limits::default(),
+        expires_at: None,
+        heads: Some(heads),
+        more_heads: false,
+        udp: None,
+        zstd: false,
+    }))
+}
+
+struct World {
+    server: Server,
+    core: Core,
+    /// The last event of each chat that the program saw.
+    seen: BTreeMap<u64, u64>,
+    positions: Positions,
+    skipped: bool,
+    put: Vec<(u64, String)>,
+    settled: Vec<u64>,
+    caught_up: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let profile = Profile { start: Start::Beginning, ..Profile::default() };
+        let mut server = Server { epoch: 1, ..Server::default() };
+        (1..=CHATS).for_each(|id| drop(server.heads.insert(id, (1, 0))));
+        Self {
+            server,
+            core: Core::new(profile, Positions::default(), 1000),
+            seen: BTreeMap::new(),
+            positions: Positions::default(),
+            skipped: false,
+            put: Vec::new(),
+            settled: Vec::new(),
+            caught_up: false,
+        }
+    }
+
+    fn connect(&mut self) {
+        self.cut();
+        self.server.wire = Some(VecDeque::new());
+        self.server.asked.clear();
+        let hello = self.core.hello(None);
+        self.server.take(hello);
+    }
+
+    fn cut(&mut self) {
+        self.server.wire = None;
+        self.core.lost();
+        self.caught_up = false;
+    }
+
+    fn carry_out(&mut self, step: Step) {
+        for update in step.updates {
+            self.positions.take(&update);
+            match update {
+                Update::Event(event) => {
+                    let last = self.seen.entry(event.chat_id().get()).or_default();
+                    assert_eq!(event.seq().0, *last + 1, "chat {}", event.chat_id());
+                    *last += 1;
+                }
+                Update::Skipped { chat_id, after, to } => {
+                    assert_eq!(self.seen.insert(chat_id.get(), to.0).unwrap_or_default(), after.0);
+                    self.skipped = true;
+                }
+                Update::Afresh { .. } => self.seen.clear(),
+                Update::CaughtUp => self.caught_up = true,
+                _ => {}
+            }
+        }
+        for (key, outcome) in step.settled {
+            outcome.unwrap();
+            assert!(!self.settled.contains(&key), "{key} is settled twice");
+            self.settled.push(key);
+        }
+        step.send.into_iter().for_each(|frame| self.server.take(frame));
+        if step.pause_ms.is_some() {
+            let step = self.core.resume();
+            self.carry_out(step);
+        }
+    }
+
+    fn read(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            let due = self.core.due(2);
+            let is_idle = due.is_empty();
+            due.into_iter().for_each(|frame| self.server.take(frame));
+            match self.server.wire.as_mut().and_then(VecDeque::pop_front) {
+                Some((request_id, packet)) => {
+                    let step = self.core.take(request_id, packet);
+                    self.carry_out(step);
+                }
+                None if is_idle => return false,
+                None => {}
+            }
+        }
+        true
+    }
+
+    fn go(&mut self, step: Move) {
+        match step {
+            Move::Happen(id) => drop(self.server.happen(id)),
+            Move::Read(count) => drop(self.read(count)),
+            Move::LeaveOut | Move::Lose => {
+                if let (Some((at, chat_id, seq)), Some(wire)) = (self.server.last_event(), self.server.wire.clone().as_mut()) {
+                    wire.remove(at);
+                    if matches!(step, Move::LeaveOut) {
+                        wire.insert(at, (None, Packet::Gap(Gap { chat_id, from: seq, to: seq })));
+                    }
+                    self.server.wire = Some(wire.clone());
+                }
+            }
+            Move::Cut => self.cut(),
+            Move::Connect => self.connect(),
+            Move::Post(chat_id) => {
+                let name = format!("m{}", self.put.len());
+                let message = NewMessage {
+                    chat_id: chat(chat_id),
+                    sender_id: None,
+                    content: "x".into(),
+                    message_type: Default::default(),
+                    client_id: Some(ClientId::parse(name.as_str()).unwrap()),
+                    reply_to: None,
+                    signature: None,
+                };
+                self.core.put(Request::SendMessage(SendMessage { message })).unwrap();
+                self.put.push((chat_id, name));
+            }
+            Move::Refuse => self.server.refuses = true,
+            Move::Replace(head) => {
+                self.server.epoch += 1;
+                self.server.heads.values_mut().for_each(|chat| *chat = (head, 0));
+                self.server.stored.clear();
+                self.cut();
+            }
+            Move::Trim(keep) => {
+                for (head, floor) in self.server.heads.values_mut() {
+                    *floor = (*floor).max(head.saturating_sub(keep));
+                }
+            }
+        }
+    }
+
+    /// All goes well from here on.
+    fn settle(&mut self) {
+        self.server.refuses = false;
+        self.connect();
+        while self.read(100) {}
+        assert!(self.caught_up, "it never says that it has caught up");
+        let heads: BTreeMap<u64, u64> = self.server.heads.iter().map(|(id, (head, _))| (*id, *head)).collect();
+        assert_eq!(self.seen, heads);
+        assert_eq!(self.positions.epoch, Some(self.server.epoch));
+        assert_eq!(self.positions.chats.values().map(|seq| seq.0).sum::<u64>(), heads.values().sum::<u64>());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_client_ends_with_the_servers_log_and_its_messages_are_stored_once(steps in prop::collection::vec(moves(), 0..120)) {
+        let mut world = World::new();
+        steps.into_iter().for_each(|step| world.go(step));
+        world.settle();
+        prop_assert_eq!(world.settled.len(), world.put.len(), "each is answered");
+        prop_assert!(!world.skipped);
+        let (mut stored, mut put) = (world.server.stored.clone(), world.put.clone());
+        if world.server.has_refused {
+            // What was on its way when one was refused may overtake that one.
+            stored.sort();
+            put.sort();
+        }
+        prop_assert_eq!(stored, put);
+    }
+
+    #[test]
+    fn another_log_and_a_trimmed_one_are_told_and_gone_on_with(
+        before in prop::collection::vec(moves(), 0..40),
+        replaced in prop::option::of(1u64..5),
+        between in prop::collection::vec(moves(), 0..40),
+        kept in 0u64..4,
+        after in prop::collection::vec(moves(), 0..40),
+    ) {
+        let mut world = World::new();
+        before.into_iter().for_each(|step| world.go(step));
+        if let Some(head) = replaced {
+            world.go(Move::Replace(head));
+        }
+        between.into_iter().for_each(|step| world.go(step));
+        world.go(Move::Trim(kept));
+        after.into_iter().for_each(|step| world.go(step));
+        world.settle();
+    }
+}
+
+#[test]
+fn a_recovered_session_costs_two_flights_however_many_chats_are_behind() {
+    let mut world = World::new();
+    world.connect();
+    while world.read(100) {}
+    world.cut();
+    (1..=CHATS).for_each(|id| drop(world.server.happen(id)));
+    world.connect();
+    // First the Welcome; all questions leave together with its answer.
+    assert_eq!(world.server.asked, ["Hello"]);
+    world.read(1);
+    assert_eq!(world.server.asked, ["Hello", "GetEvents", "GetEvents", "GetEvents"]);
+    while world.read(100) {}
+    assert_eq!(world.server.asked.len(), 4);
+    assert!(world.caught_up);
+}
