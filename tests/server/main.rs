@@ -6,6 +6,7 @@
 
 mod accounts;
 mod acks;
+mod convergence;
 mod datagrams;
 mod doors;
 mod drain;

@@ -3,10 +3,12 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod flood;
 pub(crate) mod http;
 pub(crate) mod programs;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod tokens;
 pub(crate) mod udp;
