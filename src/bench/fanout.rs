@@ -26,11 +26,11 @@ use super::report::Report;
 use super::schedule::Pacer;
 use super::send::WireName;
 use super::setup::{allow_many_files, head, make_chats, post, user};
-use crate::client::backoff::random;
 use crate::client::inbound::{Frame, Inbound};
 use crate::client::tcp::{TcpClient, TcpWire};
 use crate::client::websocket::{WsClient, WsWire, answer_ping, decode, read_frames};
 use crate::client::{ClientError, block_on};
+use chappe_client::random;
 
 /// How long the last deliveries may take after the end.
 pub(super) const GRACE: Duration = Duration::from_secs(15);

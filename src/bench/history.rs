@@ -18,10 +18,10 @@ use super::progress::Measured;
 use super::report::Report;
 use super::schedule::Pacer;
 use super::setup::{allow_many_files, head, make_chats, new_message, padded, user};
-use crate::client::backoff::random;
 use crate::client::http::HttpClient;
 use crate::client::tcp::{TcpClient, TcpWire};
 use crate::client::{ClientError, block_on};
+use chappe_client::random;
 
 /// One page in so many is read in full and compared.
 const SAMPLE: u64 = 64;

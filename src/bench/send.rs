@@ -19,9 +19,9 @@ use super::report::Report;
 use super::schedule::Pacer;
 use super::setup::{allow_many_files, make_chats, new_message, padded, user};
 use super::written::{Acked, Name, Source, read_back};
-use crate::client::backoff::random;
 use crate::client::block_on;
 use crate::client::tcp::{TcpClient, TcpWire};
+use chappe_client::random;
 
 /// How long the last acks may take after the end.
 const GRACE: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
 //! The command line: which commands there are, and what they have in common. What a command does stands in its file.
 
+mod client;
 mod explain;
 mod flags;
 mod folder;
@@ -94,7 +95,8 @@ fn variables_of_flags() -> Vec<String> {
         names.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
         command.get_subcommands().for_each(|command| collect(command, names));
     }
-    let mut names = Vec::new();
+    // A secret has no flag.
+    let mut names = vec![client::TOKEN_VARIABLE.to_owned()];
     collect(&Cli::command(), &mut names);
     names
 }

@@ -2,17 +2,17 @@
 //!
 //! Whatever goes wrong on the way, the retry carries the same `client_id`, so the message is stored once.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chappe_proto::packet::{Ack, Packet};
-use chappe_proto::request::{NewMessage, Request, SendMessage};
-use chappe_proto::{ChatId, ClientId, UserId};
+use chappe_client::{BadOptions, Disconnect, Next, SendError, Update, random};
+use chappe_proto::packet::Ack;
+use chappe_proto::request::NewMessage;
+use chappe_proto::{ChatId, ClientId, Code};
 
-use crate::client::backoff::{Backoff, random};
-use crate::client::tcp::{TcpClient, TcpWire};
-use crate::client::{ClientError, block_on};
+use super::client::{Retries, Server, exit_of};
+use crate::client::block_on;
 use crate::exit::Exit;
 
 /// Posts a message and prints its id and its number in the chat.
@@ -25,12 +25,8 @@ pub struct Args {
     /// The message; `-` reads it from stdin.
     #[arg(value_name = "TEXT")]
     text: String,
-    /// The server's TCP door.
-    #[arg(long, value_name = "ADDR", env = "CHAPPE_TCP", default_value = "127.0.0.1:8081")]
-    tcp: String,
-    /// Who sends.
-    #[arg(long, value_name = "ID", default_value = "1")]
-    user: UserId,
+    #[command(flatten)]
+    server: Server,
     /// The message's own name: sent twice under one name, it is stored once. A random one if absent.
     #[arg(long, value_name = "ID", value_parser = |text: &str| ClientId::parse(text))]
     client_id: Option<ClientId>,
@@ -61,51 +57,49 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe send: {error}");
-            if error.is_retryable() && !matches!(error, ClientError::Unreachable { .. }) {
-                let name = client_id.as_str();
-                eprintln!(
-                    "Whether it was kept is not known; send it again with --client-id {name} and it is stored once."
-                );
+            let SendFailure::GaveUp(reason) = &error else { return Exit::Failed.into() };
+            if !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop {
+                unknown(&client_id);
             }
-            error.exit().into()
+            exit_of(reason).into()
         }
     }
 }
 
-fn content(text: &str) -> std::io::Result<Box<str>> {
+/// Why the message was not posted, as far as is known.
+#[derive(Debug, thiserror::Error)]
+enum SendFailure {
+    #[error(transparent)]
+    Options(#[from] BadOptions),
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error(transparent)]
+    Refused(#[from] SendError),
+    #[error("{code}: {reason}")]
+    Delayed { code: Code, reason: Box<str> },
+    #[error("{0}")]
+    GaveUp(Disconnect),
+}
+
+fn unknown(client_id: &ClientId) {
+    let name = client_id.as_str();
+    eprintln!("Whether it was kept is not known; send it again with --client-id {name} and it is stored once.");
+}
+
+fn content(text: &str) -> io::Result<Box<str>> {
     if text != "-" {
         return Ok(text.into());
     }
     let mut read = String::new();
-    std::io::stdin().read_to_string(&mut read)?;
+    io::stdin().read_to_string(&mut read)?;
     // The line's end is the shell's, not the message's.
     let trimmed = read.strip_suffix('\n').unwrap_or(&read);
     Ok(trimmed.strip_suffix('\r').unwrap_or(trimmed).into())
 }
 
-async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, ClientError> {
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
-    let mut connected = false;
-    let mut left = args.retries;
-    loop {
-        let error = match attempt(args, content, client_id, &mut connected).await {
-            Ok(ack) => return Ok(ack),
-            Err(error) => error,
-        };
-        // A server that was never there is told at once; one that went away may come back.
-        if left == 0 || !connected || !error.is_retryable() {
-            return Err(error);
-        }
-        left -= 1;
-        let wait = backoff.next(random()).max(error.retry_after().unwrap_or_default());
-        tokio::time::sleep(wait).await;
-    }
-}
-
-async fn attempt(args: &Args, content: &str, client_id: &ClientId, connected: &mut bool) -> Result<Ack, ClientError> {
-    let mut client = TcpClient::connect(&args.tcp, TcpWire::Binary).await?;
-    *connected = true;
-    client.hello(Some(args.user)).await?;
+async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, SendFailure> {
+    let options = args.server.options()?.backoff(Duration::from_millis(200), Duration::from_secs(3));
+    let (client, mut updates) = options.start_client()?;
     let message = NewMessage {
         chat_id: args.chat,
         sender_id: None,
@@ -115,8 +109,25 @@ async fn attempt(args: &Args, content: &str, client_id: &ClientId, connected: &m
         reply_to: None,
         signature: None,
     };
-    match client.call(Request::SendMessage(SendMessage { message })).await? {
-        Packet::Ack(ack) if ack.success => Ok(ack),
-        other => Err(ClientError::from_answer(other)),
+    let mut retries = Retries::new(Some(args.retries));
+    let sending = client.send_message(message);
+    tokio::pin!(sending);
+    loop {
+        tokio::select! {
+            ack = &mut sending => return match ack {
+                Err(SendError::Stopped(reason)) => Err(SendFailure::GaveUp(reason)),
+                other => Ok(other?),
+            },
+            update = updates.next() => match update {
+                Some(Update::Connected(_)) => retries.connected(),
+                Some(Update::Disconnected { reason, .. }) if !retries.goes_on(&reason) => {
+                    return Err(SendFailure::GaveUp(reason));
+                }
+                Some(Update::Delayed { code, reason, .. }) if !retries.again() => {
+                    return Err(SendFailure::Delayed { code, reason });
+                }
+                _ => {}
+            },
+        }
     }
 }

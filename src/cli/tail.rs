@@ -1,23 +1,22 @@
 //! `chappe tail CHAT`: prints a chat's events as they come, each once and in order, across reconnects.
 //!
-//! What is new and what was missed is [`Follow`]'s to say; here are the connection, the waiting and the printing.
+//! Reconnects, gaps and order are the client library's; here is the printing.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
+use chappe_client::{BadOptions, Disconnect, Start, Update};
 use chappe_proto::event::Event;
-use chappe_proto::limits::MAX_PAGE;
-use chappe_proto::packet::{Events, Packet, Reset};
-use chappe_proto::request::{GetEvents, Ping, Request, Subscribe};
-use chappe_proto::{ChatId, Seq, UserId};
-use tokio::time::{Instant, sleep, timeout_at};
+use chappe_proto::{ChatId, Code, Seq};
+use futures_util::FutureExt;
 
-use crate::client::backoff::{Backoff, random};
-use crate::client::follow::{Follow, Step};
-use crate::client::tcp::{TcpClient, TcpWire};
-use crate::client::{ClientError, block_on};
+use super::client::{Retries, Server, exit_of};
+use crate::client::block_on;
 use crate::exit::Exit;
+
+/// Events printed between two looks at whether more have come.
+const AT_A_TIME: usize = 500;
 
 /// Prints a chat's events as they come, until Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -26,12 +25,8 @@ pub struct Args {
     /// The chat's id.
     #[arg(value_name = "CHAT")]
     chat: ChatId,
-    /// The server's TCP door.
-    #[arg(long, value_name = "ADDR", env = "CHAPPE_TCP", default_value = "127.0.0.1:8081")]
-    tcp: String,
-    /// Who reads.
-    #[arg(long, value_name = "ID", default_value = "1")]
-    user: UserId,
+    #[command(flatten)]
+    server: Server,
     /// Begin behind this number; 0 prints the whole history. Only what is new if absent.
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
@@ -47,7 +42,11 @@ pub struct Args {
 #[derive(Debug, thiserror::Error)]
 enum TailError {
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Options(#[from] BadOptions),
+    #[error("{0}")]
+    Ended(Disconnect),
+    #[error("{code}: {reason}")]
+    Gone { code: Code, reason: Box<str> },
     #[error("cannot write: {0}")]
     Output(io::Error),
     #[error("cannot start: {0}")]
@@ -58,7 +57,7 @@ enum TailError {
 pub fn run(args: &Args) -> ExitCode {
     let ended = block_on(async {
         tokio::select! {
-            ended = Tail::new(args).run() => ended.map(|()| Exit::Fine),
+            ended = tail(args) => ended.map(|()| Exit::Fine),
             interrupted = tokio::signal::ctrl_c() => Ok(interrupted.map(|()| Exit::Interrupted)?),
         }
     });
@@ -68,103 +67,66 @@ pub fn run(args: &Args) -> ExitCode {
         Err(TailError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine.into(),
         Err(error) => {
             eprintln!("chappe tail: {error}");
-            let exit = if let TailError::Client(error) = &error { error.exit() } else { Exit::Failed };
+            let exit = if let TailError::Ended(reason) = &error { exit_of(reason) } else { Exit::Failed };
             exit.into()
         }
     }
 }
 
-struct Tail<'a> {
-    args: &'a Args,
-    /// `None` until the chat's head is known, where only new events are asked for.
-    place: Option<Follow>,
-    messages_left: Option<u64>,
-    backoff: Backoff,
-    connected: bool,
+async fn tail(args: &Args) -> Result<(), TailError> {
+    // Only this chat is printed: what else the user hears begins where it is, and costs no history.
+    let (client, mut updates) = args.server.options()?.start(Start::Newest).start_client()?;
+    let from = args.after.map_or(Start::Newest, |after| Start::After(Seq(after)));
+    // Refused only by a client that was closed, which then says why.
+    let _ = client.subscribe(args.chat, from).await;
+    let mut retries = Retries::new(None);
+    let mut printer = Printer { json: args.json, messages_left: args.count };
+    // What comes together is printed together.
+    let mut events = Vec::new();
+    while let Some(update) = updates.next().await {
+        let mut next = Some(update);
+        while let Some(update) = next {
+            match update {
+                Update::Event(event) if event.chat_id() == args.chat => events.push(event),
+                Update::Connected(_) => retries.connected(),
+                Update::Disconnected { reason, retry_in } => {
+                    if retry_in.is_none() || !retries.goes_on(&reason) {
+                        return Err(TailError::Ended(reason));
+                    }
+                    eprintln!("chappe tail: {reason}; trying again");
+                }
+                Update::Afresh { .. } => eprintln!("chappe tail: the server's log is another one; from its beginning:"),
+                Update::Skipped { chat_id, to, .. } if chat_id == args.chat => {
+                    eprintln!("chappe tail: the log no longer reaches back; going on after {to}");
+                }
+                Update::Gone { chat_id, code, reason } if chat_id == args.chat => {
+                    printer.print(&mut events).map_err(TailError::Output)?;
+                    return Err(TailError::Gone { code, reason });
+                }
+                _ => {}
+            }
+            next = if events.len() < AT_A_TIME { updates.next().now_or_never().flatten() } else { None };
+        }
+        if printer.print(&mut events).map_err(TailError::Output)? {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
-impl<'a> Tail<'a> {
-    fn new(args: &'a Args) -> Self {
-        Self {
-            args,
-            place: args.after.map(|after| Follow::new(args.chat, Seq(after))),
-            messages_left: args.count,
-            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
-            connected: false,
-        }
-    }
+/// Writes events to stdout.
+struct Printer {
+    json: bool,
+    messages_left: Option<u64>,
+}
 
-    async fn run(mut self) -> Result<(), TailError> {
-        loop {
-            match self.connection().await {
-                // A server that was never there is told at once; one that went away may come back.
-                Err(TailError::Client(error)) if self.connected && error.is_retryable() => {
-                    let wait = error.retry_after().unwrap_or_default().max(self.backoff.next(random()));
-                    eprintln!("chappe tail: {error}; trying again");
-                    sleep(wait).await;
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    /// Reads one connection until it breaks, or all that was asked for is printed.
-    async fn connection(&mut self) -> Result<(), TailError> {
-        let mut client = TcpClient::connect(&self.args.tcp, TcpWire::Binary).await?;
-        self.connected = true;
-        let welcome = client.hello(Some(self.args.user)).await?;
-        let chat = self.args.chat;
-        match client.call(Request::Subscribe(Subscribe { chat_ids: vec![chat] })).await? {
-            Packet::Ack(ack) if ack.success => {}
-            other => return Err(ClientError::from_answer(other).into()),
-        }
-        let place = match &mut self.place {
-            Some(place) => place,
-            none => none.insert(Follow::new(chat, head(&mut client, chat).await?)),
-        };
-        pull(&mut client, chat, place.connected(welcome.epoch)).await?;
-        let heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1000).into());
-        let mut heard = Instant::now();
-        let mut pinged = heard;
-        loop {
-            let Ok(answer) = timeout_at(pinged + heartbeat, client.next()).await else {
-                if heard.elapsed() > heartbeat * 3 {
-                    return Err(ClientError::Silent(heartbeat * 3).into());
-                }
-                pinged = Instant::now();
-                client.queue(Request::Ping(Ping::default()), None);
-                client.flush().await?;
-                continue;
-            };
-            let answer = answer?;
-            heard = Instant::now();
-            self.backoff.reset();
-            let packet = match answer.packet {
-                refused @ (Packet::Error(_) | Packet::Closing(_)) => {
-                    return Err(ClientError::from_answer(refused).into());
-                }
-                packet => packet,
-            };
-            let Some(place) = &mut self.place else { continue };
-            let Step { events, pull: after, skipped_to } = place.take(packet);
-            if let Some(head) = skipped_to {
-                eprintln!("chappe tail: the log no longer reaches back; going on after {head}");
-            }
-            if self.print(events).map_err(TailError::Output)? {
-                return Ok(());
-            }
-            if let Some(after) = after {
-                pull(&mut client, chat, after).await?;
-            }
-        }
-    }
-
+impl Printer {
     /// Prints events; true once the last message that was asked for is among them.
-    fn print(&mut self, events: Vec<Event>) -> io::Result<bool> {
+    fn print(&mut self, events: &mut Vec<Arc<Event>>) -> io::Result<bool> {
         let mut out = io::stdout().lock();
-        for event in events {
+        for event in events.drain(..) {
             let is_message = event.message().is_some();
-            if self.args.json {
+            if self.json {
                 serde_json::to_writer(&mut out, &event)?;
                 out.write_all(b"\n")?;
             } else {
@@ -178,19 +140,6 @@ impl<'a> Tail<'a> {
             }
         }
         out.flush().map(|()| false)
-    }
-}
-
-async fn pull(client: &mut TcpClient, chat_id: ChatId, after: Seq) -> Result<(), ClientError> {
-    client.queue(Request::GetEvents(GetEvents { chat_id, after, limit: Some(MAX_PAGE) }), None);
-    client.flush().await
-}
-
-/// The chat's newest number.
-async fn head(client: &mut TcpClient, chat_id: ChatId) -> Result<Seq, ClientError> {
-    match client.call(Request::GetEvents(GetEvents { chat_id, after: Seq::ZERO, limit: Some(1) })).await? {
-        Packet::Events(Events { head, .. }) | Packet::Reset(Reset { head, .. }) => Ok(head),
-        other => Err(ClientError::from_answer(other)),
     }
 }
 

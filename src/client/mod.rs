@@ -1,10 +1,8 @@
-//! Small clients for the server's own doors: what `chappe send`, `chappe tail` and `chappe bench` speak through.
+//! Small clients for the server's own doors: what `chappe bench` speaks through.
 //!
-//! They know bytes and packets, not what a conversation is for; the one exception is [`follow`], which keeps a reader's
-//! place in a chat. Retries and reconnects are the caller's.
+//! They know bytes and packets, not what a conversation is for. Retries and reconnects are the caller's; who wants those done
+//! takes `chappe-client`.
 
-pub mod backoff;
-pub mod follow;
 pub mod http;
 pub mod inbound;
 pub mod tcp;

@@ -73,7 +73,12 @@ fn every_client_ends_with_the_log_whatever_happens_on_the_way() {
 fn round(seed: u64) {
     let mut dice = Dice::new(seed);
     // So small that outboxes overflow, and that pages come from the disk as well.
-    let limits = [("CHAPPE_LIMITS_OUTBOX_BYTES", "16384"), ("CHAPPE_CACHE_MESSAGES_PER_CHAT", "40")];
+    let limits = [
+        ("CHAPPE_LIMITS_FRAME_BYTES", "8192"),
+        ("CHAPPE_LIMITS_CONTENT_BYTES", "1024"),
+        ("CHAPPE_LIMITS_OUTBOX_BYTES", "16384"),
+        ("CHAPPE_CACHE_MESSAGES_PER_CHAT", "40"),
+    ];
     let mut server = TestServer::with(&limits);
     let mut members: Vec<u64> = USERS[1..].to_vec();
     members.push(RAW_USER);
@@ -115,7 +120,8 @@ fn round(seed: u64) {
         for user in members.iter().filter(|user| **user != 1) {
             http.post(&format!("/api/chats/{chat}/members"), &json!({"user_id": user, "by": 1}));
         }
-        let head = http.get(&format!("/api/chats/{chat}/events?after=0&limit=1&user_id=1")).expect(200)["head"].as_u64();
+        let head =
+            http.get(&format!("/api/chats/{chat}/events?after=0&limit=1&user_id=1")).expect(200)["head"].as_u64();
         heads.insert(ChatId::parse(*chat).unwrap(), Seq(head.unwrap()));
     }
     act.send_replace(Act::ReadTo(heads));
@@ -180,7 +186,8 @@ fn compare(chat: ChatId, log: &[Event], records: &[Record], acks: &[Ack]) {
     for ack in acks.iter().filter(|ack| ack.chat_id == Some(chat) && ack.client_id.is_some()) {
         let at = usize::try_from(ack.seq.unwrap_or_default().0).unwrap();
         let message = log.get(at.wrapping_sub(1)).and_then(Event::message);
-        let is_there = |message: &Arc<Message>| message.client_id == ack.client_id && message.id.get() == ack.message_id;
+        let is_there =
+            |message: &Arc<Message>| message.client_id == ack.client_id && message.id.get() == ack.message_id;
         assert!(message.is_some_and(is_there), "{ack:?} is not kept");
     }
 }
@@ -217,7 +224,11 @@ fn state<'a>(events: impl Iterator<Item = &'a Event>) -> State {
             Event::MessageDeleted(deleted) => drop(state.messages.insert(deleted.message_id, String::new())),
             Event::Reaction(put) => {
                 let reaction = (put.message_id, put.user_id, put.emoji.to_string());
-                if put.removed { state.reactions.remove(&reaction) } else { state.reactions.insert(reaction) };
+                if put.removed {
+                    state.reactions.remove(&reaction)
+                } else {
+                    state.reactions.insert(reaction)
+                };
             }
             Event::ChatCreated(created) => state.members.extend(&created.members),
             Event::ChatUpdated(_) => {}
@@ -343,7 +354,9 @@ fn raw_sender(address: SocketAddr, chat: u64, mut dice: Dice, acts: &watch::Rece
         let mut client = RawClient::connect_to(address, door);
         client.try_send(&json!({"packet_type": "Hello", "version": 1, "user_id": RAW_USER}));
         let again = open.clone();
-        let send = |client: &mut RawClient, nth: u64| client.try_send(&named_message(chat, &format!("raw {nth}"), &format!("raw-{nth}")));
+        let send = |client: &mut RawClient, nth: u64| {
+            client.try_send(&named_message(chat, &format!("raw {nth}"), &format!("raw-{nth}")))
+        };
         if !again.into_iter().all(|nth| send(&mut client, nth)) {
             continue;
         }

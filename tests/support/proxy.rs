@@ -70,7 +70,8 @@ async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut dice: Dice
         let mut bytes = &buffer[..size];
         while !bytes.is_empty() {
             let is_calm = weather.calm.load(Ordering::Relaxed);
-            let piece = if is_calm { bytes.len() } else { 1 + usize::try_from(dice.below(bytes.len() as u64)).unwrap_or(0) };
+            let piece =
+                if is_calm { bytes.len() } else { 1 + usize::try_from(dice.below(bytes.len() as u64)).unwrap_or(0) };
             let allowed = if is_calm { piece } else { piece.min(usize::try_from(left).unwrap_or(piece)) };
             if to.write_all(&bytes[..allowed]).await.is_err() {
                 return;

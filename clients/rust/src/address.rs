@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", ":80", "http://x", "tcp://", "x:y", "x:70000", "[::1", "[::1]9", "::1", "a b", "tcp://x/y", "u@x"] {
+        for text in
+            ["", ":80", "http://x", "tcp://", "x:y", "x:70000", "[::1", "[::1]9", "::1", "a b", "tcp://x/y", "u@x"]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

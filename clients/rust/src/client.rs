@@ -9,9 +9,7 @@ use std::task::{Context, Poll};
 use chappe_proto::commands::Answer;
 use chappe_proto::message::MessageType;
 use chappe_proto::packet::{Ack, Packet};
-use chappe_proto::request::{
-    DeleteMessage, EditMessage, MarkRead, NewMessage, React, Request, SendMessage, Typing,
-};
+use chappe_proto::request::{DeleteMessage, EditMessage, MarkRead, NewMessage, React, Request, SendMessage, Typing};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
@@ -99,7 +97,8 @@ impl Client {
     pub async fn send(&self, chat_id: ChatId, content: &str) -> Result<Ack, SendError> {
         let message_type = MessageType::Text;
         let (content, sender_id, client_id, reply_to, signature) = (content.into(), None, None, None, None);
-        self.send_message(NewMessage { chat_id, sender_id, content, message_type, client_id, reply_to, signature }).await
+        self.send_message(NewMessage { chat_id, sender_id, content, message_type, client_id, reply_to, signature })
+            .await
     }
 
     /// Posts a message; resolves once it is on disk. Without a `client_id` it is given one.

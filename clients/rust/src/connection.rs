@@ -131,7 +131,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 self.received.advance(end + 1);
                 Ok(Some(packet))
             }
-            [first, ..] if first != 0 => Err(unexpected(format!("bytes that start with {first:#04x}, not with a length"))),
+            [first, ..] if first != 0 => {
+                Err(unexpected(format!("bytes that start with {first:#04x}, not with a length")))
+            }
             _ => Ok(None),
         }
     }

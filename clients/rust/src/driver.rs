@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chappe_proto::Code;
 use chappe_proto::frame::ClientFrame;
 use chappe_proto::request::{Ping, Request};
-use chappe_proto::Code;
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};

@@ -288,8 +288,7 @@ impl Core {
 
     fn listed(&mut self, chats: &Chats, step: &mut Step) {
         self.listing = false;
-        let heads: Vec<Head> =
-            chats.chats.iter().map(|chat| Head { chat_id: chat.chat_id, seq: chat.seq }).collect();
+        let heads: Vec<Head> = chats.chats.iter().map(|chat| Head { chat_id: chat.chat_id, seq: chat.seq }).collect();
         self.compare(&heads, step);
         match heads.last() {
             Some(last) if chats.has_more => self.list(Some(last.chat_id), step),
@@ -414,8 +413,8 @@ fn chat_of(request_id: Option<u64>, kind: u64) -> Option<ChatId> {
 }
 
 #[cfg(test)]
-#[path = "mod_tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "properties.rs"]
 mod properties;
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

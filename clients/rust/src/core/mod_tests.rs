@@ -143,7 +143,10 @@ fn requests_stay_within_the_window_and_in_order_and_what_is_refused_for_good_is_
         let message_id = MessageId::parse(1).unwrap();
         Request::React(React { message_id, emoji: "x".into(), remove: false })
     };
-    assert_eq!((core.put(react()), core.put(react()), core.put(Request::Ping(Ping::default()))), (Some(1), Some(2), None));
+    assert_eq!(
+        (core.put(react()), core.put(react()), core.put(Request::Ping(Ping::default()))),
+        (Some(1), Some(2), None)
+    );
     assert!(core.due(9).is_empty(), "nothing is sent before the Welcome");
     core.hello(None);
     core.take(Some(HELLO), welcome(9, Vec::new()));

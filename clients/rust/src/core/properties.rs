@@ -251,7 +251,9 @@ impl World {
             Move::Happen(id) => drop(self.server.happen(id)),
             Move::Read(count) => drop(self.read(count)),
             Move::LeaveOut | Move::Lose => {
-                if let (Some((at, chat_id, seq)), Some(wire)) = (self.server.last_event(), self.server.wire.clone().as_mut()) {
+                if let (Some((at, chat_id, seq)), Some(wire)) =
+                    (self.server.last_event(), self.server.wire.clone().as_mut())
+                {
                     wire.remove(at);
                     if matches!(step, Move::LeaveOut) {
                         wire.insert(at, (None, Packet::Gap(Gap { chat_id, from: seq, to: seq })));
