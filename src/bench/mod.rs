@@ -15,6 +15,8 @@ mod metrics_page;
 mod poster;
 mod pressure;
 mod progress;
+mod recover;
+mod recover_client;
 mod report;
 mod schedule;
 mod send;
@@ -52,6 +54,8 @@ enum Bench {
     Connect(connect::Args),
     /// Presence beacons a second over UDP, and how long a ping takes meanwhile.
     Udp(beacon::Args),
+    /// Clients cut off together: how long until the last has all that it missed.
+    Recover(recover::Args),
 }
 
 /// Why there is no report.
@@ -73,6 +77,7 @@ pub fn run(args: &Args) -> ExitCode {
         Bench::History(args) => (history::run(args), args.load.json),
         Bench::Connect(args) => (connect::run(args), args.target.json),
         Bench::Udp(args) => (beacon::run(args), args.load.json),
+        Bench::Recover(args) => (recover::run(args), args.target.json),
     };
     match report {
         Ok(report) => {
