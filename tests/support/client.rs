@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// Over a WebSocket of JSON that is open.
-    pub(crate) fn over(socket: WebSocket<TcpStream>) -> Self {
+    pub(crate) fn over_web_socket(socket: WebSocket<TcpStream>) -> Self {
         Self { door: Door::WsText, stream: Stream::Ws(Box::new(socket)), inbox: VecDeque::new(), next_request_id: 1 }
     }
 

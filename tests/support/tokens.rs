@@ -132,7 +132,7 @@ impl Client {
             Ok((socket, answer)) => {
                 let chosen = answer.headers().get("sec-websocket-protocol");
                 let chosen = chosen.map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned());
-                Ok((Self::over(socket), chosen))
+                Ok((Self::over_web_socket(socket), chosen))
             }
             Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => Err(answer.status().as_u16()),
             Err(other) => panic!("the handshake broke: {other}"),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
-use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::{ChatId, Seq};
 
@@ -24,8 +23,7 @@ fn with_a_web_socket(test: impl FnOnce(&Outbox)) {
     System::new().block_on(async {
         let clock = Clock::default();
         let engine = EngineLink::from(&CacheActor::new(State::new(SETTINGS), clock).start());
-        let heartbeat = Duration::from_secs(25);
-        HubActor::start(0, HubSettings { limits: Limits::default(), connections: 10, heartbeat, clock }, engine);
+        HubActor::start(0, HubSettings { clock, ..HubSettings::default() }, engine);
         // The actors begin, and set their timers while there is a clock to set.
         actix::clock::sleep(Duration::from_millis(1)).await;
         let outbox = Rc::new(Outbox::new(Wire::WsText, 1 << 20, 256));

@@ -14,7 +14,6 @@ use chappe_proto::request::VERSION;
 use chappe_proto::{ChatId, Seq};
 
 use super::*;
-use crate::clock::Clock;
 use crate::health::Health;
 use crate::hub::{Door, HubSettings};
 use crate::messages::{Batch, EngineLink, Formats, GetHealth, Item, RegisterHub};
@@ -80,15 +79,7 @@ fn chat() -> ChatId {
 }
 
 fn core() -> Core {
-    let settings = HubSettings {
-        limits: Limits::default(),
-        connections: 10,
-        heartbeat: Duration::from_secs(25),
-        clock: Clock::default(),
-        auth: Auth::Token(Arc::new(Numbers)),
-        denials: Arc::default(),
-        denier: None,
-    };
+    let settings = HubSettings { auth: Auth::Token(Arc::new(Numbers)), ..HubSettings::default() };
     Core::new(0, settings, EngineLink::from(&Nothing.start()))
 }
 

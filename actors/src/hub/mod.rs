@@ -66,6 +66,20 @@ pub struct HubSettings {
     pub denier: Option<Recipient<SubscribeToDenials>>,
 }
 
+impl Default for HubSettings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            connections: 10_000,
+            heartbeat: Duration::from_secs(25),
+            clock: Clock::default(),
+            auth: Auth::default(),
+            denials: Arc::default(),
+            denier: None,
+        }
+    }
+}
+
 /// How often it is looked whose token runs out.
 const EXPIRY_TICK: Duration = Duration::from_secs(1);
 /// How often denials are forgotten that need not be remembered.

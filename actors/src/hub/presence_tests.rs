@@ -157,9 +157,7 @@ fn with_a_hub(test: impl FnOnce()) {
     System::new().block_on(async {
         let clock = Clock::default();
         let engine = EngineLink::from(&CacheActor::new(State::new(settings()), clock).start());
-        let connections = usize::try_from(USERS).unwrap();
-        let heartbeat = Duration::from_secs(25);
-        HubActor::start(0, HubSettings { limits: Limits::default(), connections, heartbeat, clock }, engine);
+        HubActor::start(0, HubSettings { clock, ..HubSettings::default() }, engine);
         // The actors begin, and set their timers while there is a clock to set.
         actix::clock::sleep(Duration::from_millis(1)).await;
         test();
