@@ -130,6 +130,7 @@ fn survives_a_kill(file: &str) {
 #[test]
 fn every_row_of_the_table_has_a_test_and_every_file_a_row() {
     let tested: BTreeSet<_> = [
+        "chat.rs",
         "node/chat.mjs",
         "python/chat.py",
         "tcp_binary.rs",
@@ -177,6 +178,11 @@ fn node_over_web_socket() {
     let module = root().join("examples/node/node_modules/ws");
     assert!(module.exists(), "{} is missing: ./check installs it", module.display());
     sends_a_message("node/ws.mjs");
+}
+
+#[test]
+fn a_chat_in_rust_survives_a_kill() {
+    survives_a_kill("chat.rs");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use chappe_proto::compression::Expander;
 use chappe_proto::frame::{self, ClientFrame};
 use chappe_proto::json;
 use chappe_proto::outgoing::Wire;
@@ -30,6 +31,8 @@ pub struct Connection<T = Box<dyn Io>> {
     queued: BytesMut,
     scratch: Vec<u8>,
     unflushed: bool,
+    /// For frames that come compressed, where that was asked for.
+    expander: Expander,
 }
 
 impl<T> std::fmt::Debug for Connection<T> {
@@ -42,7 +45,14 @@ impl<T> std::fmt::Debug for Connection<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// A connection over `io`, on which nothing was said yet.
     pub fn new(io: T) -> Self {
-        Self { io, received: BytesMut::new(), queued: BytesMut::new(), scratch: Vec::new(), unflushed: false }
+        Self {
+            io,
+            received: BytesMut::new(),
+            queued: BytesMut::new(),
+            scratch: Vec::new(),
+            unflushed: false,
+            expander: Expander::default(),
+        }
     }
 
     /// Puts a packet behind those that wait to be written.
@@ -116,7 +126,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 if self.received.len() < end {
                     return Ok(None);
                 }
-                let packet = frame::decode_packet(&self.received[4..end]).map_err(unexpected)?;
+                let packet =
+                    frame::decode_packet_expanding(&self.received[4..end], &mut self.expander).map_err(unexpected)?;
                 self.received.advance(end);
                 Ok(Some(packet))
             }
