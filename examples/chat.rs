@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 }
                 Some(Update::Disconnected { reason, retry_in: Some(_) }) => eprintln!("{reason}; trying again"),
                 Some(Update::Disconnected { reason, retry_in: None }) => return Err(reason.into()),
-                Some(Update::Gone { chat_id, reason, .. }) if chat_id == chat => return Err(reason.into()),
+                Some(Update::Gone { chat_id, reason, .. }) if chat_id == chat => return Err(reason.into_string().into()),
                 Some(_) => {}
                 None => return Err("the client has ended".into()),
             },

@@ -1,11 +1,25 @@
 // Owns the page's HTTP: requests to /api, and the names of users. Everything live goes through client.js.
 
-/** Calls the API as `userId`; throws an Error with the server's own sentence. */
+let csrf = null;
+
+/** Every change carries this from now on: it proves that the request comes from this page, and not only its cookie. */
+export function protect(token) {
+  csrf = token;
+}
+
+/** Calls the API as `userId`; throws an Error with the server's own sentence, its `status` and its `code`. */
 export async function api(method, path, body, userId) {
-  const headers = { ...(body && { 'Content-Type': 'application/json' }), ...(userId && { 'X-Chappe-User': userId }) };
+  const headers = {
+    ...(body && { 'Content-Type': 'application/json' }),
+    ...(userId && { 'X-Chappe-User': userId }),
+    ...(csrf && method !== 'GET' && { 'X-CSRF-Token': csrf }),
+  };
   const answer = await fetch(`/api${path}`, { method, headers, body: body && JSON.stringify(body) });
   const json = answer.status === 204 ? null : await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error(json?.detail ?? json?.title ?? `the server answered ${answer.status}`);
+  if (!answer.ok) {
+    const error = new Error(json?.detail ?? json?.title ?? `the server answered ${answer.status}`);
+    throw Object.assign(error, { status: answer.status, code: json?.code });
+  }
   return json;
 }
 

@@ -6,6 +6,7 @@ import { Chat } from './chat.js';
 import { Client } from './client.js';
 import { Conversation } from './conversation.js';
 import { $, avatar, el, reconcile } from './element.js';
+import * as session from './session.js';
 
 /** Storage may be forbidden; then nothing is remembered, and everything else works. */
 const stored = (kind) => { try { return window[kind]; } catch { return null; } };
@@ -15,6 +16,7 @@ const ME = 'chappe.me';
 const chats = new Map();
 const names = new Names(() => draw());
 let me = null; // {user_id, nickname, epoch?}
+let accounts = null; // {registration} where the server asks for a password
 let client = null;
 let conversation = null;
 
@@ -46,16 +48,31 @@ $('#join-form').onsubmit = async (event) => {
   const nickname = $('#nickname').value.trim();
   if (!nickname) return;
   try {
-    const { user_id } = await api('POST', '/users', { nickname });
-    remember({ user_id, nickname });
+    if (accounts) {
+      const begin = event.submitter?.id === 'register' ? session.register : session.login;
+      recognize(await begin(nickname, $('#password').value));
+      $('#password').value = '';
+    } else {
+      const { user_id } = await api('POST', '/users', { nickname });
+      remember({ user_id, nickname });
+    }
+    $('#join-error').textContent = '';
     enter();
   } catch (error) {
     $('#join-error').textContent = `That did not work: ${error.message}`;
   }
 };
 
-$('#leave').onclick = () => {
+/** Whom a session belongs to; the epoch is kept if it was theirs before. */
+function recognize({ user_id, nickname }) {
+  const before = recall();
+  remember({ user_id, nickname, epoch: before?.user_id === user_id ? before.epoch : undefined });
+}
+
+$('#leave').onclick = async () => {
   client?.stop();
+  // Ended or gone already: the page forgets it either way.
+  if (accounts) await session.logout().catch(() => {});
   ofTab?.removeItem(ME);
   ofBrowser?.removeItem(ME);
   location.hash = '';
@@ -64,6 +81,7 @@ $('#leave').onclick = () => {
 
 /** The log is another one than before: our number may be somebody else's now. */
 async function proveIdentity() {
+  if (accounts) return;
   const { users: [user] } = await api('GET', `/users?limit=1${me.user_id > 1 ? `&after=${me.user_id - 1}` : ''}`);
   if (user?.user_id === me.user_id && user.nickname === me.nickname) return;
   const { user_id } = await api('POST', '/users', { nickname: me.nickname });
@@ -82,7 +100,7 @@ function enter() {
   names.forget();
   client = new Client({
     url: `${location.protocol.replace('http', 'ws')}//${location.host}/ws`,
-    userId: me.user_id, epoch: me.epoch, storage: ofBrowser,
+    userId: me.user_id, epoch: me.epoch, storage: ofBrowser, renew: accounts && session.renew,
   });
   conversation = new Conversation(client, me.user_id, names, draw);
   client
@@ -114,7 +132,9 @@ function enter() {
     .on('Read', (packet) => { chats.get(packet.chat_id)?.read(packet, me.user_id); draw(); })
     .on('Typing', (packet) => conversation.typed(chats.get(packet.chat_id), packet))
     .on('Status', ({ user_id, status_data }) => conversation.setPresence(user_id, status_data))
-    .on('Presence', ({ users }) => users.forEach((one) => conversation.setPresence(one.user_id, one.status_data)))
+    .on('Presence', ({ users }) => {
+      for (const { user_id, status_data } of users) conversation.setPresence(user_id, status_data);
+    })
     .on('Error', ({ error }) => conversation.complain(error))
     .on('sent', ({ entry, ack }) => { conversation.sent(chats.get(entry.chat_id), entry, ack); draw(); })
     .on('outbox', () => draw())
@@ -152,6 +172,11 @@ function showState({ state, reason, retryInMs }) {
   if (state === 'waiting' || state === 'ended') $('#chat').dataset.offline = text;
   else if (state === 'ready') delete $('#chat').dataset.offline;
   if (state === 'ready' && $('#status').value !== 'online') sayStatus();
+  // The session ended elsewhere, or ran out: who is back goes on where they were.
+  if (state === 'ended' && accounts) {
+    askName();
+    $('#join-error').textContent = reason;
+  }
 }
 
 for (const [target, name] of [[window, 'online'], [document, 'visibilitychange'], [window, 'focus']]) {
@@ -245,6 +270,27 @@ $('#create-form').onsubmit = async (event) => {
   }
 };
 
-me = recall();
-if (me?.user_id) enter();
-else askName();
+async function begin() {
+  const { mode, registration } = await session.rules();
+  if (mode === 'token') {
+    accounts = { registration };
+    $('#with-account').hidden = false;
+    $('#password').required = true;
+    $('#register').hidden = !registration;
+    $('#join-text').textContent = registration ? 'Log in, or register.' : 'Log in to start talking.';
+    $('#join-submit').textContent = 'Log in';
+    $('#nickname').autocomplete = 'username';
+    $('#leave').textContent = 'Log out';
+    const known = await session.current();
+    if (known) recognize(known);
+    else return askName();
+  }
+  me = recall();
+  if (me?.user_id) enter();
+  else askName();
+}
+
+begin().catch((error) => {
+  askName();
+  $('#join-error').textContent = `The server does not answer: ${error.message}`;
+});

@@ -29,12 +29,16 @@ export class Client {
   #listed = false;
   #flushing = false;
 
-  /** `epoch`: the one the caller's saved state belongs to, if any; `storage`: where unsent messages are kept. */
-  constructor({ url, userId, token, agent = 'chappe-web', epoch, storage = null }) {
+  /**
+   * `epoch`: the one the caller's saved state belongs to, if any; `storage`: where unsent messages are kept; `renew`:
+   * resolves with a fresh token when one runs out.
+   */
+  constructor({ url, userId, token, renew, agent = 'chappe-web', epoch, storage = null }) {
     this.#userId = userId;
     this.epoch = epoch;
     this.#outbox = new Outbox(storage, userId);
-    this.#connection = new Connection(url, { user_id: userId, token, agent }, {
+    this.#connection = new Connection(url, { user_id: userId, token, agent, heads: true }, {
+      renew,
       state: (state, detail) => {
         this.#emit('state', { state, ...detail });
         if (state === 'ready') this.#sync();
@@ -50,7 +54,7 @@ export class Client {
    * - `chats` [summaries]: all of them, after every connect; `chat`: one that is new
    * - `event`: a numbered event; `reset` {chat_id}: too much was missed, load the newest page
    * - `outbox`: it changed; `sent` {entry, ack}
-   * - any other packet under its own name: `Typing`, `Status`, `Read`, `Error`
+   * - any other packet under its own name: `Typing`, `Status` and `Presence`, `Read`, `Error`
    */
   on(name, listener) {
     if (!this.#listeners.has(name)) this.#listeners.set(name, []);
@@ -128,6 +132,7 @@ export class Client {
   async #sync() {
     this.#listed = false;
     this.#flush();
+    this.#resume();
     try {
       if (this.#followed.size) {
         await this.request({ packet_type: 'Subscribe', chat_ids: [...this.#followed] });
@@ -150,6 +155,14 @@ export class Client {
       this.#emit('Error', { error: error.message });
       await sleep(error.retryAfterMs ?? RETRY_MS);
       if (this.ready) this.#sync();
+    }
+  }
+
+  /** What was missed is asked for at once: the welcome told how far each chat has come. */
+  #resume() {
+    for (const { chat_id, seq } of this.#connection.welcome.heads ?? []) {
+      const chat = this.#chats.get(chat_id);
+      if (chat?.last !== undefined) this.#locate({ chat_id, seq });
     }
   }
 

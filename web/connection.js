@@ -33,7 +33,10 @@ export class Connection {
   #closing = null;
   #reconnect; #beat; #guard;
 
-  /** `handlers`: `state(state, {reason, retryInMs})`, `welcome(packet)`, `packet(packet)` for what is no answer. */
+  /**
+   * `handlers`: `state(state, {reason, retryInMs})`, `welcome(packet)`, `packet(packet)` for what is no answer, and, if
+   * tokens run out, `renew()`: resolves with a fresh one.
+   */
   constructor(url, hello, handlers) {
     this.#url = url;
     this.#hello = { version: 1, ...hello };
@@ -118,6 +121,7 @@ export class Connection {
     this.#heardAt = Date.now();
     this.#pinged = false;
     if (packet.packet_type === 'Closing') this.#closing = packet;
+    if (packet.packet_type === 'Expiring') return this.#renew();
     if (packet.request_id === undefined) return this.#handlers.packet(packet);
     this.#settle(packet.request_id, ({ resolve, reject }) => {
       const refused = packet.packet_type === 'Error' || (packet.packet_type === 'Ack' && !packet.success);
@@ -125,6 +129,19 @@ export class Connection {
       const { code, error, retry_after_ms: retryAfterMs, retryable = retryAfterMs !== undefined } = packet;
       reject(new Refused(error, { code, retryAfterMs, retryable }));
     });
+  }
+
+  // A Hello with a fresh token on the live connection: nothing is missed meanwhile.
+  async #renew() {
+    const socket = this.#socket;
+    try {
+      const token = await this.#handlers.renew?.();
+      if (!token || socket !== this.#socket) return;
+      this.welcome = await this.#ask({ packet_type: 'Hello', ...this.#hello, token, heads: undefined });
+    } catch (error) {
+      // Without a fresh token the server ends the connection, and says why.
+      this.#handlers.packet({ packet_type: 'Error', error: error.message });
+    }
   }
 
   // The server's own pings are invisible to a page, so a quiet line is asked.

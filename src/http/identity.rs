@@ -52,9 +52,9 @@ pub(crate) enum Need {
 /// What is open to everybody stands here, and nowhere else. All else of the API is not.
 pub(crate) fn need(method: &Method, path: &str) -> Need {
     match (method.as_str(), path) {
-        ("OPTIONS", _) | ("GET" | "HEAD", "/api/openapi.json" | "/api/limits") | ("POST", "/api/sessions") => {
-            Need::None
-        }
+        ("OPTIONS", _)
+        | ("GET" | "HEAD", "/api/openapi.json" | "/api/limits" | "/api/auth")
+        | ("POST", "/api/sessions") => Need::None,
         ("POST", "/api/users") => Need::Optional,
         (_, path) if path.starts_with("/api/") || path == "/api" => Need::Token,
         // The pages, health and metrics.

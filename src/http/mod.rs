@@ -19,6 +19,7 @@ mod keys;
 mod logins;
 mod members;
 mod messages;
+mod mode;
 mod openapi;
 pub mod origin;
 mod pages;

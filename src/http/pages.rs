@@ -52,7 +52,8 @@ const SCRIPTS: &[File] = &scripts![
     "docs.js",
     "element.js",
     "messages.js",
-    "outbox.js"
+    "outbox.js",
+    "session.js"
 ];
 
 /// Adds the pages to `scope`.

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Route, Scope, guard, web};
 use chappe_proto::Code;
 
 use super::problem::Problem;
-use super::{chats, events, health, keys, members, messages, openapi, sessions, users};
+use super::{chats, events, health, keys, members, messages, mode, openapi, sessions, users};
 
 /// A `GET` route. It answers `HEAD` too; the server leaves the body out.
 pub(super) fn get() -> Route {
@@ -89,6 +89,7 @@ table! {
     "/api/sessions" { POST => sessions::create_session, DELETE => sessions::delete_sessions }
     "/api/sessions/current" { GET => sessions::get_session, DELETE => sessions::delete_session }
     "/api/sessions/current/renew" { POST => sessions::renew_session }
+    "/api/auth" { GET => mode::get_auth }
     "/api/openapi.json" { GET => openapi::get_openapi }
     "/health" { GET => health::get_health }
     "/health/live" { GET => health::get_live }

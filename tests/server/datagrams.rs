@@ -99,7 +99,9 @@ fn a_pong_is_never_larger_than_its_ping() {
 fn typing_over_udp_reaches_those_who_hear_the_chat_and_nobody_else() {
     let server = TestServer::start();
     let mut listeners: Vec<_> = Door::ALL.into_iter().map(|door| Client::hello(&server, door, 2)).collect();
-    Client::hello(&server, Door::TcpJson, 1).post(1, "makes user 1 a member");
+    // It stays: with a user's last connection their typing ends.
+    let mut ann = Client::hello(&server, Door::TcpJson, 1);
+    ann.post(1, "makes user 1 a member");
     let udp = Udp::to(&server);
     for text in ["start", "stop"] {
         udp.say(&json!({"packet_type": "Typing", "chat_id": 1, "user_id": 1, "status_data": text}));

@@ -83,6 +83,8 @@ fn every_route_of_the_description_does_what_it_says() {
     assert_eq!(call("GET", "/health/ready", "/health/ready", None, 200)["status"], "ok");
     assert!(call("GET", "/metrics", "/metrics", None, 200).as_str().unwrap().ends_with("# EOF\n"));
     assert!(call("GET", "/api/openapi.json", "/api/openapi.json", None, 200)["paths"].is_object());
+    let rules = call("GET", "/api/auth", "/api/auth", None, 200);
+    assert_eq!(rules, json!({"mode": "open", "registration": true}));
     // In token mode they are tried in `sessions`; here there are none.
     for (method, path) in [
         ("POST", "/api/sessions"),

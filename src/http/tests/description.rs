@@ -297,6 +297,7 @@ fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)>
         ("GET", "/health/live", "", Reply::Done),
         ("GET", "/health/ready", "", Reply::Done),
         ("GET", "/metrics", "", Reply::Done),
+        ("GET", "/api/auth", "", Reply::Done),
         ("GET", "/api/openapi.json", "", Reply::Done),
         ("GET", "/api/chats/1", "", refused()),
         ("POST", "/api/chats", "{", Reply::Done),

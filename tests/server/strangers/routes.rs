@@ -79,6 +79,7 @@ impl Route {
         [
             "GET /api/openapi.json",
             "GET /api/limits",
+            "GET /api/auth",
             "POST /api/sessions",
             "GET /health",
             "GET /health/live",
