@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::browser::{Browser, Page};
 use crate::support::http::Http;
 use crate::support::server::TestServer;
+use crate::support::tokens::PASSWORD;
 
 /// Opens the page, picks a name and opens the chat that is open to all.
 fn enter(browser: &Browser, server: &TestServer, name: &str) -> Page {
@@ -74,6 +75,44 @@ fn people_talk_on_the_page_and_miss_nothing_when_the_server_is_killed() {
     }
     send(&mut bob, "and on");
     shows(&mut ann, &[&texts[..], &["and on"]].concat());
+}
+
+/// Fills in the form of a server that asks for passwords, and presses a button of it.
+fn submit(page: &mut Page, name: &str, password: &str, button: &str) {
+    page.until("!document.querySelector('#join').hidden");
+    page.run("document.querySelector('#join-form').reset()");
+    page.type_into("#nickname", name);
+    page.type_into("#password", password);
+    page.run(&format!("document.querySelector('#join-form').requestSubmit(document.querySelector('{button}'))"));
+}
+
+#[test]
+fn a_session_lasts_as_long_as_its_page_and_ends_when_it_is_left() {
+    let server = TestServer::with_tokens(&[("CHAPPE_AUTH_REGISTRATION", "true"), ("CHAPPE_AUTH_SESSION_TTL", "4s")]);
+    let browser = Browser::start();
+    let mut ann = browser.open(&format!("http://{}/", server.http));
+    submit(&mut ann, "Ann", PASSWORD, "#register");
+    ann.until("document.querySelector('#state').textContent === 'connected'");
+    ann.until("document.querySelector('#chats a')");
+    ann.run("document.querySelector('#chats a').click()");
+    ann.until("!document.querySelector('#chat').hidden");
+    send(&mut ann, "said with the first token");
+    // The third token: the first has run out by then, and the page did not notice.
+    let renewed = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/renew')).length";
+    ann.until(&format!("{renewed} >= 2"));
+    send(&mut ann, "said with another");
+    shows(&mut ann, &["said with the first token", "said with another"]);
+    assert_eq!(server.metric("chappe_connections_opened_total{door=\"websocket\"}"), 1.0, "it never reconnected");
+    ann.run("location.reload()");
+    ann.until("document.querySelector('#state').textContent === 'connected'");
+    ann.run("document.querySelector('#leave').click()");
+    ann.until("!document.querySelector('#join').hidden");
+    assert!(!server.log().contains("eyJ"), "no token is in the log");
+
+    submit(&mut ann, "Ann", "wrong horse battery", "#join-submit");
+    ann.until("document.querySelector('#join-error').textContent");
+    submit(&mut ann, "ann", PASSWORD, "#join-submit");
+    ann.until("document.querySelector('#state').textContent === 'connected'");
 }
 
 #[test]
