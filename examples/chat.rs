@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut input_ended = false;
     while !(input_ended && unacked.is_empty()) {
         tokio::select! {
-            line = lines.recv(), if !input_ended => match line {
+            // Far fewer than the outbox holds: so that handing over a line never waits, and the updates are read.
+            line = lines.recv(), if !input_ended && unacked.len() < 100 => match line {
                 Some(line) => unacked.push(submit(&client, chat, line).await?),
                 None => input_ended = true,
             },

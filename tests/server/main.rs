@@ -6,6 +6,7 @@
 
 mod accounts;
 mod acks;
+mod clients;
 mod convergence;
 mod datagrams;
 mod doors;

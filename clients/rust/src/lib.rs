@@ -33,7 +33,8 @@
 //!   [`Update::CaughtUp`] tells when all is there.
 //! - **Renews its token** on the connection that stands: [`Options::token_source`].
 //! - **Waits**: while the program does not read its [`Updates`], the socket is not read, and the server queues or drops with a
-//!   `Gap`, which is repaired later.
+//!   `Gap`, which is repaired later. Acks come through the same socket: so wait for [`Client::send`] beside the reading, in another
+//!   task or a `select!`, and not between two updates.
 //!
 //! A program that goes on after its own restart keeps [`Positions`]. One with thousands of clients, or none of tokio's tasks,
 //! drives [`core`] and [`Connection`] itself.
