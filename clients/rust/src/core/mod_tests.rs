@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
-use chappe_proto::packet::{Events, Expiring, Reset};
+use chappe_proto::packet::{Ack, Events, Expiring, Reset};
 use chappe_proto::request::{Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 

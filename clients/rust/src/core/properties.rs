@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
 use chappe_proto::limits::Limits;
-use chappe_proto::packet::{Events, Gap, Reset};
+use chappe_proto::packet::{Ack, Events, Gap, Reset};
 use chappe_proto::request::{NewMessage, SendMessage};
 use chappe_proto::{ClientId, Millis, Reject};
 use proptest::prelude::*;
