@@ -113,6 +113,9 @@ fn round(seed: u64) {
         (rested >= USERS.len()).then_some(())
     });
     let mut raw_acks = raw.join().unwrap();
+    // What happens last happens while nobody is there, and nothing after it gives it away.
+    weather.down.send_replace(true);
+    until("the last connection to end", || (server.metric("chappe_connections{door=\"tcp\"}") == 0.0).then_some(()));
     let mut http = Http::to(&server);
     let mut heads = BTreeMap::new();
     for chat in &chats {
@@ -125,6 +128,7 @@ fn round(seed: u64) {
         heads.insert(ChatId::parse(*chat).unwrap(), Seq(head.unwrap()));
     }
     act.send_replace(Act::ReadTo(heads));
+    weather.down.send_replace(false);
     let records = crowd.join().unwrap();
 
     let mut acks: Vec<Ack> = records.iter().flat_map(|record| record.acks.clone()).collect();

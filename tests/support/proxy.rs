@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::dice::Dice;
 
@@ -17,6 +18,8 @@ use super::dice::Dice;
 pub(crate) struct Weather {
     /// From now on it only passes on.
     pub(crate) calm: AtomicBool,
+    /// There is no network at all: what there was has ended, and nothing comes through.
+    pub(crate) down: watch::Sender<bool>,
     /// Connections that were cut.
     pub(crate) cuts: AtomicU64,
 }
@@ -37,8 +40,16 @@ pub(crate) async fn serve(listener: std::net::TcpListener, target: SocketAddr, m
         let (dice, weather) = (dice.fork(), Arc::clone(&weather));
         tokio::spawn(async move {
             // Where the server is away, the client sees an end.
-            if let Ok(server) = TcpStream::connect(target).await {
-                pass(client, server, dice, &weather).await;
+            let mut down = weather.down.subscribe();
+            let passed = async {
+                if let Ok(server) = TcpStream::connect(target).await {
+                    pass(client, server, dice, &weather).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = down.wait_for(|down| *down) => {}
+                () = passed => {}
             }
         });
     }
