@@ -174,3 +174,32 @@ fn a_token_that_runs_out_is_renewed_on_the_connection_and_nothing_else_is_done_a
     let step = core.take(Some(HELLO), welcome(9, head(7)));
     assert!(step.send.is_empty() && step.updates.is_empty(), "{step:?}");
 }
+
+#[test]
+fn heads_that_do_not_fit_into_the_welcome_are_asked_for_page_by_page() {
+    let summary = |id: u64, seq: u64| {
+        let fields = format!(
+            r#"{{"chat_id":{id},"title":"","kind":"group","created_at":0,"members":1,"seq":{seq},"read_seq":0,"unread":0}}"#
+        );
+        serde_json::from_str(&fields).unwrap()
+    };
+    let positions =
+        Positions { epoch: Some(9), chats: [(chat(1), Seq(5)), (chat(2), Seq(5)), (chat(7), Seq(5))].into() };
+    let mut core = Core::new(Profile::default(), positions, 10);
+    core.hello(None);
+    let mut first = welcome(9, head(6));
+    if let Packet::Welcome(welcome) = &mut first {
+        welcome.more_heads = true;
+    }
+    let step = core.take(Some(HELLO), first);
+    assert_eq!(names(&step), ["GetEvents", "GetChats"]);
+    assert!(matches!(&step.send[1].request, Request::GetChats(get) if get.after == Some(chat(1))));
+    let page = Chats { chats: vec![summary(2, 5)], has_more: true };
+    assert_eq!(names(&core.take(Some(LISTING), Packet::Chats(page))), ["GetChats"]);
+    let page = Events { chat_id: chat(1), events: vec![event(6)], head: Seq(6) };
+    assert!(!core.take(Some(PULL | 1), Packet::Events(page)).updates.contains(&Update::CaughtUp));
+    let step = core.take(Some(LISTING), Packet::Chats(Chats { chats: vec![summary(3, 1)], has_more: false }));
+    // Chat 7 is not among them; chat 3 is new.
+    assert!(matches!(step.updates[..], [Update::Gone { chat_id, .. }] if chat_id == chat(7)), "{step:?}");
+    assert_eq!(names(&step), ["GetEvents"]);
+}
