@@ -15,9 +15,10 @@ use actix_web::dev::AppConfig;
 use actix_web::{App, web};
 use chappe_actors::accounts::store::StoreError;
 use chappe_actors::accounts::{self, SubscribeToAccounts};
+use chappe_actors::clock::Clock;
 use chappe_actors::engine::{self, Engine, EngineError, Verified};
 use chappe_actors::folder::FolderError;
-use chappe_actors::hub::{self, HubActor, HubSettings};
+use chappe_actors::hub::{self, AddressRates, Addresses, ConnectionLimits, HubActor, HubSettings};
 use chappe_actors::log::LogError;
 use chappe_actors::messages::{CloseAll, EngineLink};
 use chappe_actors::metrics::metrics;
@@ -156,7 +157,8 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
         let hubs = Hubs {
             settings: HubSettings {
                 limits: config.limits,
-                connections: usize::try_from(config.connections).unwrap_or(usize::MAX),
+                connection_limits: config.connection_limits,
+                addresses: addresses(config, engine.clock),
                 heartbeat: HEARTBEAT,
                 clock: engine.clock,
                 auth,
@@ -210,8 +212,14 @@ fn settings(config: &Config) -> Settings {
         cache_bytes: usize::try_from(config.cache.bytes).unwrap_or(usize::MAX),
         pending_writes: size(config.pending_writes),
         heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+        connections_per_user: config.connection_limits.per_user,
         epoch: 0,
     }
+}
+
+fn addresses(config: &Config, clock: Clock) -> Addresses {
+    let ConnectionLimits { ip_connection_rate, ip_request_rate, .. } = config.connection_limits;
+    Addresses::new(Arc::new(AddressRates::new(ip_connection_rate, ip_request_rate, clock)))
 }
 
 /// A number that a log which begins now has for itself: the time, in milliseconds.
@@ -261,6 +269,7 @@ fn doors(
     let settings = HttpSettings {
         limits: config.limits,
         origins,
+        proxies: config.http_server.trusted_proxies.clone(),
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
@@ -270,12 +279,15 @@ fn doors(
         .workers(config.http_server.workers.count())
         .backlog(4096)
         // A little more than the hubs take, so that who finds no room is told so.
-        .max_concurrent_connections(usize::try_from(config.connections).unwrap_or(usize::MAX).saturating_add(1024))
+        .max_concurrent_connections(
+            usize::try_from(config.connection_limits.all).unwrap_or(usize::MAX).saturating_add(1024),
+        )
         .disable_signals();
     for listener in http.sockets {
         let (hubs, settings) = (hubs.clone(), settings.clone());
         let service = move || {
             hubs.ensure();
+            let proxies = settings.proxies.clone();
             let settings = web::Data::new(settings.clone());
             let app = App::new()
                 .app_data(settings.clone())
@@ -285,9 +297,9 @@ fn doors(
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEAD_TIME)
                 .client_disconnect_timeout(Duration::from_secs(2))
-                .on_connect_ext(|stream: &tokio::net::TcpStream, kept| {
+                .on_connect_ext(move |stream: &tokio::net::TcpStream, kept| {
                     transport::prepare(stream);
-                    kept.insert(HttpConnection::opened());
+                    kept.insert(HttpConnection::opened(proxies.direct(transport::peer(stream))));
                 })
                 .h1(map_config(app, |_| AppConfig::default()))
                 .tcp()
@@ -295,13 +307,15 @@ fn doors(
         builder = builder.listen("http", listener, service).map_err(system("serve HTTP"))?;
     }
     for listener in tcp.into_iter().flat_map(|door| door.sockets) {
-        let hubs = hubs.clone();
+        let (hubs, proxies) = (hubs.clone(), config.http_server.trusted_proxies.clone());
         let service = move || {
             hubs.ensure();
-            fn_service(|stream: tokio::net::TcpStream| async move {
+            let proxies = proxies.clone();
+            fn_service(move |stream: tokio::net::TcpStream| {
                 transport::prepare(&stream);
-                TcpSession::serve(stream);
-                Ok::<_, std::convert::Infallible>(())
+                let permit = hub::enter(proxies.direct(transport::peer(&stream)));
+                TcpSession::serve(stream, permit);
+                std::future::ready(Ok::<_, std::convert::Infallible>(()))
             })
         };
         builder = builder.listen("tcp", listener, service).map_err(system("serve TCP"))?;

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::accounts::NewAccounts;
 use crate::clock::Clock;
 use crate::health::{Health, Phase, Storage};
-use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, NewAuth, RegisterHub};
+use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, NewAuth, NewLimits, RegisterHub};
 use crate::metrics::metrics;
 use crate::origin::SessionId;
 use crate::persist::{Append, PersistActor, Written};
@@ -49,6 +49,7 @@ struct HubLink {
     deliver: Recipient<Deliver>,
     close: Recipient<CloseAll>,
     auth: Recipient<NewAuth>,
+    limits: Recipient<NewLimits>,
     json: bool,
     binary: bool,
     /// What goes to it with the step at hand.
@@ -216,6 +217,8 @@ impl CacheActor {
         metrics.cache_hits.inc_by(tally.hits);
         metrics.cache_misses.inc_by(tally.misses);
         metrics.cache_evictions.inc_by(tally.evictions);
+        metrics.rate_limited.user.inc_by(tally.limited_by_user);
+        metrics.rate_limited.chat.inc_by(tally.limited_by_chat);
     }
 }
 
@@ -297,6 +300,7 @@ impl Handler<RegisterHub> for CacheActor {
             deliver: message.deliver,
             close: message.close,
             auth: message.auth,
+            limits: message.limits,
             json: false,
             binary: false,
             items: Vec::new(),
@@ -364,6 +368,17 @@ impl Handler<NewAuth> for CacheActor {
             link.auth.do_send(message.clone());
         }
         self.auth = Some(message);
+    }
+}
+
+impl Handler<NewLimits> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, new: NewLimits, _: &mut Self::Context) {
+        self.state.set_limits(new.limits, new.connections.per_user);
+        for link in self.hubs.iter().flatten() {
+            link.limits.do_send(new.clone());
+        }
     }
 }
 

@@ -299,6 +299,45 @@ impl Command {
         }
     }
 
+    /// Whether it is told around, and nobody waits for an answer.
+    pub fn is_signal(&self) -> bool {
+        matches!(self, Self::Typing { .. } | Self::Status { .. })
+    }
+
+    /// Whose rate it counts for. What ends things costs nothing, and a connection's first Hello neither: one device that
+    /// asks too much does not lock the others out. `again` says that this is not its first.
+    pub fn charged(&self, again: bool) -> Option<UserId> {
+        match self {
+            Self::Hello { user, .. } => again.then_some(*user),
+            Self::Post(post) => Some(post.sender),
+            Self::Edit { user, .. }
+            | Self::Delete { user, .. }
+            | Self::React { user, .. }
+            | Self::MarkRead { user, .. }
+            | Self::SetKey { user, .. }
+            | Self::Typing { user, .. }
+            | Self::Status { user, .. } => Some(*user),
+            Self::GetChats { user, .. }
+            | Self::GetMessages { user, .. }
+            | Self::GetEvents { user, .. }
+            | Self::Subscribe { user, .. }
+            | Self::GetPresence { user, .. }
+            | Self::CreateChat { user, .. }
+            | Self::GetChat { user, .. }
+            | Self::RenameChat { user, .. }
+            | Self::DeleteChat { user, .. }
+            | Self::GetMembers { user, .. }
+            | Self::AddMember { user, .. }
+            | Self::RemoveMember { user, .. } => *user,
+            Self::Bye
+            | Self::Unsubscribe { .. }
+            | Self::CreateUser { .. }
+            | Self::GetUser { .. }
+            | Self::GetUsers { .. }
+            | Self::GetOnline { .. } => None,
+        }
+    }
+
     /// The `client_id` that the answer repeats.
     pub fn client_id(&self) -> Option<&ClientId> {
         match self {

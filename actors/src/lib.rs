@@ -18,6 +18,7 @@ pub mod page;
 pub mod persist;
 pub mod principal;
 pub mod projector;
+pub mod rate;
 pub mod reader;
 pub mod reply;
 pub mod session;

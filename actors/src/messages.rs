@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
+use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::Bodies;
 use chappe_proto::{ChatId, Seq};
 
+use crate::clock::Clock;
 use crate::command::Command;
 use crate::health::Health;
+use crate::hub::{AddressRates, ConnectionLimits};
 use crate::origin::{Origin, SessionId};
 use crate::principal::Auth;
 use crate::reply::Reply;
@@ -59,6 +62,8 @@ pub struct RegisterHub {
     pub close: Recipient<CloseAll>,
     /// And new keys here.
     pub auth: Recipient<NewAuth>,
+    /// And other limits here.
+    pub limits: Recipient<NewLimits>,
 }
 
 /// Which formats a hub's connections use.
@@ -100,6 +105,28 @@ pub enum Item {
     Listen(SessionId, Vec<ChatId>),
     /// A connection hears these chats no longer.
     Unlisten(SessionId, Vec<ChatId>),
+}
+
+/// Other limits from now on. What is there already stays, also beyond them; all buckets are full again.
+///
+/// From: whoever reads the configuration anew. To: the cache actor, which passes it on to the hubs.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct NewLimits {
+    /// Told to clients. Window, outbox and frame size count for new connections, all else for every request.
+    pub limits: Limits,
+    /// Not told.
+    pub connections: ConnectionLimits,
+    /// Made from those.
+    pub rates: Arc<AddressRates>,
+}
+
+impl NewLimits {
+    /// With full buckets.
+    pub fn new(limits: Limits, connections: ConnectionLimits, clock: Clock) -> Self {
+        let ConnectionLimits { ip_connection_rate, ip_request_rate, .. } = connections;
+        Self { limits, connections, rates: Arc::new(AddressRates::new(ip_connection_rate, ip_request_rate, clock)) }
+    }
 }
 
 /// Says goodbye to every connection of the hub, and tells them when to come back: spread over so long.

@@ -34,6 +34,11 @@ struct Reason {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitOf {
+    limit: &'static str,
+}
+
 /// A number that goes up and down.
 pub type Level = Gauge<i64>;
 
@@ -46,12 +51,52 @@ pub const DOORS: [&str; 3] = ["websocket", "tcp", "http"];
 /// What may wait in all outboxes unless something else is set, in bytes.
 pub const ALL_OUTBOXES: i64 = 256 << 20;
 
+/// Connections that were not let in, by the limit they met.
+#[derive(Debug)]
+pub struct ConnectionsRefused {
+    /// As many as there may be.
+    pub all: Counter,
+    /// As many as an address may have.
+    pub address: Counter,
+    /// Opened too fast by one address.
+    pub address_rate: Counter,
+    /// As many as a user may have.
+    pub user: Counter,
+}
+
+/// Requests that came too fast, by whose.
+#[derive(Debug)]
+pub struct RateLimited {
+    /// One connection's.
+    pub connection: Counter,
+    /// One user's.
+    pub user: Counter,
+    /// One chat's.
+    pub chat: Counter,
+    /// One address's, over HTTP.
+    pub address: Counter,
+}
+
+/// Connections that took too long, by what they did not say in time.
+#[derive(Debug)]
+pub struct TooSlow {
+    /// Hello.
+    pub hello: Counter,
+    /// The rest of a packet.
+    pub packet: Counter,
+    /// Anything.
+    pub idle: Counter,
+}
+
 /// See the module. A field's documentation is its help text in `register`.
 #[expect(missing_docs, reason = "each field is described where it is registered")]
 #[derive(Debug)]
 pub struct Metrics {
     pub connections: [Level; 3],
     pub connections_total: [Counter; 3],
+    pub connections_refused: ConnectionsRefused,
+    pub rate_limited: RateLimited,
+    pub too_slow: TooSlow,
     pub packets: Vec<Counter>,
     pub accepted: Counter,
     pub duplicates: Counter,
@@ -128,11 +173,30 @@ impl Metrics {
         let per_door = |family: &Family<Door, Level>, door| family.get_or_create(&Door { door }).clone();
         let opened_at = |door| opened.get_or_create(&Door { door }).clone();
         let with_result = |result| acks.get_or_create(&Outcome { result }).clone();
+        let turned_away: Family<Reason, Counter> = Family::default();
+        let limited: Family<LimitOf, Counter> = Family::default();
+        let ended: Family<Reason, Counter> = Family::default();
+        let away = |reason| turned_away.get_or_create(&Reason { reason }).clone();
+        let limited_by = |limit| limited.get_or_create(&LimitOf { limit }).clone();
+        let ended_for = |reason| ended.get_or_create(&Reason { reason }).clone();
         let dropped = |reason| udp_dropped.get_or_create(&Reason { reason }).clone();
 
         let metrics = Self {
             connections: DOORS.map(|door| per_door(&doors, door)),
             connections_total: DOORS.map(opened_at),
+            connections_refused: ConnectionsRefused {
+                all: away("all"),
+                address: away("address"),
+                address_rate: away("address_rate"),
+                user: away("user"),
+            },
+            rate_limited: RateLimited {
+                connection: limited_by("connection"),
+                user: limited_by("user"),
+                chat: limited_by("chat"),
+                address: limited_by("address"),
+            },
+            too_slow: TooSlow { hello: ended_for("hello"), packet: ended_for("packet"), idle: ended_for("idle") },
             packets: RULES
                 .iter()
                 .map(|rule| packets.get_or_create(&PacketType { packet_type: rule.name }).clone())
@@ -173,6 +237,9 @@ impl Metrics {
         };
         registry.register("connections", "Open connections", doors);
         registry.register("connections_opened", "Connections since the start", opened);
+        registry.register("connections_refused", "Connections not let in, by the limit they met", turned_away);
+        registry.register("rate_limited", "Requests that came too fast, by whose bucket was empty", limited);
+        registry.register("too_slow", "Connections ended because something did not come in time, by what", ended);
         registry.register("packets", "Packets from clients, by packet_type", packets);
         registry.register("acks", "Answers to requests that change something, by result", acks);
         let seconds = Unit::Seconds;

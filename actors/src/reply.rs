@@ -24,6 +24,8 @@ pub enum Reply {
         /// The request's own.
         client_id: Option<ClientId>,
     },
+    /// A Hello refused because the user has too many connections: this one ends.
+    TurnedAway(Reject),
     /// The connection is known now.
     Welcome(Box<packet::Welcome>),
     /// A page of messages.
@@ -116,7 +118,7 @@ impl From<Reject> for Reply {
 impl Reply {
     /// Whether it says no more than how a request went.
     pub fn is_outcome(&self) -> bool {
-        matches!(self, Self::Accepted(_) | Self::Done | Self::Quiet | Self::Rejected { .. })
+        matches!(self, Self::Accepted(_) | Self::Done | Self::Quiet | Self::Rejected { .. } | Self::TurnedAway(_))
     }
 
     /// As a packet for a connection. `acked` says that the request is answered by an `Ack`.
@@ -130,7 +132,7 @@ impl Reply {
             }
             Self::Done => Packet::Ack(Ack { success: true, ..Ack::default() }),
             Self::Rejected { reject, client_id } if acked => Packet::Ack(Ack::refused(reject, client_id)),
-            Self::Rejected { reject, .. } => Packet::Error(reject.into()),
+            Self::Rejected { reject, .. } | Self::TurnedAway(reject) => Packet::Error(reject.into()),
             Self::Welcome(welcome) => Packet::Welcome(welcome),
             Self::Messages(messages) => Packet::Messages(messages),
             Self::Events(events) => Packet::Events(events),

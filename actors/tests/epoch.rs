@@ -22,6 +22,7 @@ fn settings() -> Settings {
         cache_bytes: 1 << 20,
         pending_writes: 100,
         heartbeat_ms: 30_000,
+        connections_per_user: 100,
         epoch: EPOCH,
     }
 }

@@ -86,9 +86,10 @@ impl Reader {
         Self { limit, partial: Vec::new(), joined: Vec::new(), joining: None, current: Vec::new() }
     }
 
-    /// Whether a message has begun and not ended.
-    pub fn is_joining(&self) -> bool {
-        self.joining.is_some()
+    /// Whether the stream stands between two messages: nothing has begun, be it a frame or a message in pieces, that has
+    /// not ended.
+    pub fn is_between(&self) -> bool {
+        self.joining.is_none() && self.partial.is_empty()
     }
 
     /// How much memory holds messages whose end has not come, and the one handed out last, in bytes: 0 while the

@@ -7,6 +7,7 @@ mod auth_settings;
 mod check;
 mod environment;
 mod file;
+mod limit_settings;
 mod log_filter;
 mod nearest;
 mod problem;
@@ -21,6 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chappe_actors::hub::ConnectionLimits;
 use chappe_proto::limits::Limits;
 
 pub(crate) use nearest::nearest;
@@ -31,6 +33,8 @@ pub use takes::Takes;
 use file::File;
 use problem::Entry;
 use value::Value;
+
+use crate::http::peer::Proxies;
 
 /// What a server runs with. Every value is within its bounds, and they fit together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +55,8 @@ pub struct Config {
     pub limits: Limits,
     /// What may wait to be sent to all connections together, in bytes.
     pub outboxes_bytes: u64,
-    /// WebSocket and TCP connections at a time, together.
-    pub connections: u32,
+    /// How many connections there may be, and how slow.
+    pub connection_limits: ConnectionLimits,
     /// Changes that may wait for the disk.
     pub pending_writes: u32,
     /// What is kept in memory.
@@ -109,6 +113,8 @@ pub struct Cache {
 pub struct HttpServer {
     /// Origins of foreign web pages that may use the server, exactly as browsers send them.
     pub allowed_origins: Vec<String>,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: Proxies,
     /// Threads that serve connections.
     pub workers: Workers,
 }
@@ -145,10 +151,14 @@ impl Default for Config {
             insecure_open: false,
             limits: Limits::default(),
             outboxes_bytes: 256 << 20,
-            connections: 10_000,
+            connection_limits: ConnectionLimits::default(),
             pending_writes: 16_384,
             cache: Cache { messages_per_chat: 100, bytes: 256 << 20 },
-            http_server: HttpServer { allowed_origins: Vec::new(), workers: Workers::Auto },
+            http_server: HttpServer {
+                allowed_origins: Vec::new(),
+                trusted_proxies: Proxies::default(),
+                workers: Workers::Auto,
+            },
             auth: AuthConfig {
                 mode: AuthMode::Open,
                 secret_files: Vec::new(),

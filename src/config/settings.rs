@@ -3,7 +3,8 @@
 
 use crate::config::takes::{Takes, in_units};
 use crate::config::value::{Misfit, Value};
-use crate::config::{Config, Workers, address, auth_settings, log_filter, web_origin};
+use crate::config::{Config, Workers, address, auth_settings, limit_settings, log_filter, web_origin};
+use crate::http::peer::{BadNetwork, Proxies};
 
 /// One setting.
 #[derive(Debug)]
@@ -154,14 +155,6 @@ pub static SETTINGS: &[Setting] = &[
         show: |config| quoted(&in_units(config.outboxes_bytes)),
     },
     Setting {
-        name: "limits.connections",
-        takes: Takes::Count(1..=1_000_000),
-        about: "WebSocket and TCP connections at a time, together.",
-        has_flag: false,
-        set: |config, value, takes| takes.number(value).map(|count| config.connections = count),
-        show: |config| config.connections.to_string(),
-    },
-    Setting {
         name: "limits.pending_writes",
         takes: Takes::Count(1..=1_000_000),
         about: "Changes that may wait for the disk; past it clients are told `busy`.",
@@ -169,6 +162,19 @@ pub static SETTINGS: &[Setting] = &[
         set: |config, value, takes| takes.number(value).map(|count| config.pending_writes = count),
         show: |config| config.pending_writes.to_string(),
     },
+    limit_settings::MEMBERS,
+    limit_settings::CHATS,
+    limit_settings::CONNECTION_RATE,
+    limit_settings::USER_RATE,
+    limit_settings::CHAT_RATE,
+    limit_settings::IP_REQUEST_RATE,
+    limit_settings::IP_CONNECTION_RATE,
+    limit_settings::CONNECTIONS,
+    limit_settings::CONNECTIONS_PER_IP,
+    limit_settings::CONNECTIONS_PER_USER,
+    limit_settings::HELLO_TIME,
+    limit_settings::PACKET_TIME,
+    limit_settings::IDLE_TIME,
     Setting {
         name: "cache.messages_per_chat",
         takes: Takes::Count(1..=10_000),
@@ -197,6 +203,24 @@ pub static SETTINGS: &[Setting] = &[
         show: |config| {
             let origins: Vec<String> = config.http_server.allowed_origins.iter().map(|origin| quoted(origin)).collect();
             format!("[{}]", origins.join(", "))
+        },
+    },
+    Setting {
+        name: "http_server.trusted_proxies",
+        takes: Takes::Networks,
+        about: "Proxies that are believed whom they speak for, in `X-Forwarded-For`.",
+        has_flag: false,
+        set: |config, value, _| {
+            let networks = value
+                .list()?
+                .into_iter()
+                .map(|text| text.parse().map_err(|error: BadNetwork| Misfit::hint(error.to_string())));
+            networks.collect::<Result<_, _>>().map(|networks| config.http_server.trusted_proxies = Proxies(networks))
+        },
+        show: |config| {
+            let all: Vec<String> =
+                config.http_server.trusted_proxies.0.iter().map(|network| quoted(&network.to_string())).collect();
+            format!("[{}]", all.join(", "))
         },
     },
     Setting {
@@ -243,45 +267,5 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_is_a_value_its_setting_takes() {
-        for setting in SETTINGS {
-            let shown = setting.show(&Config::default());
-            let value = match shown.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-                Some(text) => Value::Text(text.to_owned()),
-                None => Value::Word(shown.trim_matches(['[', ']']).to_owned()),
-            };
-            let mut config = Config::default();
-            assert_eq!(setting.apply(&mut config, &value), Ok(()), "{} = {shown}", setting.name);
-            assert_eq!(config, Config::default(), "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn no_variable_is_one_that_kubernetes_injects() {
-        for setting in SETTINGS {
-            let env = setting.env();
-            assert!(!env.ends_with("_PORT") && !env.contains("_SERVICE_") && !env.contains("_PORT_"), "{env}");
-        }
-    }
-
-    #[test]
-    fn the_page_has_a_row_for_every_setting() {
-        let page = include_str!("../../docs/configuration.md");
-        for setting in SETTINGS {
-            let flag = setting.flag().map_or_else(String::new, |flag| format!("`{flag}`"));
-            let row = format!(
-                "| `{}` | `{}` | {flag} | `{}` | {} | {} |",
-                setting.name,
-                setting.env(),
-                setting.show(&Config::default()),
-                setting.takes,
-                setting.about
-            );
-            assert!(page.lines().any(|line| line == row), "docs/configuration.md lacks this row:\n{row}");
-        }
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;

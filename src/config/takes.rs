@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chappe_proto::limits::Rate;
+
 use crate::config::value::{Misfit, TIME_UNITS, Value};
 
 /// The kind of value a setting takes, with its bounds.
@@ -39,6 +41,10 @@ pub enum Takes {
     Time(RangeInclusive<Duration>),
     /// A file, or `off`.
     FileOrOff,
+    /// How often something may be done, or `off`.
+    Rate,
+    /// Addresses, alone or a whole network.
+    Networks,
 }
 
 impl Takes {
@@ -63,6 +69,38 @@ impl Takes {
             Self::Time(bounds) if bounds.contains(&time) => Ok(time),
             _ => Err(Misfit::default()),
         }
+    }
+
+    /// Reads `1000/s`, `1000/s burst 4000` or `off`.
+    pub(crate) fn rate(&self, value: &Value) -> Result<Rate, Misfit> {
+        let text = value.text()?.trim();
+        if text.eq_ignore_ascii_case("off") {
+            return Ok(Rate { per_sec: 0, burst: 1 });
+        }
+        let number = |text: &str| text.trim().replace('_', "").parse::<u32>().map_err(|_| Misfit::default());
+        let (per_sec, burst) = match text.split_once("burst") {
+            Some((per_sec, burst)) => (per_sec.trim(), Some(number(burst)?)),
+            None => (text, None),
+        };
+        let Some(per_sec) = per_sec.strip_suffix("/s") else {
+            return Err(Misfit::hint("a rate is a number a second: write /s behind it"));
+        };
+        let per_sec = number(per_sec)?;
+        let rate = Rate { per_sec, burst: burst.unwrap_or(per_sec) };
+        let fits = RATES.contains(&rate.per_sec) && BURSTS.contains(&rate.burst);
+        if fits { Ok(rate) } else { Err(Misfit::default()) }
+    }
+}
+
+/// What a rate may be: its parts a second, and at once.
+const RATES: RangeInclusive<u32> = 1..=1_000_000;
+const BURSTS: RangeInclusive<u32> = 1..=10_000_000;
+
+/// Writes a rate as it is read.
+pub(crate) fn in_words(rate: Rate) -> String {
+    match rate.per_sec {
+        0 => "off".to_owned(),
+        per_sec => format!("{per_sec}/s burst {}", rate.burst),
     }
 }
 
@@ -90,6 +128,8 @@ impl fmt::Display for Takes {
             }
             Self::Time(bounds) => write!(f, "a time from {} to {}", in_time(*bounds.start()), in_time(*bounds.end())),
             Self::FileOrOff => f.write_str("the path of a file, or off"),
+            Self::Rate => f.write_str("a rate such as 1000/s burst 4000, or off"),
+            Self::Networks => f.write_str("a list of addresses or networks such as 10.0.0.0/8"),
             Self::Origins => f.write_str("a list of origins such as https://chat.example.com"),
         }
     }
@@ -123,6 +163,27 @@ mod tests {
         let takes = Takes::Count(1..=65_536);
         for (number, fits) in [(-1, false), (0, false), (1, true), (65_536, true), (65_537, false), (i64::MAX, false)] {
             assert_eq!(takes.number::<u32>(&Value::Integer(number)).is_ok(), fits, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_so_much_a_second_and_so_much_at_once() {
+        let read = |text: &str| Takes::Rate.rate(&Value::Text(text.to_owned()));
+        for (text, per_sec, burst) in [
+            ("1000/s burst 4000", 1000, 4000),
+            ("1/s burst 1", 1, 1),
+            (" 1_000/s  burst  4_000 ", 1000, 4000),
+            ("20/s", 20, 20),
+            ("off", 0, 1),
+            ("Off", 0, 1),
+        ] {
+            assert_eq!(read(text), Ok(Rate { per_sec, burst }), "{text}");
+        }
+        for text in ["", "1000", "1000/m", "0/s", "10/s burst 0", "-1/s", "10/s burst", "2000000/s", "10/s burst x"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for rate in [Rate { per_sec: 7, burst: 9 }, Rate { per_sec: 0, burst: 1 }] {
+            assert_eq!(read(&in_words(rate)), Ok(rate));
         }
     }
 

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture};
 
 use super::HttpSettings;
+use super::admission;
 use super::identity;
 use super::origin::{Asker, Policy};
 use super::problem::Problem;
@@ -81,6 +82,10 @@ where
     forward_ready!(inner);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
+        if let Err(problem) = admission::check(&self.settings, request.request()) {
+            let response = request.into_response(problem.error_response());
+            return Either::Right(ready(Ok(response)).boxed_local());
+        }
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         let checked = check(&self.settings.origins, request.head(), changes);
         if let Some(tokens) = &self.settings.tokens

@@ -3,6 +3,7 @@
 //! A handler reads a request, checks its bounds, asks the engine and writes the answer; it decides nothing. What is
 //! refused, wherever, leaves as `problem::Problem`.
 
+pub(crate) mod admission;
 mod answer;
 mod body;
 mod came_from;
@@ -23,6 +24,7 @@ mod mode;
 mod openapi;
 pub mod origin;
 mod pages;
+pub mod peer;
 pub(crate) mod problem;
 mod refusals;
 mod routing;
@@ -44,6 +46,7 @@ use chappe_proto::{Code, Reject};
 
 use self::logins::Logins;
 use self::origin::Policy;
+use self::peer::Proxies;
 use crate::auth::Authority;
 
 /// How long a request's body may take to arrive, unless set otherwise.
@@ -59,6 +62,8 @@ pub struct HttpSettings {
     pub limits: Limits,
     /// Whose pages may use the server.
     pub origins: Policy,
+    /// Who speaks for others.
+    pub proxies: Proxies,
     /// When the server started.
     pub started: Instant,
     /// How long a request's body may take to arrive.

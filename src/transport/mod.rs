@@ -4,10 +4,13 @@ pub mod tcp;
 pub mod udp;
 pub mod websocket;
 
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::metrics::metrics;
+use chappe_proto::Reject;
 
 /// How long a peer may take nothing of what is sent before the connection counts as broken. It also ends the connection
 /// of a client that lives and does not read: slow is fine, not one byte in two minutes is not.
@@ -15,14 +18,20 @@ const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
 #[derive(Debug)]
-pub struct HttpConnection(());
+pub struct HttpConnection(Result<Permit, Reject>);
 
 impl HttpConnection {
-    /// One more.
-    pub fn opened() -> Self {
+    /// One more, which is counted for `address`. Where it finds no room, its first request is told so.
+    pub fn opened(address: Option<IpAddr>) -> Self {
         metrics().connections[2].inc();
         metrics().connections_total[2].inc();
-        Self(())
+        // As for a WebSocket: it is counted already.
+        Self(hub::has_room(Door::WebSocket).and_then(|()| hub::enter(address)))
+    }
+
+    /// Why it was not let in, if it was not.
+    pub fn refused(&self) -> Option<&Reject> {
+        self.0.as_ref().err()
     }
 }
 
@@ -30,6 +39,12 @@ impl Drop for HttpConnection {
     fn drop(&mut self) {
         metrics().connections[2].dec();
     }
+}
+
+/// Where a connection comes from.
+pub fn peer(socket: &tokio::net::TcpStream) -> Option<IpAddr> {
+    // One that is gone already has no address, and is not counted.
+    socket.peer_addr().ok().map(|peer| peer.ip())
 }
 
 /// Prepares an accepted connection: small packets leave at once, and a peer that vanished is noticed.

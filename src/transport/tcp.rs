@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::prelude::*;
-use chappe_actors::hub::{self, Door};
+use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::metrics::metrics;
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
@@ -19,7 +19,7 @@ use chappe_proto::frame::{ClientFrame, Refused};
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Packet};
 use chappe_proto::stream::{Piece, Splitter};
-use chappe_proto::{frame, json};
+use chappe_proto::{Reject, frame, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// Bytes read at a time, into a buffer that all connections of a thread share.
@@ -43,24 +43,26 @@ pub struct TcpSession<Io> {
     unread: Vec<u8>,
     /// The client has sent its last byte.
     ended: bool,
+    _permit: Permit,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
-    /// Serves `io` on this thread, which has a hub. A connection that finds no room is told so and ends.
-    pub fn serve(io: Io) {
+    /// Serves `io` on this thread, which has a hub. A connection that was not let in, or finds no room, is told so and
+    /// ends.
+    pub fn serve(io: Io, permit: Result<Permit, Reject>) {
         let limits = hub::limits();
         let bytes = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
         // Until the first byte shows the framing nothing is sent; JSON if it is said goodbye before.
         let outbox = Rc::new(Outbox::new(Wire::JsonLines, bytes, limits.window));
-        match Session::open(Door::Tcp, outbox) {
-            Ok(session) => {
+        match permit.and_then(|permit| Ok((Session::open(Door::Tcp, outbox)?, permit))) {
+            Ok((session, permit)) => {
                 let frame_bytes = usize::try_from(limits.frame_bytes).unwrap_or(usize::MAX);
                 let splitter = Splitter::new(frame_bytes);
-                Self { io, session, splitter, unread: Vec::new(), ended: false }.start();
+                Self { io, session, splitter, unread: Vec::new(), ended: false, _permit: permit }.start();
             }
             Err(reject) => {
                 tracing::debug!(%reject, "refuse a TCP connection");
-                actix_rt::spawn(turn_away(io, reject.message.into_owned()));
+                actix_rt::spawn(turn_away(io, reject));
             }
         }
     }
@@ -163,6 +165,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
         if !bytes.is_empty() && self.session.outbox().closing().is_none() {
             self.unread = bytes.to_vec();
         }
+        self.session.outbox().speech().set_amid(!self.splitter.is_between());
         self.session.flush();
     }
 }
@@ -177,8 +180,9 @@ fn decode(outbox: &Outbox, body: &[u8]) -> Result<ClientFrame, Refused> {
 }
 
 /// Tells a client that there is no room, if its socket takes that much, and closes.
-async fn turn_away(mut io: impl AsyncWrite + Unpin, reason: String) {
-    let closing = Closing { code: CloseCode::Overloaded, reason: reason.into(), reconnect_after_ms: None };
+async fn turn_away(mut io: impl AsyncWrite + Unpin, reject: Reject) {
+    let code = hub::close_code(&reject);
+    let closing = Closing { code, reason: reject.message.into(), reconnect_after_ms: reject.retry_after_ms };
     let mut line = Vec::new();
     Encoder::default().put(Wire::JsonLines, &Packet::Closing(closing), None, &mut line);
     let told = async {

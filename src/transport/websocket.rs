@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as Task, Poll, ready};
-use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::prelude::*;
@@ -15,7 +14,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use bytes::Bytes;
-use chappe_actors::hub::{self, Door};
+use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::metrics::metrics;
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::{Outbox, Topic};
@@ -26,14 +25,12 @@ use chappe_proto::{Code, frame, json};
 use futures_util::Stream;
 
 use crate::http::problem::Problem;
-use crate::http::{HttpSettings, gate, identity};
+use crate::http::{HttpSettings, admission, gate, identity};
 
 /// Packets as JSON, one a text frame.
 const JSON: &str = "chappe.v1.json";
 /// Packets as JSON in text frames and as flags and body in binary ones; answered in binary.
 const BINARY: &str = "chappe.v1.bin";
-/// A message in pieces is whole after so long.
-const JOINING: Duration = Duration::from_secs(30);
 /// Chunks from the socket taken in a row before other connections have their turn.
 const READS_IN_A_ROW: usize = 8;
 
@@ -48,6 +45,7 @@ pub(crate) async fn upgrade(
     payload: web::Payload,
     settings: web::Data<HttpSettings>,
 ) -> Result<HttpResponse, Problem> {
+    admission::check(&settings, &request)?;
     gate::check(&settings.origins, request.head(), true)?;
     let shown = match settings.tokens {
         Some(_) => identity::of_handshake(request.head())?,
@@ -55,6 +53,12 @@ pub(crate) async fn upgrade(
     };
     let mut response = ws::handshake_with_protocols(&request, &[JSON, BINARY])
         .map_err(|error| Problem::new(Code::Malformed, format!("this is no WebSocket handshake: {error}")))?;
+    // Whoever came directly was counted when they connected.
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let permit = match settings.proxies.direct(peer) {
+        Some(_) => None,
+        None => Some(hub::enter(admission::client(&settings, &request))?),
+    };
     let limits = hub::limits();
     let bytes = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
     let outbox = Rc::new(Outbox::new(wire(&request), bytes, limits.window));
@@ -66,7 +70,7 @@ pub(crate) async fn upgrade(
     let close = Rc::new(Cell::new(None));
     let body = Body { outbox, close: Rc::clone(&close), ended: false };
     let payload = payload.into_inner();
-    WebSocketSession { payload, session, reader, unread: Bytes::new(), joining_since: None, close }.start();
+    WebSocketSession { payload, session, reader, unread: Bytes::new(), close, _permit: permit }.start();
     Ok(response.streaming(body))
 }
 
@@ -87,9 +91,9 @@ struct WebSocketSession {
     reader: Reader,
     /// What came beyond the window, to be gone on with when there is room.
     unread: Bytes,
-    joining_since: Option<Instant>,
     /// The close frame to end with, if it is not the outbox's own.
     close: Rc<Cell<Option<u16>>>,
+    _permit: Option<Permit>,
 }
 
 /// How far reading got.
@@ -147,12 +151,7 @@ impl WebSocketSession {
             }
         }
         self.unread = bytes.slice(bytes.len() - rest.len()..);
-        match (self.reader.is_joining(), self.joining_since) {
-            (false, _) => self.joining_since = None,
-            (true, None) => self.joining_since = Some(Instant::now()),
-            (true, Some(since)) if since.elapsed() > JOINING => return Went::Closed(1008),
-            (true, Some(_)) => {}
-        }
+        self.session.outbox().speech().set_amid(!self.reader.is_between());
         Went::On
     }
 }

@@ -17,6 +17,15 @@ use super::{PATIENCE, until};
 /// The built program.
 pub(crate) const CHAPPE: &str = env!("CARGO_BIN_EXE_chappe");
 
+/// Settings of a server that takes floods: its rates are raised, and not off.
+pub(crate) const FAST: [(&str, &str); 5] = [
+    ("CHAPPE_LIMITS_CONNECTION_RATE", "1000000/s burst 1000000"),
+    ("CHAPPE_LIMITS_USER_RATE", "1000000/s burst 1000000"),
+    ("CHAPPE_LIMITS_CHAT_RATE", "1000000/s burst 1000000"),
+    ("CHAPPE_LIMITS_IP_REQUEST_RATE", "1000000/s burst 1000000"),
+    ("CHAPPE_LIMITS_IP_CONNECTION_RATE", "1000000/s burst 1000000"),
+];
+
 /// A running server, or one that was stopped and can be started again.
 pub(crate) struct TestServer {
     process: Option<Child>,
@@ -74,6 +83,11 @@ impl TestServer {
         let own = tempfile::tempdir().expect("a folder can be made");
         let data = own.path().join("data");
         Self::launched(vec![CHAPPE.to_owned()], &data, Some(own), variables)
+    }
+
+    /// With rates that a test does not reach which sends as fast as it can.
+    pub(crate) fn for_floods() -> Self {
+        Self::with(&FAST)
     }
 
     /// In a folder that was there before, and stays.

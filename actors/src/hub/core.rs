@@ -1,13 +1,16 @@
 //! What a hub does with what it is given: puts it into the outboxes of those it concerns, framed once a wire.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
+use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::{Bodies, Encoder, Wire};
 use chappe_proto::{ChatId, Seq};
 
+use super::admission::{Addresses, ConnectionLimits};
 use super::bearers::Expiries;
 use super::listeners::Listeners;
 use super::slots::{Slot, Slots};
@@ -25,6 +28,9 @@ use crate::session::outbox::Topic;
 pub(super) struct Core {
     pub(super) index: u16,
     pub(super) settings: HubSettings,
+    pub(super) limits: Rc<Cell<Limits>>,
+    pub(super) connection_limits: Cell<ConnectionLimits>,
+    pub(super) addresses: RefCell<Addresses>,
     pub(super) engine: EngineLink,
     pub(super) slots: RefCell<Slots>,
     pub(super) listeners: RefCell<Listeners>,
@@ -45,6 +51,9 @@ impl Core {
             auth: RefCell::new(settings.auth.clone()),
             denials: RefCell::new(denials),
             expiries: RefCell::default(),
+            limits: Rc::new(Cell::new(settings.limits)),
+            connection_limits: Cell::new(settings.connection_limits),
+            addresses: RefCell::new(settings.addresses.clone()),
             settings,
             engine,
             slots: RefCell::default(),
@@ -110,9 +119,14 @@ impl Core {
                     welcome.expires_at = bearer.as_ref().map(|bearer| bearer.principal.expires_at);
                     *greeted = true;
                 }
+                let turned_away = matches!(reply, Reply::TurnedAway(_));
                 if let Some(packet) = reply.into_packet(to.ticket.is_some()) {
                     let mut encoder = self.encoder.borrow_mut();
                     outbox.answer(&mut encoder, packet, to.ticket, to.request_id, to.weight);
+                    if turned_away {
+                        let reason = "the user has as many connections as one may have";
+                        outbox.close(&mut encoder, CloseCode::TooManyConnections, reason, None);
+                    }
                 }
                 if is_welcome {
                     outbox.use_zstd();
@@ -218,6 +232,10 @@ fn count(reply: &Reply, to: Origin, now: Now) {
         Reply::Accepted(accepted) => {
             if accepted.duplicate { &metrics().duplicates } else { &metrics().accepted }.inc();
             metrics().ack_latency.observe(now.mono.saturating_sub(to.arrived).as_secs_f64());
+        }
+        Reply::TurnedAway(reject) => {
+            metrics().connections_refused.user.inc();
+            metrics().refuse(reject.code);
         }
         Reply::Rejected { reject, .. } => metrics().refuse(reject.code),
         _ => {}

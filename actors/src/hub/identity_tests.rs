@@ -87,8 +87,16 @@ fn core() -> Core {
 fn connected(core: &Core, id: u64) -> (SessionId, Rc<Outbox>) {
     let outbox = Rc::new(Outbox::new(Wire::JsonLines, 100_000, 10));
     let (door, hears) = (Door::Tcp, Vec::new());
-    let connection =
-        Slot::Connection { door, outbox: Rc::clone(&outbox), hears, greeted: false, silent: 0, bearer: None };
+    let connection = Slot::Connection {
+        door,
+        outbox: Rc::clone(&outbox),
+        hears,
+        greeted: false,
+        silent: 0,
+        unsaid: 0,
+        unfinished: 0,
+        bearer: None,
+    };
     let (slot, generation) = core.slots.borrow_mut().insert(connection);
     let session = SessionId { hub: 0, slot, generation };
     core.introduce(session, core.authenticate(&id.to_string()).unwrap());

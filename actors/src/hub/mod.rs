@@ -2,6 +2,8 @@
 //!
 //! What is sent to connections comes in one message a commit, and is framed once for each wire, however many hear it.
 
+mod addresses;
+mod admission;
 mod bearers;
 mod beat;
 mod core;
@@ -10,7 +12,7 @@ mod listeners;
 mod presence;
 mod slots;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,13 +24,16 @@ use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::{Code, Millis, Reject, UserId};
 use tokio::sync::oneshot;
 
+pub use self::addresses::AddressRates;
+use self::admission::TICK;
+pub use self::admission::{Addresses, ConnectionLimits, Permit, ask_from, close_code, enter, has_room};
 use self::core::Core;
 use self::slots::Slot;
 use crate::accounts::{Denied, SubscribeToDenials};
 use crate::clock::{Clock, Now};
 use crate::command::Command;
 use crate::health::{Connections, Health};
-use crate::messages::{Batch, CloseAll, Deliver, EngineLink, GetHealth, NewAuth, RegisterHub};
+use crate::messages::{Batch, CloseAll, Deliver, EngineLink, GetHealth, NewAuth, NewLimits, RegisterHub};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::principal::{Auth, Denial, Principal};
@@ -52,8 +57,10 @@ pub enum Door {
 pub struct HubSettings {
     /// Told to clients, and held.
     pub limits: Limits,
-    /// The most connections of all hubs together.
-    pub connections: usize,
+    /// Held as well, and not told.
+    pub connection_limits: ConnectionLimits,
+    /// What all hubs know of addresses.
+    pub addresses: Addresses,
     /// How often the server lets itself be heard.
     pub heartbeat: Duration,
     /// The clock of all actors.
@@ -70,7 +77,8 @@ impl Default for HubSettings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            connections: 10_000,
+            connection_limits: ConnectionLimits::default(),
+            addresses: Addresses::default(),
             heartbeat: Duration::from_secs(25),
             clock: Clock::default(),
             auth: Auth::default(),
@@ -111,6 +119,7 @@ impl HubActor {
             deliver: hub.clone().recipient(),
             close: hub.clone().recipient(),
             auth: hub.clone().recipient(),
+            limits: hub.clone().recipient(),
         });
         if let Some(denier) = &denier {
             denier.do_send(SubscribeToDenials(hub.clone().recipient()));
@@ -124,6 +133,7 @@ impl Actor for HubActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(self.core.settings.heartbeat, |hub, _| hub.core.beat());
+        ctx.run_interval(TICK, |hub, _| hub.core.end_slow());
         if self.core.asks_for_tokens() {
             ctx.run_interval(EXPIRY_TICK, |hub, _| hub.core.expire(hub.core.settings.clock.now().wall));
             ctx.run_interval(FORGET_TICK, |hub, _| hub.core.forget_denials(hub.core.settings.clock.now().wall));
@@ -164,6 +174,16 @@ impl Handler<NewAuth> for HubActor {
     }
 }
 
+impl Handler<NewLimits> for HubActor {
+    type Result = ();
+
+    fn handle(&mut self, new: NewLimits, _: &mut Self::Context) {
+        self.core.limits.set(new.limits);
+        self.core.connection_limits.set(new.connections);
+        self.core.addresses.borrow_mut().rates = new.rates;
+    }
+}
+
 /// Whether this thread has a hub.
 pub fn is_here() -> bool {
     HUB.with_borrow(Option::is_some)
@@ -175,15 +195,19 @@ pub fn is_here() -> bool {
 /// `shutting_down` where the thread has no hub, or no longer; `busy` where there are too many connections.
 pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<SessionId, Reject> {
     let hub = hub().filter(|hub| !hub.closing.get()).ok_or_else(|| Reject::plain(Code::ShuttingDown))?;
+    has_room(door)?;
     let mut slots = hub.slots.borrow_mut();
-    let [websocket, tcp, _] = &metrics().connections;
-    let open = websocket.get().saturating_add(tcp.get());
-    if door != Door::Udp && usize::try_from(open).unwrap_or_default() >= hub.settings.connections {
-        return Err(Reject::new(Code::Busy, "the server has as many connections as it allows itself"));
-    }
     hub.use_format(outbox.wire());
-    let (slot, generation) =
-        slots.insert(Slot::Connection { door, outbox, hears: Vec::new(), greeted: false, silent: 0, bearer: None });
+    let (slot, generation) = slots.insert(Slot::Connection {
+        door,
+        outbox,
+        hears: Vec::new(),
+        greeted: false,
+        silent: 0,
+        unsaid: 0,
+        unfinished: 0,
+        bearer: None,
+    });
     Ok(SessionId { hub: hub.index, slot, generation })
 }
 
@@ -285,9 +309,19 @@ pub fn health() -> impl Future<Output = Health> {
     }
 }
 
-/// What clients are held to.
+/// What clients are held to, and told.
 pub fn limits() -> Limits {
-    hub().map_or_else(Limits::default, |hub| hub.settings.limits)
+    hub().map_or_else(Limits::default, |hub| hub.limits.get())
+}
+
+/// The same, kept up to date.
+pub(crate) fn shared_limits() -> Rc<Cell<Limits>> {
+    hub().map_or_else(Rc::default, |hub| Rc::clone(&hub.limits))
+}
+
+/// What connections are held to besides.
+pub fn connection_limits() -> ConnectionLimits {
+    hub().map_or_else(ConnectionLimits::default, |hub| hub.connection_limits.get())
 }
 
 /// The present moment, on the clock of all actors.

@@ -38,6 +38,7 @@ fn settings() -> Settings {
         cache_bytes: 1 << 20,
         pending_writes: 1000,
         heartbeat_ms: 25_000,
+        connections_per_user: 100,
         epoch: 1,
     }
 }

@@ -25,6 +25,10 @@ pub(super) enum Slot {
         silent: u8,
         /// Whose token it came with, where tokens are asked for.
         bearer: Option<Box<Bearer>>,
+        /// For how many seconds it has not said what it has to.
+        unsaid: u16,
+        /// For how many seconds it has been amid the same packet.
+        unfinished: u16,
     },
     /// An HTTP request that waits for its answer.
     Waiting(oneshot::Sender<Reply>),

@@ -5,7 +5,9 @@ pub mod admit;
 pub mod identity;
 pub mod outbox;
 mod queue;
+pub mod speech;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use crate::hub::{self, Door};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::principal::Principal;
+use crate::rate::{self, Bucket};
 
 /// One client's connection, whatever its transport.
 #[derive(Debug)]
@@ -32,7 +35,11 @@ pub struct Session {
     id: SessionId,
     identity: Identity,
     outbox: Rc<Outbox>,
-    limits: Limits,
+    limits: Rc<Cell<Limits>>,
+    /// How fast it may ask; made with its first packet.
+    bucket: Option<Bucket>,
+    /// When the packets read since the last flush came. They came together: the clock is read once for all of them.
+    arrived: Option<Duration>,
     /// Commands of the packets read since the last flush.
     commands: Vec<(Origin, Command)>,
     /// Who came, by a token that was shown before the first packet; or why it is not believed.
@@ -46,7 +53,16 @@ impl Session {
     /// `busy` where the thread has no hub: the server is starting or stopping; or where there are too many connections.
     pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<Self, Reject> {
         let id = hub::open(door, Rc::clone(&outbox))?;
-        Ok(Self { id, identity: stranger(), outbox, limits: hub::limits(), commands: Vec::new(), came_with: None })
+        Ok(Self {
+            id,
+            identity: stranger(),
+            outbox,
+            limits: hub::shared_limits(),
+            bucket: None,
+            arrived: None,
+            commands: Vec::new(),
+            came_with: None,
+        })
     }
 
     /// Names the connection in logs.
@@ -67,9 +83,14 @@ impl Session {
 
     /// Takes one packet, or what could not be read as one.
     pub fn take(&mut self, frame: Result<ClientFrame, Refused>) {
+        self.outbox.speech().took_packet();
+        let in_time = self.take_token();
         match frame {
-            Ok(ClientFrame { request_id, request }) => self.request(request_id, request),
-            Err(refused) => {
+            Ok(ClientFrame { request_id, request }) => self.request(request_id, request, in_time),
+            Err(mut refused) => {
+                if let Err(too_fast) = in_time {
+                    refused.reject = too_fast;
+                }
                 let ticket = self.admit_refused(&refused);
                 metrics().refuse(refused.reject.code);
                 let request_id = refused.request_id;
@@ -87,7 +108,7 @@ impl Session {
         if let Some(counter) = metrics().packets.get(frame.request.kind()) {
             counter.inc();
         }
-        let command = admit(&mut stranger(), &self.limits, frame.request, None)?;
+        let command = admit(&mut stranger(), &self.limits.get(), frame.request, None)?;
         self.outbox.admit(rule.weight, false);
         self.send(None, None, rule.weight, command);
         Ok(())
@@ -95,12 +116,12 @@ impl Session {
 
     /// Sends the commands on their way. To be called when no more packets are at hand.
     pub fn flush(&mut self) {
+        let arrived = self.arrived.take();
         if self.commands.is_empty() {
             return;
         }
         let mut commands = std::mem::take(&mut self.commands);
-        // They came together: the clock is read once for all of them.
-        let arrived = hub::now().mono;
+        let arrived = arrived.unwrap_or_else(|| hub::now().mono);
         for (origin, _) in &mut commands {
             origin.arrived = arrived;
         }
@@ -112,12 +133,45 @@ impl Session {
         hub::with_encoder(|encoder| self.outbox.close(encoder, code, reason, None));
     }
 
-    fn request(&mut self, request_id: Option<u64>, mut request: Request) {
+    /// Whether the connection may ask something now.
+    fn take_token(&mut self) -> Result<(), Reject> {
+        let rate = self.limits.get().connection_rate;
+        if rate.per_sec == 0 {
+            return Ok(());
+        }
+        let arrived = &mut self.arrived;
+        rate::with_clock(|clock| {
+            if arrived.is_none() {
+                clock.step(*arrived.insert(hub::now().mono));
+            }
+            let bucket = match &mut self.bucket {
+                Some(bucket) if bucket.rate() == rate => bucket,
+                other => other.insert(Bucket::new(rate, clock)),
+            };
+            bucket.take(clock)
+        })
+        .map_err(|too_fast| {
+            metrics().rate_limited.connection.inc();
+            too_fast.reject("requests of this connection")
+        })
+    }
+
+    fn request(&mut self, request_id: Option<u64>, mut request: Request, in_time: Result<(), Reject>) {
         let rule = request.rule();
         if let Some(counter) = metrics().packets.get(request.kind()) {
             counter.inc();
         }
         let ticket = self.outbox.admit(rule.weight, rule.answer == Answer::Ack);
+        if let Err(reject) = in_time {
+            metrics().refuse(reject.code);
+            let packet = match rule.answer {
+                Answer::Ack => Packet::Ack(Ack::refused(reject, client_id(&request))),
+                Answer::Data => Packet::Error(reject.into()),
+                // Typing and presence are lost without a word.
+                Answer::None => return self.outbox.release(rule.weight),
+            };
+            return self.put(packet, ticket, request_id, rule.weight);
+        }
         if let Request::Ping(ping) = &request {
             let pong = Pong { nonce: ping.nonce, server_time: Some(hub::now().wall) };
             return self.put(Packet::Pong(pong), None, request_id, rule.weight);
@@ -131,7 +185,7 @@ impl Session {
             Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))
         } else {
             self.shown(&mut request).and_then(|shown| {
-                let command = admit(&mut self.identity, &self.limits, request, shown.as_ref())?;
+                let command = admit(&mut self.identity, &self.limits.get(), request, shown.as_ref())?;
                 if let Some(principal) = shown {
                     hub::introduce(self.id, principal);
                 }

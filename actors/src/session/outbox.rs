@@ -24,6 +24,7 @@ use chappe_proto::{ChatId, Seq};
 use self::ephemera::Ephemera;
 pub use self::ephemera::{Change, Changes, Topic};
 use super::queue::{PIECES, Queue};
+use super::speech::Speech;
 use crate::metrics::metrics;
 
 /// An ack whose turn has not come.
@@ -44,6 +45,7 @@ pub struct Outbox {
     heard: Cell<bool>,
     /// How many bytes it took since something was heard of it.
     taken: Cell<usize>,
+    speech: Speech,
     inner: RefCell<Inner>,
 }
 
@@ -89,6 +91,7 @@ impl Outbox {
             reads_zstd: Cell::new(false),
             heard: Cell::new(true),
             taken: Cell::new(0),
+            speech: Speech::default(),
             inner: RefCell::new(inner),
         }
     }
@@ -123,6 +126,11 @@ impl Outbox {
     /// Something was heard from the client.
     pub fn heard(&self) {
         self.heard.set(true);
+    }
+
+    /// How far the client is with what it says.
+    pub fn speech(&self) -> &Speech {
+        &self.speech
     }
 
     /// Whether something was heard from the client since the last call. If not, what it took since is not forgotten.

@@ -149,6 +149,7 @@ impl State {
             warming: false,
         };
         self.chats.insert(created.chat_id, chat);
+        self.quotas.chat_began(created.created_by);
         if created.kind == ChatKind::Open {
             self.open.insert(created.chat_id);
         }
@@ -157,6 +158,7 @@ impl State {
     fn end_chat(&mut self, id: ChatId, mut step: Option<&mut Step>) {
         let Some(chat) = self.chats.remove(&id) else { return };
         self.open.remove(&id);
+        self.quotas.chat_ended(chat.created_by);
         if self.warm.remove(&id).is_some() {
             self.warm_bytes -= chat.recent.bytes();
         }

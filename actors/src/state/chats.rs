@@ -31,12 +31,16 @@ impl State {
         if kind == ChatKind::Direct && all.len() != 2 {
             return step.reply(origin, Reject::new(Code::InvalidField, "a direct chat has two different members"));
         }
-        if let Err(reject) = self.admit_write() {
+        let members_in_all = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        if let Err(reject) = self.admit_write().and_then(|()| self.holds_members(members_in_all)) {
             return step.reply(origin, reject);
         }
         let keys: Vec<Key> = all.iter().map(|user| Key::User(*user)).collect();
         let command = Command::CreateChat { user: by, title, kind, members };
         let Some(Command::CreateChat { title, .. }) = self.wait_for(&keys, origin, command) else { return };
+        if let Err(reject) = self.may_make_chat(by) {
+            return step.reply(origin, reject);
+        }
         for user in &all {
             if !self.users.contains_key(user) {
                 self.append_user(*user, Self::default_nickname(*user), None, now, step);
@@ -73,6 +77,9 @@ impl State {
             }
             (Ok(title), _) => (title, true),
         };
+        if let Err(reject) = self.charge_change(chat) {
+            return step.reply(origin, reject);
+        }
         let fact = Fact::ChatUpdated { title, deleted, by: user };
         let draft = Draft { at: now.wall, place: Place::Chat(chat), fact };
         self.append(draft, Some(origin), Some(Key::Chat(chat)), step);
@@ -100,7 +107,10 @@ impl State {
             if found.kind == ChatKind::Direct {
                 return Err(Reject::new(Code::Forbidden, "a direct chat has two members"));
             }
-            Ok(found.members.contains_key(&member).then_some(found.head))
+            if found.members.contains_key(&member) {
+                return Ok(Some(found.head));
+            }
+            self.has_room(found).map(|()| None)
         });
         match checked {
             Err(reject) => step.reply(origin, reject),
@@ -110,6 +120,9 @@ impl State {
                 step.reply(origin, Reply::Accepted(Box::new(accepted)));
             }
             Ok(None) => {
+                if let Err(reject) = self.charge_change(chat) {
+                    return step.reply(origin, reject);
+                }
                 if !self.users.contains_key(&member) {
                     self.append_user(member, Self::default_nickname(member), None, now, step);
                 }
@@ -148,7 +161,7 @@ impl State {
                 Some(_) => Ok(()),
             }
         });
-        if let Err(reject) = checked {
+        if let Err(reject) = checked.and_then(|()| self.charge_change(chat)) {
             return step.reply(origin, reject);
         }
         let draft = Draft { at: now.wall, place: Place::Chat(chat), fact: Fact::MemberLeft { user: member } };

@@ -46,6 +46,13 @@ impl State {
             return self.holds.park(Key::User(user), origin, Command::Hello { user, nickname: None, heads });
         }
         let session = origin.session;
+        let most = self.settings.connections_per_user;
+        if self.roster.sessions_of(user).len() >= usize::try_from(most).unwrap_or(usize::MAX)
+            && !self.roster.sessions_of(user).contains(&session)
+        {
+            let message = format!("user {user} has as many connections as one may have: {most}");
+            return step.reply(origin, Reply::TurnedAway(Reject::new(Code::RateLimited, message)));
+        }
         if self.roster.enter(session, user) {
             self.presence.connected(user, now);
         }
@@ -116,6 +123,9 @@ impl State {
     pub(super) fn typing(&mut self, origin: Origin, user: UserId, chat: ChatId, stop: bool, now: Now, step: &mut Step) {
         if let Err(reject) = self.chat(chat).and_then(|chat| chat.writable_by(user)) {
             return step.reply(origin, reject);
+        }
+        if self.charge_signal(chat).is_err() {
+            return step.reply(origin, Reply::Quiet);
         }
         if stop {
             self.stop_typing(user, chat, step);

@@ -117,10 +117,15 @@ impl State {
                 }
             }
         }
+        let joins = !is_member && self.holds.any(&[Key::Member(chat, sender)]).is_none();
+        let has_room = if joins { self.chat(chat).and_then(|chat| self.has_room(chat)) } else { Ok(()) };
+        if let Err(reject) = has_room.and_then(|()| self.charge_change(chat)) {
+            return refuse(step, origin, reject, post.client_id);
+        }
         if !self.users.contains_key(&sender) {
             self.append_user(sender, Self::default_nickname(sender), None, now, step);
         }
-        if !is_member && self.holds.any(&[Key::Member(chat, sender)]).is_none() {
+        if joins && self.holds.any(&[Key::Member(chat, sender)]).is_none() {
             self.append_join(sender, chat, Role::Member, None, now, step);
         }
         let Post { content, message_type, client_id, reply_to, signature, .. } = *post;
@@ -183,6 +188,9 @@ impl State {
         if spot.sender != user {
             return step.reply(origin, Reject::new(Code::Forbidden, "only its sender edits a message"));
         }
+        if let Err(reject) = self.charge_change(spot.chat) {
+            return step.reply(origin, reject);
+        }
         let fact = Fact::MessageEdited { message, message_seq: spot.seq, content, by: user };
         let draft = Draft { at: now.wall, place: Place::Chat(spot.chat), fact };
         self.append(draft, Some(origin), Some(Key::Message(message)), step);
@@ -197,6 +205,9 @@ impl State {
         };
         if spot.sender != user && !is_owner() {
             return step.reply(origin, Reject::new(Code::Forbidden, "its sender or an owner deletes a message"));
+        }
+        if let Err(reject) = self.charge_change(spot.chat) {
+            return step.reply(origin, reject);
         }
         let fact = Fact::MessageDeleted { message, message_seq: spot.seq, by: user };
         let draft = Draft { at: now.wall, place: Place::Chat(spot.chat), fact };
@@ -216,6 +227,9 @@ impl State {
     ) {
         let command = Command::React { user, message, emoji: emoji.clone(), remove };
         let Found::Here(spot) = self.find(origin, user, message, command, step) else { return };
+        if let Err(reject) = self.charge_change(spot.chat) {
+            return step.reply(origin, reject);
+        }
         if !self.users.contains_key(&user) {
             self.append_user(user, Self::default_nickname(user), None, now, step);
         }
@@ -259,6 +273,9 @@ impl State {
         let Some(count) = count.or_else(|| self.known.count(chat, seq)) else {
             return self.ask(Question::Count(chat, seq), Key::ReadMark(chat, user), origin, command, step);
         };
+        if let Err(reject) = self.charge_signal(chat) {
+            return step.reply(origin, reject);
+        }
         let fact = Fact::ReadMarked { chat, user, seq, count };
         let draft = Draft { at: now.wall, place: Place::Nowhere, fact };
         self.append(draft, Some(origin), Some(Key::ReadMark(chat, user)), step);

@@ -9,11 +9,14 @@ pub mod chat;
 mod chats;
 mod connections;
 pub mod dedup;
+mod drafts;
 pub mod holds;
 mod keys;
 mod known;
 mod messages;
 pub mod presence;
+mod quotas;
+mod rates;
 mod reads;
 pub mod recent;
 pub mod roster;
@@ -24,17 +27,20 @@ pub mod typing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use chappe_proto::event::{ChatKind, Event, Role};
+use chappe_proto::event::{ChatKind, Event};
 use chappe_proto::limits::Limits;
 use chappe_proto::signature::PublicKey;
-use chappe_proto::{ChatId, ClientId, Code, Millis, Reject, UserId};
+use chappe_proto::{ChatId, Code, Millis, Reject, UserId};
 use hashlink::LinkedHashMap;
 
 use self::chat::Chat;
 use self::dedup::Dedup;
+use self::drafts::Pending;
 use self::holds::{Holds, Key};
 use self::known::Known;
 use self::presence::Presence;
+use self::quotas::Quotas;
+use self::rates::Rates;
 use self::recent::Keep;
 use self::roster::Roster;
 use self::step::{Answer, Ask, Question, Step};
@@ -61,6 +67,8 @@ pub struct Settings {
     pub pending_writes: usize,
     /// Told to clients, in milliseconds.
     pub heartbeat_ms: u32,
+    /// How many connections a user may have.
+    pub connections_per_user: u32,
     /// The log's.
     pub epoch: u64,
 }
@@ -78,16 +86,6 @@ pub struct User {
     pub key: Option<PublicKey>,
 }
 
-/// A draft on its way to the disk.
-#[derive(Debug)]
-struct Pending {
-    /// Who is answered when it is there.
-    origin: Option<Origin>,
-    client_id: Option<ClientId>,
-    /// What is settled then.
-    release: Option<Key>,
-}
-
 /// Counts of what the state did, for the metrics.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
@@ -97,6 +95,10 @@ pub struct Tally {
     pub misses: u64,
     /// Chats whose recent events were dropped to stay within the budget.
     pub evictions: u64,
+    /// Requests that came too fast for their user.
+    pub limited_by_user: u64,
+    /// Requests that came too fast for their chat.
+    pub limited_by_chat: u64,
 }
 
 /// See the module.
@@ -115,6 +117,8 @@ pub struct State {
     /// Hubs whose last listener of a chat goes with the commit at hand: they still get that commit's events.
     parting: Vec<(ChatId, u16)>,
     holds: Holds,
+    rates: Rates,
+    quotas: Quotas,
     pending: VecDeque<Pending>,
     /// Chats with recent events in memory, the longest unused first.
     warm: LinkedHashMap<ChatId, ()>,
@@ -140,6 +144,8 @@ impl State {
             roster: Roster::default(),
             parting: Vec::new(),
             holds: Holds::default(),
+            rates: Rates::new(&settings.limits),
+            quotas: Quotas::default(),
             pending: VecDeque::new(),
             warm: LinkedHashMap::new(),
             warm_bytes: 0,
@@ -160,8 +166,26 @@ impl State {
         self.settings.epoch = epoch;
     }
 
+    /// Other limits from now on. What is there already stays, also beyond them.
+    pub fn set_limits(&mut self, limits: Limits, connections_per_user: u32) {
+        self.rates.change(&limits);
+        (self.settings.limits, self.settings.connections_per_user) = (limits, connections_per_user);
+    }
+
     /// Decides what `command` leads to.
     pub fn handle(&mut self, origin: Origin, command: Command, now: Now, step: &mut Step) {
+        self.rates.step(now);
+        // Whoever may say Hello once may not do so over and over.
+        let again = matches!(command, Command::Hello { .. }) && self.roster.knows(origin.session);
+        match self.charge_user(&command, again) {
+            Ok(()) => self.take_up(origin, command, now, step),
+            Err(_) if command.is_signal() => step.reply(origin, Reply::Quiet),
+            Err(reject) => step.reply(origin, Reply::Rejected { reject, client_id: command.client_id().cloned() }),
+        }
+    }
+
+    /// Goes on with a command that was charged for, perhaps after it had to wait.
+    fn take_up(&mut self, origin: Origin, command: Command, now: Now, step: &mut Step) {
         if let Some(key) = self.holds.ahead(origin.session, &command) {
             return match self.admit_write() {
                 Err(reject) if command.is_write() => {
@@ -230,7 +254,8 @@ impl State {
         for record in records {
             let pending = self.pending.pop_front();
             let applied = self.apply(record, Some(step));
-            if let Some(Pending { origin, client_id, release }) = pending {
+            if let Some(Pending { origin, client_id, release, claim }) = pending {
+                claim.into_iter().for_each(|claim| self.quotas.settle(claim));
                 if let Some(origin) = origin {
                     let reply = self.answer(applied, origin, client_id);
                     step.reply(origin, reply);
@@ -247,6 +272,7 @@ impl State {
     pub fn fail(&mut self, count: usize, reject: &Reject, step: &mut Step) {
         for pending in self.pending.drain(..count.min(self.pending.len())).collect::<Vec<_>>() {
             let refuse = |client_id| Reply::Rejected { reject: reject.clone(), client_id };
+            pending.claim.into_iter().for_each(|claim| self.quotas.settle(claim));
             if let Some(origin) = pending.origin {
                 step.reply(origin, refuse(pending.client_id));
             }
@@ -288,6 +314,8 @@ impl State {
 
     /// What others have to be told of users' presence, and of those who type no longer; to be called about once a second.
     pub fn tick(&mut self, now: Now, step: &mut Step) {
+        self.rates.step(now);
+        self.rates.tidy();
         self.end_typing(now, step);
         self.tell_presence(now, step);
     }
@@ -329,7 +357,7 @@ impl State {
 
     fn resume(&mut self, key: Key, now: Now, step: &mut Step) {
         for (origin, command) in self.holds.release(key) {
-            self.handle(origin, command, now, step);
+            self.take_up(origin, command, now, step);
         }
     }
 
@@ -354,44 +382,6 @@ impl State {
     /// Whether there is room for another write.
     fn admit_write(&self) -> Result<(), Reject> {
         if self.pending_writes() < self.settings.pending_writes { Ok(()) } else { Err(Reject::plain(Code::Busy)) }
-    }
-
-    /// Sends a draft on its way. `release` is unsettled until it is on disk; then `origin` is answered.
-    fn append(&mut self, draft: Draft, origin: Option<Origin>, release: Option<Key>, step: &mut Step) {
-        if let Some(key) = release {
-            self.holds.hold(key);
-        }
-        let client_id = match &draft.fact {
-            Fact::MessagePosted { client_id, .. } | Fact::SignedMessagePosted { client_id, .. } if origin.is_some() => {
-                client_id.clone()
-            }
-            _ => None,
-        };
-        self.pending.push_back(Pending { origin, client_id, release });
-        step.append.push(draft);
-    }
-
-    /// Makes `user`, who was not known, and lets them into the chat that is open to all.
-    fn append_user(&mut self, user: UserId, nickname: Box<str>, answer: Option<Origin>, now: Now, step: &mut Step) {
-        let fact = Fact::UserCreated { user, nickname };
-        self.append(Draft { at: now.wall, place: Place::Nowhere, fact }, answer, Some(Key::User(user)), step);
-        if let Some(general) = ChatId::parse(GENERAL).ok().filter(|chat| self.open.contains(chat)) {
-            self.append_join(user, general, Role::Member, None, now, step);
-        }
-    }
-
-    fn append_join(
-        &mut self,
-        user: UserId,
-        chat: ChatId,
-        role: Role,
-        answer: Option<Origin>,
-        now: Now,
-        step: &mut Step,
-    ) {
-        let fact = Fact::MemberJoined { user, role };
-        let draft = Draft { at: now.wall, place: Place::Chat(chat), fact };
-        self.append(draft, answer, Some(Key::Member(chat, user)), step);
     }
 
     fn chat(&self, chat: ChatId) -> Result<&Chat, Reject> {

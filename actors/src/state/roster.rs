@@ -40,6 +40,11 @@ impl Roster {
         self.users.get(&user).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether the connection said Hello, or subscribed without.
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
     /// Whether any connection hears `chat`.
     pub fn is_heard(&self, chat: ChatId) -> bool {
         self.hubs.contains_key(&chat)

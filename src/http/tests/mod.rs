@@ -18,6 +18,7 @@ use chappe_proto::limits::Limits;
 use serde_json::Value;
 
 use super::origin::Policy;
+use super::peer::Proxies;
 use super::{BODY_TIME, HEALTH_TIME, HttpSettings, routes};
 
 /// A response that was received, and what it answers.
@@ -44,6 +45,7 @@ fn settings() -> HttpSettings {
     HttpSettings {
         limits: Limits { frame_bytes: 4096, content_bytes: 1000, ..Limits::default() },
         origins: Policy::new(&allowed, true).unwrap(),
+        proxies: Proxies::default(),
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,

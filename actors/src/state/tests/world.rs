@@ -40,6 +40,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     cache_bytes: 1 << 20,
     pending_writes: 1000,
     heartbeat_ms: 30_000,
+    connections_per_user: 100,
     epoch: 1,
 };
 

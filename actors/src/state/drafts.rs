@@ -1,0 +1,76 @@
+//! Drafts on their way to the disk, and who waits for them.
+
+use chappe_proto::event::{ChatKind, Role};
+use chappe_proto::{ChatId, ClientId, UserId};
+
+use super::chat::Chat;
+use super::holds::Key;
+use super::quotas::Claim;
+use super::step::Step;
+use super::{GENERAL, State};
+use crate::clock::Now;
+use crate::log::record::{Draft, Fact, Place};
+use crate::origin::Origin;
+
+/// A draft on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Who is answered when it is there.
+    pub(super) origin: Option<Origin>,
+    pub(super) client_id: Option<ClientId>,
+    /// What is settled then.
+    pub(super) release: Option<Key>,
+    /// What it takes of a limit until then.
+    pub(super) claim: Option<Claim>,
+}
+
+impl State {
+    /// Sends a draft on its way. `release` is unsettled until it is on disk; then `origin` is answered.
+    pub(super) fn append(&mut self, draft: Draft, origin: Option<Origin>, release: Option<Key>, step: &mut Step) {
+        if let Some(key) = release {
+            self.holds.hold(key);
+        }
+        let client_id = match &draft.fact {
+            Fact::MessagePosted { client_id, .. } | Fact::SignedMessagePosted { client_id, .. } if origin.is_some() => {
+                client_id.clone()
+            }
+            _ => None,
+        };
+        let claim = Claim::of(&draft);
+        claim.into_iter().for_each(|claim| self.quotas.claim(claim));
+        self.pending.push_back(Pending { origin, client_id, release, claim });
+        step.append.push(draft);
+    }
+
+    /// Makes `user`, who was not known, and lets them into the chat that is open to all.
+    pub(super) fn append_user(
+        &mut self,
+        user: UserId,
+        nickname: Box<str>,
+        answer: Option<Origin>,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let fact = Fact::UserCreated { user, nickname };
+        self.append(Draft { at: now.wall, place: Place::Nowhere, fact }, answer, Some(Key::User(user)), step);
+        // Where it is full, they may still read it.
+        let has_room = |chat: &Chat| chat.kind == ChatKind::Open && self.has_room(chat).is_ok();
+        if let Some(general) = ChatId::parse(GENERAL).ok().filter(|id| self.chats.get(id).is_some_and(has_room)) {
+            self.append_join(user, general, Role::Member, None, now, step);
+        }
+    }
+
+    pub(super) fn append_join(
+        &mut self,
+        user: UserId,
+        chat: ChatId,
+        role: Role,
+        answer: Option<Origin>,
+        now: Now,
+        step: &mut Step,
+    ) {
+        let fact = Fact::MemberJoined { user, role };
+        let draft = Draft { at: now.wall, place: Place::Chat(chat), fact };
+        self.append(draft, answer, Some(Key::Member(chat, user)), step);
+    }
+}
