@@ -37,8 +37,6 @@ use crate::transport::tcp::TcpSession;
 use crate::transport::udp::UdpHandler;
 use crate::transport::{self, HttpConnection, websocket};
 
-/// How long a request's head may take to arrive.
-const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long an HTTP connection without a request stays open.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How often the server lets itself be heard.
@@ -295,7 +293,7 @@ fn doors(
                 .configure(|services| http::routes(services, settings));
             HttpService::build()
                 .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEAD_TIME)
+                .client_request_timeout(http::limits::HEAD_TIME)
                 .client_disconnect_timeout(Duration::from_secs(2))
                 .on_connect_ext(move |stream: &tokio::net::TcpStream, kept| {
                     transport::prepare(stream);

@@ -63,6 +63,10 @@ class Disk:
             sh("umount", str(self.mount))
 
 
+# What the writers send is more than the server lets one client.
+RAISED = {f"CHAPPE_LIMITS_{rate}_RATE": "1000000/s burst 1000000" for rate in ["CONNECTION", "USER", "CHAT"]}
+
+
 class Server:
     """A server on the disk, with free ports."""
 
@@ -71,7 +75,7 @@ class Server:
         self.process = subprocess.Popen(
             [program, "serve", "--print-addresses", "--data", str(data), "--http", any_port, "--tcp", any_port,
              "--udp", "off"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | RAISED)
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the server did not start: {self.process.stderr.read()}")

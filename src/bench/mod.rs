@@ -26,6 +26,7 @@ mod written;
 
 use std::process::ExitCode;
 
+use chappe_proto::Code;
 use clap::Subcommand;
 
 use crate::client::ClientError;
@@ -58,6 +59,12 @@ enum Bench {
     Recover(recover::Args),
 }
 
+/// Said instead of a report.
+const RATES_ARE_THE_BOUND: &str = "the server answered rate_limited: its rates are the bound, so there is nothing to report\n  \
+    start the server with higher ones, and measure again:\n  \
+    CHAPPE_LIMITS_CONNECTION_RATE=off CHAPPE_LIMITS_USER_RATE=off CHAPPE_LIMITS_CHAT_RATE=off \\\n  \
+    CHAPPE_LIMITS_IP_REQUEST_RATE=off CHAPPE_LIMITS_IP_CONNECTION_RATE=off chappe";
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
@@ -80,6 +87,11 @@ pub fn run(args: &Args) -> ExitCode {
         Bench::Recover(args) => (recover::run(args), args.target.json),
     };
     match report {
+        // It would measure the limit, and call it the server.
+        Ok(report) if report.failures.iter().any(|failure| is_of_the_rates(failure)) => {
+            eprintln!("chappe bench: {RATES_ARE_THE_BOUND}");
+            Exit::Failed.into()
+        }
         Ok(report) => {
             print!("{}", if json { report.as_json() } else { report.as_text() });
             for failure in &report.failures {
@@ -89,8 +101,16 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe bench: {error}");
+            if matches!(error, BenchError::Client(ClientError::Refused { code: Code::RateLimited, .. })) {
+                eprintln!("chappe bench: {RATES_ARE_THE_BOUND}");
+            }
             let exit = if let BenchError::Client(error) = &error { error.exit() } else { Exit::Failed };
             exit.into()
         }
     }
+}
+
+/// Whether a benchmark failed at a limit, and not at what it measures.
+fn is_of_the_rates(failure: &str) -> bool {
+    failure.contains(Code::RateLimited.as_str()) || failure.contains("HTTP 429")
 }

@@ -14,6 +14,8 @@ use crate::client::tcp::TcpClient;
 
 /// Users of benchmarks begin here, away from people's.
 const FIRST_USER: u64 = 7_000_000;
+/// How many chats one of them makes.
+const CHATS_PER_OWNER: usize = 100;
 /// How often a refusal that asks for patience is heeded.
 const ATTEMPTS: u32 = 100;
 
@@ -27,8 +29,9 @@ pub(super) fn user(index: usize) -> Result<UserId, BenchError> {
 pub(super) async fn make_chats(http: &str, title: &str, count: usize) -> Result<Vec<ChatId>, BenchError> {
     let mut client = HttpClient::connect(http).await?;
     let mut chats = Vec::with_capacity(count);
-    let owner = user(0)?;
     while chats.len() < count {
+        // A user makes only so many.
+        let owner = user(chats.len() / CHATS_PER_OWNER)?;
         let body = json!({"title": title, "kind": "open", "members": [], "user_id": owner});
         let response = client.post("/api/chats", &body).await?;
         if response.status == 429 || response.status == 503 {

@@ -8,7 +8,7 @@ fn every_default_is_a_value_its_setting_takes() {
         let shown = setting.show(&Config::default());
         let value = match shown.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
             Some(text) => Value::Text(text.to_owned()),
-            None => Value::Word(shown.trim_matches(['[', ']']).to_owned()),
+            None => Value::Word(shown.trim_matches(['[', ']']).replace('"', "")),
         };
         let mut config = Config::default();
         assert_eq!(setting.apply(&mut config, &value), Ok(()), "{} = {shown}", setting.name);
@@ -38,5 +38,21 @@ fn the_page_has_a_row_for_every_setting() {
             setting.about
         );
         assert!(page.lines().any(|line| line == row), "docs/configuration.md lacks this row:\n{row}");
+    }
+}
+
+#[test]
+fn the_page_about_limits_has_a_row_for_every_limit_with_its_default_and_a_reason() {
+    let page = include_str!("../../docs/limits.md");
+    for setting in SETTINGS.iter().filter(|setting| setting.name.starts_with("limits.")) {
+        let begins = format!("| `{}` | `{}` | ", setting.name, setting.show(&Config::default()));
+        let row = page.lines().find(|line| line.starts_with(&begins));
+        let row = row.unwrap_or_else(|| panic!("docs/limits.md lacks a row that begins with {begins}"));
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 5 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
+    let named = page.split('`').filter(|word| word.starts_with("limits.") && !word.contains(".md"));
+    for name in named {
+        assert!(Setting::find(name).is_some(), "docs/limits.md names {name}, which is no setting");
     }
 }

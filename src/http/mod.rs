@@ -17,6 +17,7 @@ pub mod gate;
 mod health;
 pub(crate) mod identity;
 mod keys;
+pub(crate) mod limits;
 mod logins;
 mod members;
 mod messages;

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use super::problem::ProblemBody;
 use super::refusals::Refusals;
 use super::security::Security;
-use super::{chats, events, fixed, health, keys, members, messages, mode, schema, sessions, users};
+use super::{chats, events, fixed, health, keys, limits, members, messages, mode, schema, sessions, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,7 +31,7 @@ What is refused is answered with `application/problem+json` (RFC 9457); `code` s
         keys::set_key, keys::delete_key,
         mode::get_auth, sessions::create_session, sessions::get_session, sessions::delete_session, sessions::delete_sessions,
         sessions::renew_session, sessions::change_password,
-        get_openapi, health::get_health, health::get_live, health::get_ready, health::get_metrics,
+        get_openapi, limits::get_limits, health::get_health, health::get_live, health::get_ready, health::get_metrics,
     ),
     components(schemas(ProblemBody, schema::Seq, schema::UserId)),
     modifiers(&Refusals, &Security),

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Route, Scope, guard, web};
 use chappe_proto::Code;
 
 use super::problem::Problem;
-use super::{chats, events, health, keys, members, messages, mode, openapi, sessions, users};
+use super::{chats, events, health, keys, limits, members, messages, mode, openapi, sessions, users};
 
 /// A `GET` route. It answers `HEAD` too; the server leaves the body out.
 pub(super) fn get() -> Route {
@@ -90,6 +90,7 @@ table! {
     "/api/sessions/current" { GET => sessions::get_session, DELETE => sessions::delete_session }
     "/api/sessions/current/renew" { POST => sessions::renew_session }
     "/api/auth" { GET => mode::get_auth }
+    "/api/limits" { GET => limits::get_limits }
     "/api/openapi.json" { GET => openapi::get_openapi }
     "/health" { GET => health::get_health }
     "/health/live" { GET => health::get_live }

@@ -14,7 +14,7 @@ use crate::support::until;
 
 #[test]
 fn a_stop_in_a_flood_keeps_what_was_acknowledged_and_tells_everybody_when_to_come_back() {
-    let mut server = TestServer::start();
+    let mut server = TestServer::for_floods();
     for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
         let idle: Vec<_> = (0..20).map(|nth| Client::hello(&server, Door::ALL[nth % 4], 20)).collect();
         let mut code = None;

@@ -9,14 +9,14 @@ use crate::support::client::{Client, Door, named_message};
 use crate::support::disk::SmallDisk;
 use crate::support::flood::{Written, assert_kept, history};
 use crate::support::http::Http;
-use crate::support::server::TestServer;
+use crate::support::server::{FAST, TestServer};
 use crate::support::until;
 
 #[test]
 fn a_full_disk_refuses_writes_and_answers_reads_until_there_is_room_again() {
     let disk = SmallDisk::of_mib(8);
     fs::write(disk.outside("ballast"), vec![1; 4 << 20]).unwrap();
-    let mut server = TestServer::launched(disk.launch(), &disk.inside("data"), None, &[]);
+    let mut server = TestServer::launched(disk.launch(), &disk.inside("data"), None, &FAST);
     let mut http = Http::to(&server);
     assert_eq!(http.get("/health/ready").status, 200);
 

@@ -7,6 +7,7 @@
 mod accounts;
 mod acks;
 mod clients;
+mod connection_limits;
 mod convergence;
 mod datagrams;
 mod doors;
@@ -18,12 +19,14 @@ mod idempotency;
 mod limits;
 mod page;
 mod presence;
+mod rates;
 mod recovery;
 mod reference;
 mod sessions;
 mod signatures;
 mod silent;
 mod slow;
+mod slow_loris;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;

@@ -39,7 +39,7 @@ pub(crate) fn write_until(
 
 #[test]
 fn kill_9_in_a_flood_loses_nothing_acknowledged_and_the_numbers_go_on_without_a_gap() {
-    let mut server = TestServer::start();
+    let mut server = TestServer::for_floods();
     let mut written = Vec::new();
     for round in 0..3 {
         written.extend(write_until(&mut server, round, 800, TestServer::kill));
@@ -69,7 +69,7 @@ fn kill_9_in_a_flood_loses_nothing_acknowledged_and_the_numbers_go_on_without_a_
 
 #[test]
 fn listeners_go_on_after_a_crash_where_they_were_and_miss_nothing() {
-    let mut server = TestServer::start();
+    let mut server = TestServer::for_floods();
     let mut listeners: Vec<_> = Door::ALL.into_iter().map(|door| Client::hello(&server, door, 9)).collect();
     write_until(&mut server, 0, 500, TestServer::kill);
     // Each has heard as far as its connection brought it, and kept a number.
@@ -100,7 +100,7 @@ fn listeners_go_on_after_a_crash_where_they_were_and_miss_nothing() {
 
 /// Posts `count` messages, each in a commit of its own, and kills the server.
 fn killed_after(count: u64) -> TestServer {
-    let mut server = TestServer::start();
+    let mut server = TestServer::for_floods();
     let mut client = Client::hello(&server, Door::TcpJson, 1);
     for nth in 1..=count {
         client.post(1, &format!("message {nth:04}, with some more text so that it fills its page"));
@@ -221,7 +221,7 @@ fn a_folder_of_a_newer_version_is_refused() {
 
 #[test]
 fn verify_agrees_after_a_mixed_life_and_finds_a_row_that_was_changed_by_hand() {
-    let mut server = TestServer::start();
+    let mut server = TestServer::for_floods();
     let chat = group_chat(&server, &[1, 2, 3]);
     for round in 0..2 {
         let mut client = Client::hello(&server, Door::TcpBinary, 1);

@@ -191,3 +191,7 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

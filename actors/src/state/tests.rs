@@ -3,6 +3,7 @@
 mod changes;
 mod chats;
 mod failures;
+mod limits;
 mod lookup;
 mod order;
 mod people;

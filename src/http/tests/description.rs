@@ -293,6 +293,7 @@ fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)>
         ("DELETE", "/api/sessions/current", "", Reply::Done),
         ("POST", "/api/sessions/current/renew", "", Reply::Done),
         ("PUT", "/api/users/7/password", r#"{"current":"x","password":"y"}"#, Reply::Done),
+        ("GET", "/api/limits", "", Reply::Done),
         ("GET", "/health", "", Reply::Done),
         ("GET", "/health/live", "", Reply::Done),
         ("GET", "/health/ready", "", Reply::Done),

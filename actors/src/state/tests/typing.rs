@@ -5,7 +5,7 @@ use super::world::World;
 use crate::command::Command;
 
 impl World {
-    fn stops_typing(&mut self, who: &str, chat: &str) -> super::world::Seen {
+    pub(super) fn stops_typing(&mut self, who: &str, chat: &str) -> super::world::Seen {
         let chat = self.chat(chat);
         self.ask(who, Command::Typing { user: user(who), chat, stop: true })
     }
