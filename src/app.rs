@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use actix::prelude::*;
 use actix_http::HttpService;
 use actix_server::ServerHandle;
-use actix_service::{fn_service, map_config};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::{App, web};
 use chappe_actors::accounts::store::StoreError;
@@ -33,12 +33,11 @@ use crate::exit::Exit;
 use crate::http::origin::Policy;
 use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings, Tokens};
 use crate::listeners::{Door, ListenError, Listeners};
+use crate::transport::http_io::{self, HttpIo};
 use crate::transport::tcp::TcpSession;
 use crate::transport::udp::UdpHandler;
 use crate::transport::{self, HttpConnection, websocket};
 
-/// How long an HTTP connection without a request stays open.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How often the server lets itself be heard.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How long a stop waits for what is on its way to the disk.
@@ -273,6 +272,7 @@ fn doors(
         health_time: HEALTH_TIME,
         tokens,
     };
+    let keep_alive = config.http_server.keep_alive;
     let mut builder = actix_server::Server::build()
         .workers(config.http_server.workers.count())
         .backlog(4096)
@@ -286,21 +286,27 @@ fn doors(
         let service = move || {
             hubs.ensure();
             let proxies = settings.proxies.clone();
+            http_io::watch(keep_alive);
             let settings = web::Data::new(settings.clone());
             let app = App::new()
                 .app_data(settings.clone())
                 .route("/ws", web::get().to(websocket::upgrade))
                 .configure(|services| http::routes(services, settings));
-            HttpService::build()
-                .keep_alive(KEEP_ALIVE)
+            let http = HttpService::build()
+                .keep_alive(keep_alive)
                 .client_request_timeout(http::limits::HEAD_TIME)
                 .client_disconnect_timeout(Duration::from_secs(2))
-                .on_connect_ext(move |stream: &tokio::net::TcpStream, kept| {
+                .on_connect_ext(move |io: &HttpIo<tokio::net::TcpStream>, kept| {
+                    let stream = io.get_ref();
                     transport::prepare(stream);
-                    kept.insert(HttpConnection::opened(proxies.direct(transport::peer(stream))));
+                    kept.insert(HttpConnection::opened(proxies.direct(transport::peer(stream)), io.quiet()));
                 })
-                .h1(map_config(app, |_| AppConfig::default()))
-                .tcp()
+                .h1(map_config(app, |_| AppConfig::default()));
+            fn_service(|stream: tokio::net::TcpStream| {
+                let peer = stream.peer_addr().ok();
+                std::future::ready(Ok((HttpIo::new(stream), peer)))
+            })
+            .and_then(http)
         };
         builder = builder.listen("http", listener, service).map_err(system("serve HTTP"))?;
     }

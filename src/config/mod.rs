@@ -115,6 +115,8 @@ pub struct HttpServer {
     pub allowed_origins: Vec<String>,
     /// Proxies that are believed whom they speak for.
     pub trusted_proxies: Proxies,
+    /// How long a connection without a request stays open.
+    pub keep_alive: Duration,
     /// Threads that serve connections.
     pub workers: Workers,
 }
@@ -157,6 +159,7 @@ impl Default for Config {
             http_server: HttpServer {
                 allowed_origins: Vec::new(),
                 trusted_proxies: Proxies::default(),
+                keep_alive: Duration::from_secs(75),
                 workers: Workers::Auto,
             },
             auth: AuthConfig {

@@ -1,7 +1,9 @@
 //! Every setting, once: its name, what it takes, where it goes. The file, the environment, the flags, the output of
 //! `chappe config` and the documentation all follow this table.
 
-use crate::config::takes::{Takes, in_units};
+use std::time::Duration;
+
+use crate::config::takes::{Takes, in_time, in_units};
 use crate::config::value::{Misfit, Value};
 use crate::config::{Config, Workers, address, auth_settings, limit_settings, log_filter, web_origin};
 use crate::http::peer::{BadNetwork, Proxies};
@@ -222,6 +224,14 @@ pub static SETTINGS: &[Setting] = &[
                 config.http_server.trusted_proxies.0.iter().map(|network| quoted(&network.to_string())).collect();
             format!("[{}]", all.join(", "))
         },
+    },
+    Setting {
+        name: "http_server.keep_alive",
+        takes: Takes::Time(Duration::from_secs(1)..=Duration::from_secs(60 * 60)),
+        about: "How long an HTTP connection stays on which nothing is answered; a load balancer's should be shorter.",
+        has_flag: false,
+        set: |config, value, takes| takes.time(value).map(|time| config.http_server.keep_alive = time),
+        show: |config| quoted(&in_time(config.http_server.keep_alive)),
     },
     Setting {
         name: "http_server.workers",

@@ -1,16 +1,20 @@
 //! The doors for packets: each turns bytes into packets and packets into bytes, and leaves the rest to the session.
 
+pub mod http_io;
 pub mod tcp;
 pub mod udp;
 pub mod websocket;
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::rc::Weak;
 use std::time::Duration;
 
 use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::metrics::metrics;
 use chappe_proto::Reject;
+
+use self::http_io::Quiet;
 
 /// How long a peer may take nothing of what is sent before the connection counts as broken. It also ends the connection
 /// of a client that lives and does not read: slow is fine, not one byte in two minutes is not.
@@ -18,20 +22,28 @@ const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
 #[derive(Debug)]
-pub struct HttpConnection(Result<Permit, Reject>);
+pub struct HttpConnection {
+    permit: Result<Permit, Reject>,
+    quiet: Weak<Quiet>,
+}
 
 impl HttpConnection {
     /// One more, which is counted for `address`. Where it finds no room, its first request is told so.
-    pub fn opened(address: Option<IpAddr>) -> Self {
+    pub fn opened(address: Option<IpAddr>, quiet: Weak<Quiet>) -> Self {
         metrics().connections[2].inc();
         metrics().connections_total[2].inc();
         // As for a WebSocket: it is counted already.
-        Self(hub::has_room(Door::WebSocket).and_then(|()| hub::enter(address)))
+        Self { permit: hub::has_room(Door::WebSocket).and_then(|()| hub::enter(address)), quiet }
     }
 
     /// Why it was not let in, if it was not.
     pub fn refused(&self) -> Option<&Reject> {
-        self.0.as_ref().err()
+        self.permit.as_ref().err()
+    }
+
+    /// It is a WebSocket now, and may be quiet.
+    pub fn upgraded(&self) {
+        http_io::release(&self.quiet);
     }
 }
 

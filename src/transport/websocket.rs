@@ -26,6 +26,7 @@ use futures_util::Stream;
 
 use crate::http::problem::Problem;
 use crate::http::{HttpSettings, admission, gate, identity};
+use crate::transport::HttpConnection;
 
 /// Packets as JSON, one a text frame.
 const JSON: &str = "chappe.v1.json";
@@ -70,6 +71,9 @@ pub(crate) async fn upgrade(
     let close = Rc::new(Cell::new(None));
     let body = Body { outbox, close: Rc::clone(&close), ended: false };
     let payload = payload.into_inner();
+    if let Some(connection) = request.conn_data::<HttpConnection>() {
+        connection.upgraded();
+    }
     WebSocketSession { payload, session, reader, unread: Bytes::new(), close, _permit: permit }.start();
     Ok(response.streaming(body))
 }

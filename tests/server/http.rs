@@ -78,6 +78,7 @@ fn every_route_of_the_description_does_what_it_says() {
     let online = call("GET", "/api/users/online", "/api/users/online", None, 200);
     assert_eq!(online["users"], json!([]));
     call("DELETE", "/api/chats/{chat_id}", &format!("{at}?{as_ann}"), None, 204);
+    assert_eq!(call("GET", "/api/limits", "/api/limits", None, 200)["frame_bytes"], 65_536);
     assert_eq!(call("GET", "/health", "/health", None, 200)["status"], "ok");
     assert_eq!(call("GET", "/health/live", "/health/live", None, 200)["status"], "ok");
     assert_eq!(call("GET", "/health/ready", "/health/ready", None, 200)["status"], "ok");

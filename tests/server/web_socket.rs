@@ -65,7 +65,7 @@ fn a_web_socket_frame_that_breaks_the_standard_ends_the_connection_with_its_code
 #[test]
 fn lengths_that_lie_cost_no_memory() {
     const CLIENTS: usize = 100;
-    let server = TestServer::start();
+    let server = TestServer::with(&[("CHAPPE_LIMITS_CONNECTIONS_PER_USER", "1000")]);
     let mut held: Vec<[Client; 3]> = (0..CLIENTS)
         .map(|_| [Door::TcpBinary, Door::TcpBinary, Door::WsBinary].map(|door| Client::hello(&server, door, 1)))
         .collect();

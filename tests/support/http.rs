@@ -111,7 +111,7 @@ impl Http {
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
         self.closes = answer.header("connection") == Some("close");
-        if method == "HEAD" || matches!(status, 204 | 304) {
+        if method == "HEAD" || matches!(status, 101 | 204 | 304) {
             return answer;
         }
         if answer.header("transfer-encoding") == Some("chunked") {
