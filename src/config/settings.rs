@@ -210,7 +210,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "http_server.trusted_proxies",
         takes: Takes::Networks,
-        about: "Proxies that are believed whom they speak for, in `X-Forwarded-For`.",
+        about: "Proxies that are believed whom they speak for (`X-Forwarded-For`) and how (`X-Forwarded-Proto`).",
         has_flag: false,
         set: |config, value, _| {
             let networks = value

@@ -7,6 +7,7 @@ use chappe_actors::hub;
 use chappe_proto::{Code, Reject};
 
 use super::HttpSettings;
+use super::peer::Proxies;
 use super::problem::Problem;
 use crate::transport::HttpConnection;
 
@@ -14,11 +15,11 @@ use crate::transport::HttpConnection;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The address that a request is counted for, if it is.
-pub(crate) fn client(settings: &HttpSettings, request: &HttpRequest) -> Option<IpAddr> {
+pub(crate) fn client(proxies: &Proxies, request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded: Vec<&str> =
         request.headers().get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok()).collect();
-    settings.proxies.client(peer, forwarded.into_iter())
+    proxies.client(peer, forwarded.into_iter())
 }
 
 /// Lets a request in.
@@ -30,7 +31,7 @@ pub(crate) fn check(settings: &HttpSettings, request: &HttpRequest) -> Result<()
     if let Some(reject) = refused.filter(|reject| !is_watched(reject, request.path())) {
         return Err(Problem::from(reject.clone()).closing());
     }
-    hub::ask_from(client(settings, request)).map_err(Problem::from)
+    hub::ask_from(client(&settings.proxies, request)).map_err(Problem::from)
 }
 
 /// Who operates a full server can still see that it is.

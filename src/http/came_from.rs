@@ -1,22 +1,23 @@
-//! From where a request came: its address, and whether the way was encrypted. A proxy is believed that is on this machine.
+//! From where a request came: its address, and whether the way was encrypted. Only trusted proxies are believed.
 
 use std::net::IpAddr;
 
-use actix_web::HttpRequest;
+use actix_web::{HttpRequest, web};
 
-/// The address of whoever sent the request: the last one that a proxy we believe has named, else the socket's.
+use super::peer::Proxies;
+use super::{HttpSettings, admission};
+
+/// The address of whoever sent the request: whom a trusted proxy speaks for, else the socket's.
 pub(super) fn address(request: &HttpRequest) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip();
-    if !is_trusted(peer) {
-        return Some(peer);
-    }
-    Some(last(request, "x-forwarded-for").and_then(|text| text.parse().ok()).unwrap_or(peer))
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    with_proxies(request, |proxies| admission::client(proxies, request)).or(peer)
 }
 
 /// Whether the browser's connection was encrypted: ours, or that to the proxy in front of us.
 pub(super) fn is_secure(request: &HttpRequest) -> bool {
     let by_proxy = || {
-        request.peer_addr().is_some_and(|peer| is_trusted(peer.ip()))
+        let trusted = |peer: std::net::SocketAddr| with_proxies(request, |proxies| proxies.trusts(peer.ip()));
+        request.peer_addr().is_some_and(trusted)
             && last(request, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     };
     request.app_config().secure() || by_proxy()
@@ -27,8 +28,11 @@ fn last<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get_all(name).last()?.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-fn is_trusted(peer: IpAddr) -> bool {
-    peer.to_canonical().is_loopback()
+fn with_proxies<T>(request: &HttpRequest, work: impl FnOnce(&Proxies) -> T) -> T {
+    match request.app_data::<web::Data<HttpSettings>>() {
+        Some(settings) => work(&settings.proxies),
+        None => work(&Proxies::default()),
+    }
 }
 
 #[cfg(test)]

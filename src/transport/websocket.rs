@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
     let peer = request.peer_addr().map(|peer| peer.ip());
     let permit = match settings.proxies.direct(peer) {
         Some(_) => None,
-        None => Some(hub::enter(admission::client(&settings, &request))?),
+        None => Some(hub::enter(admission::client(&settings.proxies, &request))?),
     };
     let limits = hub::limits();
     let bytes = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);

@@ -81,6 +81,27 @@ fn who_never_says_anything_is_shown_out_and_who_said_something_once_stays() {
     }
 }
 
+#[test]
+fn where_tokens_are_asked_for_who_does_not_say_hello_in_time_is_shown_out_whatever_else_is_said() {
+    let server = TestServer::with(&[("CHAPPE_AUTH_MODE", "token"), ("CHAPPE_LIMITS_HELLO_TIME", "2s")]);
+    for door in [Door::TcpJson, Door::WsText, Door::WsBinary] {
+        let mut client = Client::connect(&server, door);
+        let began = Instant::now();
+        let closing = loop {
+            assert!(began.elapsed() < PATIENCE, "{door:?} is never shown out");
+            client.try_send(&json!({"packet_type": "Ping"}));
+            match client.next_within(Duration::from_millis(200)) {
+                Next::Packet(packet) if packet["packet_type"] == "Closing" => break packet,
+                Next::End(code) => panic!("{door:?} ended without a word: {code:?}"),
+                Next::Packet(_) | Next::Silence => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        assert_eq!(closing["code"], 4103, "{door:?}: {closing}");
+        assert!(began.elapsed() > Duration::from_secs(2), "{door:?} had its time");
+    }
+    assert_eq!(server.metric("chappe_too_slow_total{reason=\"hello\"}"), 3.0);
+}
+
 /// How a connection ended on which `first` is sent, and then a byte again and again: the status, if there was one.
 fn drip(address: SocketAddr, first: &str, answers: usize) -> (Option<u16>, Duration) {
     let mut socket = TcpStream::connect(address).expect("the door is open");
