@@ -1,6 +1,8 @@
 //! The actor that owns the state. It decides nothing itself: commands go into the state, and what comes out is carried
 //! out, to the log, the readers and the hubs.
 
+mod renewal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -357,28 +359,6 @@ impl Handler<NewAccounts> for CacheActor {
             self.state.make_user(account.user, account.nickname.into(), now, &mut step);
         }
         self.carry_out(step);
-    }
-}
-
-impl Handler<NewAuth> for CacheActor {
-    type Result = ();
-
-    fn handle(&mut self, message: NewAuth, _: &mut Self::Context) {
-        for link in self.hubs.iter().flatten() {
-            link.auth.do_send(message.clone());
-        }
-        self.auth = Some(message);
-    }
-}
-
-impl Handler<NewLimits> for CacheActor {
-    type Result = ();
-
-    fn handle(&mut self, new: NewLimits, _: &mut Self::Context) {
-        self.state.set_limits(new.limits, new.connections.per_user);
-        for link in self.hubs.iter().flatten() {
-            link.limits.do_send(new.clone());
-        }
     }
 }
 
