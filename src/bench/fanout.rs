@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::BenchError;
 use super::arguments::Load;
 use super::crew::{Crew, Pace, Span, all};
+use super::identity::Identities;
 use super::latency::Latency;
 use super::listener::{Account, Heard, hear};
 use super::poster::Poster;
@@ -193,7 +194,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
 
 /// Makes the chat and lets the senders join it, so that nothing but messages happens in it later.
 async fn prepare(args: &Args, senders: usize, run: &str) -> Result<(ChatId, u64), BenchError> {
-    let chats = make_chats(&args.load.http, "bench fanout", 1).await?;
+    let chats = make_chats(&args.load.http, &Identities::default(), "bench fanout", 1).await?;
     let chat = *chats.first().ok_or_else(|| BenchError::Worker("no chat was made".to_owned()))?;
     let mut client = TcpClient::connect(&args.load.tcp, TcpWire::Binary).await?;
     for index in 0..senders {

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::BenchError;
 use super::arguments::Load;
 use super::crew::{Crew, Pace, Span, all};
+use super::identity::Identities;
 use super::latency::Latency;
 use super::progress::Measured;
 use super::report::Report;
@@ -163,7 +164,7 @@ async fn fill(args: &Args) -> Result<Vec<Target>, BenchError> {
     let sender = user(0)?;
     let mut client = TcpClient::connect(&args.load.tcp, TcpWire::Binary).await?;
     let mut targets = Vec::new();
-    for chat in make_chats(&args.load.http, "bench history", args.chats.into()).await? {
+    for chat in make_chats(&args.load.http, &Identities::default(), "bench history", args.chats.into()).await? {
         let mut seqs: Vec<u64> = Vec::new();
         let mut left: VecDeque<u32> = (0..args.messages).collect();
         while !left.is_empty() {

@@ -9,6 +9,7 @@ mod connect;
 mod crew;
 mod fanout;
 mod history;
+mod identity;
 mod latency;
 mod listener;
 mod metrics_page;

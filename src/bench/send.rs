@@ -1,6 +1,7 @@
 //! `chappe bench send`: messages over TCP, each acknowledged once it is on disk; afterwards all of them are read back.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::BenchError;
 use super::arguments::Load;
 use super::crew::{Crew, Pace, Span, all};
+use super::identity::Identities;
 use super::latency::Latency;
 use super::progress::{Measured, Progress};
 use super::report::Report;
@@ -51,6 +53,9 @@ pub(super) struct Args {
     /// Senders also listen to their chats: every message goes to all of them.
     #[arg(long)]
     listen: bool,
+    /// The data folder of a server that asks for tokens, on this machine: the senders' tokens are signed with its secret.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Do not read back what was acknowledged.
     #[arg(long)]
     no_verify: bool,
@@ -73,6 +78,7 @@ struct Plan {
     window: u64,
     size: usize,
     listen: bool,
+    identities: Identities,
     chats: Vec<ChatId>,
 }
 
@@ -111,7 +117,8 @@ impl Tally {
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let count = usize::from(args.connections);
-    let chats = block_on(make_chats(&args.load.http, "bench send", args.chats.into()))?;
+    let identities = Identities::of(args.data.as_deref())?;
+    let chats = block_on(make_chats(&args.load.http, &identities, "bench send", args.chats.into()))?;
     let plan = Arc::new(Plan {
         tcp: args.load.tcp.clone(),
         wire: if args.wire == WireName::Binary { TcpWire::Binary } else { TcpWire::Json },
@@ -119,6 +126,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
         window: args.window.into(),
         size: usize::try_from(args.size).unwrap_or(usize::MAX),
         listen: args.listen,
+        identities,
         chats,
     });
     let pacer = args.load.rate.map(|rate| Pacer::new(rate, count));
@@ -131,8 +139,8 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
             let mut connections = Vec::new();
             for (index, pace) in worker.mine(count).map(|index| (index, paces[index].clone())) {
                 let mut client = TcpClient::connect(&plan.tcp, plan.wire).await?;
-                if plan.listen {
-                    client.hello(Some(user(index)?)).await?;
+                if plan.listen || plan.identities.are_shown() {
+                    client.greet(plan.identities.hello(user(index)?)?).await?;
                 }
                 connections.push(Connection::new(index, client, pace, Arc::clone(&plan), Arc::clone(&done))?);
             }
@@ -192,7 +200,7 @@ fn verify(args: &Args, plan: &Plan, mut chats: Vec<(ChatId, Vec<Acked>)>, report
         (Source::Messages, "GetMessages", "read_back_by_messages"),
     ] {
         progress.say(&format!("reading back by {name}"));
-        match block_on(read_back(&args.load.tcp, &plan.run, plan.size, &chats, source)) {
+        match block_on(read_back(&args.load.tcp, &plan.identities, &plan.run, plan.size, &chats, source)) {
             Ok(found) => {
                 report.result(result, found.whole);
                 report.failures.extend(found.failure(name));

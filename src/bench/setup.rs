@@ -8,6 +8,7 @@ use chappe_proto::{ChatId, ClientId, Seq, UserId};
 use serde_json::json;
 
 use super::BenchError;
+use super::identity::Identities;
 use crate::client::ClientError;
 use crate::client::http::HttpClient;
 use crate::client::tcp::TcpClient;
@@ -26,12 +27,18 @@ pub(super) fn user(index: usize) -> Result<UserId, BenchError> {
 }
 
 /// Makes `count` open chats.
-pub(super) async fn make_chats(http: &str, title: &str, count: usize) -> Result<Vec<ChatId>, BenchError> {
+pub(super) async fn make_chats(
+    http: &str,
+    identities: &Identities,
+    title: &str,
+    count: usize,
+) -> Result<Vec<ChatId>, BenchError> {
     let mut client = HttpClient::connect(http).await?;
     let mut chats = Vec::with_capacity(count);
     while chats.len() < count {
         // A user makes only so many.
         let owner = user(chats.len() / CHATS_PER_OWNER)?;
+        client.bear(identities.token(owner)?);
         let body = json!({"title": title, "kind": "open", "members": [], "user_id": owner});
         let response = client.post("/api/chats", &body).await?;
         if response.status == 429 || response.status == 503 {

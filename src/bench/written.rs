@@ -13,6 +13,7 @@ use chappe_proto::{ChatId, Seq};
 use futures_util::stream::{StreamExt, iter};
 
 use super::BenchError;
+use super::identity::Identities;
 use super::setup::{call_patiently, padded};
 use crate::client::ClientError;
 use crate::client::tcp::{TcpClient, TcpWire};
@@ -154,12 +155,14 @@ pub(super) enum Source {
 /// Reads `chats` from their beginning and compares them with their acks, which stand in the order of `seq`.
 pub(super) async fn read_back(
     tcp: &str,
+    identities: &Identities,
     run: &str,
     size: usize,
     chats: &[(ChatId, Vec<Acked>)],
     source: Source,
 ) -> Result<Findings, BenchError> {
-    let reading = chats.iter().map(|(chat, acked)| read_chat(tcp, *chat, Ledger::new(run, size, acked), source));
+    let reading =
+        chats.iter().map(|(chat, acked)| read_chat(tcp, identities, *chat, Ledger::new(run, size, acked), source));
     let mut reading = iter(reading).buffer_unordered(READERS);
     let mut all = Findings::default();
     while let Some(found) = reading.next().await {
@@ -168,10 +171,16 @@ pub(super) async fn read_back(
     Ok(all)
 }
 
-async fn read_chat(tcp: &str, chat_id: ChatId, mut ledger: Ledger<'_>, source: Source) -> Result<Findings, BenchError> {
+async fn read_chat(
+    tcp: &str,
+    identities: &Identities,
+    chat_id: ChatId,
+    mut ledger: Ledger<'_>,
+    source: Source,
+) -> Result<Findings, BenchError> {
     let mut client = TcpClient::connect(tcp, TcpWire::Binary).await?;
     // Anyone may read an open chat; who asks makes no difference.
-    client.hello(Some(super::setup::user(0)?)).await?;
+    client.greet(identities.hello(super::setup::user(0)?)?).await?;
     let mut after = Seq::ZERO;
     loop {
         let ((messages, last), more) = page(&mut client, chat_id, after, source, &mut ledger.found).await?;

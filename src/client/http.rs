@@ -23,6 +23,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 pub struct HttpClient {
     stream: TcpStream,
     host: String,
+    token: Option<String>,
     received: BytesMut,
     queued: Vec<u8>,
 }
@@ -57,7 +58,12 @@ impl HttpClient {
     /// [`ClientError::Unreachable`].
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
         let stream = open(address).await?;
-        Ok(Self { stream, host: address.to_owned(), received: BytesMut::new(), queued: Vec::new() })
+        Ok(Self { stream, host: address.to_owned(), token: None, received: BytesMut::new(), queued: Vec::new() })
+    }
+
+    /// Shows this token with each request from now on, or none.
+    pub fn bear(&mut self, token: Option<String>) {
+        self.token = token;
     }
 
     /// Asks for `path`.
@@ -80,6 +86,9 @@ impl HttpClient {
         self.queued.clear();
         for part in [method, " ", path, " HTTP/1.1\r\nHost: ", &self.host, "\r\n"] {
             self.queued.extend_from_slice(part.as_bytes());
+        }
+        if let Some(token) = &self.token {
+            self.queued.extend_from_slice(format!("Authorization: Bearer {token}\r\n").as_bytes());
         }
         if let Some(body) = body {
             let body = body.to_string();

@@ -153,7 +153,15 @@ impl TcpClient {
     /// # Errors
     /// Those of [`TcpClient::call`], or the refusal.
     pub async fn hello(&mut self, user_id: Option<UserId>) -> Result<Welcome, ClientError> {
-        match self.call(Request::Hello(hello(user_id))).await? {
+        self.greet(hello(user_id)).await
+    }
+
+    /// Says who the client is, in full.
+    ///
+    /// # Errors
+    /// As [`TcpClient::hello`].
+    pub async fn greet(&mut self, hello: Hello) -> Result<Welcome, ClientError> {
+        match self.call(Request::Hello(hello)).await? {
             Packet::Welcome(welcome) => Ok(*welcome),
             other => Err(ClientError::from_answer(other)),
         }
