@@ -24,6 +24,7 @@ pub mod packet;
 pub mod received;
 pub mod request;
 mod scan;
+pub mod sealed;
 pub mod signature;
 pub mod stream;
 pub mod websocket;
