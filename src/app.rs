@@ -1,51 +1,45 @@
 //! The server: the engine, its doors, and the way from a start to a clean end. The wiring, on one page.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::cell::RefCell;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
-use actix_http::HttpService;
 use actix_server::ServerHandle;
-use actix_service::{ServiceFactoryExt, fn_service, map_config};
-use actix_web::dev::AppConfig;
-use actix_web::{App, web};
 use chappe_actors::accounts::store::StoreError;
 use chappe_actors::accounts::{self, SubscribeToAccounts};
 use chappe_actors::clock::Clock;
 use chappe_actors::engine::{self, Engine, EngineError, Verified};
 use chappe_actors::folder::FolderError;
-use chappe_actors::hub::{self, AddressRates, Addresses, ConnectionLimits, HubActor, HubSettings};
+use chappe_actors::hub::{AddressRates, Addresses, ConnectionLimits, HubSettings};
 use chappe_actors::log::LogError;
-use chappe_actors::messages::{CloseAll, EngineLink};
+use chappe_actors::messages::{CloseAll, EngineLink, Retire};
 use chappe_actors::metrics::metrics;
 use chappe_actors::principal::Auth;
 use chappe_actors::state::Settings;
+use chappe_actors::udp_session::UdpKeys;
 use chappe_actors::vital;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::auth::{self, AuthError};
-use crate::config::Config;
+use crate::config::{Config, Shutdown};
+use crate::doors::{Doors, Hubs};
 use crate::exit::Exit;
-use crate::http::origin::Policy;
-use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings, Tokens};
-use crate::listeners::{Door, ListenError, Listeners};
-use crate::transport::http_io::{self, HttpIo};
-use crate::transport::tcp::TcpSession;
-use crate::transport::udp::UdpHandler;
-use crate::transport::{self, HttpConnection, websocket};
+use crate::http::Tokens;
+use crate::http::origin::{Origins, Policy};
+use crate::listeners::{ListenError, Listeners};
+use crate::logging::Filter;
+use crate::reload::{Reload, Reread};
+use crate::tls::{self, Keeper, Tls, TlsError};
 
-/// How often the server lets itself be heard.
-const HEARTBEAT: Duration = Duration::from_secs(25);
 /// How long a stop waits for what is on its way to the disk.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long a stop waits for the connections to take their goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
-/// Over how long the connections are told to come back.
-const RECONNECT_WITHIN_MS: u32 = 5000;
 
 /// What is listening where, once the server is ready.
 #[derive(Debug, Clone)]
@@ -64,6 +58,10 @@ pub struct Ready {
     pub first_token: Option<String>,
     /// How long the start took.
     pub started_in: Duration,
+    /// The SHA-256 of the certificate, where there is TLS.
+    pub fingerprint: Option<String>,
+    /// Whether nobody vouches for it.
+    pub self_signed: bool,
     /// How many messages there are.
     pub messages: u64,
     /// How many chats there are.
@@ -79,6 +77,9 @@ pub enum AppError {
     /// An allowed origin is none.
     #[error("allowed_origins: {0}")]
     Origin(String),
+    /// There is no TLS with these files.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The keys of tokens cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -103,7 +104,7 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen(_) => Exit::Address,
-            Self::Origin(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
+            Self::Origin(_) | Self::Tls(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Engine(EngineError::Folder(FolderError::Locked { .. })) => Exit::Locked,
             Self::Engine(EngineError::Folder(FolderError::DamagedWal { .. })) => Exit::Log,
             Self::Engine(EngineError::Folder(FolderError::Log { source, .. })) => match source {
@@ -116,15 +117,17 @@ impl AppError {
     }
 }
 
-/// Runs until a stop is asked for (SIGTERM, Ctrl-C).
+/// Runs until a stop is asked for (SIGTERM, Ctrl-C). SIGHUP has it ask `reread` for new settings; the filter of the `log` is
+/// one.
 ///
 /// # Errors
 /// [`AppError`]: the server could not start.
-pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
+pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
     let began = Instant::now();
     vital::guard_panics();
     allow_many_files();
     let listeners = Listeners::bind(config)?;
+    let origins = origins(config, listeners.http.address)?;
     let system = |what| move |source| AppError::System { what, source };
     let mut ready = Ready {
         http: listeners.http.address,
@@ -134,10 +137,14 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
         open_mode: true,
         first_token: None,
         started_in: Duration::ZERO,
+        fingerprint: None,
+        self_signed: config.tls.self_signed,
         messages: 0,
         chats: 0,
     };
     System::new().block_on(async {
+        // From here on it does not end the process.
+        let hangup = signal(SignalKind::hangup()).map_err(system("listen for signals"))?;
         let engine = Engine::start(&config.data, settings(config), epoch())?;
         let auth::Loaded { auth, authority, first_token } = auth::load(config)?;
         ready.open_mode = matches!(auth, Auth::Open);
@@ -151,19 +158,16 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
             None => (None, Arc::default()),
         };
         metrics().outbox_limit_bytes.set(i64::try_from(config.outboxes_bytes).unwrap_or(i64::MAX));
-        let hubs = Hubs {
-            settings: HubSettings {
-                limits: config.limits,
-                connection_limits: config.connection_limits,
-                addresses: addresses(config, engine.clock),
-                heartbeat: HEARTBEAT,
-                clock: engine.clock,
-                auth,
-                denials,
-                denier,
-            },
-            engine: EngineLink::from(&engine.cache),
-            next: Arc::default(),
+        let hub = HubSettings {
+            limits: config.limits,
+            connection_limits: config.connection_limits,
+            addresses: addresses(config, engine.clock),
+            heartbeat: config.heartbeat,
+            clock: engine.clock,
+            udp: ready.udp.filter(|_| !ready.open_mode).map(|_| udp_keys()).transpose()?,
+            auth,
+            denials,
+            denier,
         };
         let tokens = match accounts {
             Some((authority, accounts)) => {
@@ -175,22 +179,62 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&Ready)) -> Result<(), AppErro
             }
             None => None,
         };
-        let server = doors(config, &hubs, tokens, listeners.http, listeners.tcp)?;
+        // After the engine: the data folder is there now, and nobody else's.
+        let keeper = tls::files(config)?.map(tls::Keeper::start).transpose()?.map(Rc::new);
+        let doors = Doors {
+            config,
+            hubs: Hubs::new(hub, EngineLink::from(&engine.cache)),
+            origins: Origins::from(origins),
+            tokens,
+            tls: keeper.as_deref().map(Keeper::tls),
+        };
+        let server = doors.open(listeners.http, listeners.tcp).map_err(system("serve"))?;
         let handle = server.handle();
         let serving = actix_rt::spawn(server);
         if let Some(door) = listeners.udp {
-            datagrams(hubs, door);
+            doors.datagrams(door);
         }
+        if let Some(keeper) = &keeper {
+            let keeper = Rc::clone(keeper);
+            actix_rt::spawn(async move { keeper.watch().await });
+        }
+        ready.fingerprint = doors.tls.as_ref().map(Tls::fingerprint);
+        let reload = Rc::new(Reload {
+            reread,
+            log,
+            origins: doors.origins.clone(),
+            loopback: ready.http.ip().to_canonical().is_loopback(),
+            tls: keeper,
+            engine: engine.cache.clone(),
+            clock: engine.clock,
+            started: config.clone(),
+            current: RefCell::new(config.clone()),
+        });
+        actix_rt::spawn(reload_at(hangup, Rc::clone(&reload)));
         ready.started_in = began.elapsed();
         (ready.messages, ready.chats) = (engine.messages, engine.chats);
         // Before anybody is told: who started the server may stop it in the same breath.
         let asked_to_stop = asked_to_stop().map_err(system("listen for signals"))?;
         on_ready(&ready);
         asked_to_stop.await;
-        stop(engine, &handle).await;
+        stop(engine, &handle, reload.shutdown()).await;
         drop(serving.await);
         Ok(())
     })
+}
+
+/// What UDP sessions are made from: other bytes at every start.
+fn udp_keys() -> Result<UdpKeys, AppError> {
+    let mut random = [0; 32];
+    let chance = |_| AppError::System { what: "make random bytes", source: io::Error::other("there are none") };
+    aws_lc_rs::rand::fill(&mut random).map_err(chance)?;
+    Ok(UdpKeys::new(&random))
+}
+
+/// Whose pages may use a server that listens there.
+fn origins(config: &Config, http: SocketAddr) -> Result<Policy, AppError> {
+    let loopback = http.ip().to_canonical().is_loopback();
+    Policy::new(&config.http_server.allowed_origins, loopback).map_err(|error| AppError::Origin(error.to_string()))
 }
 
 /// Rebuilds the query tables from the log beside the live ones and compares.
@@ -208,7 +252,7 @@ fn settings(config: &Config) -> Settings {
         messages_per_chat: size(config.cache.messages_per_chat),
         cache_bytes: usize::try_from(config.cache.bytes).unwrap_or(usize::MAX),
         pending_writes: size(config.pending_writes),
-        heartbeat_ms: u32::try_from(HEARTBEAT.as_millis()).unwrap_or(u32::MAX),
+        heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
         connections_per_user: config.connection_limits.per_user,
         epoch: 0,
     }
@@ -234,109 +278,11 @@ fn allow_many_files() {
     }
 }
 
-/// Gives each thread that has connections its hub.
-#[derive(Clone)]
-struct Hubs {
-    settings: HubSettings,
-    engine: EngineLink,
-    next: Arc<AtomicU16>,
-}
-
-impl Hubs {
-    fn ensure(&self) {
-        if !hub::is_here() {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            HubActor::start(index, self.settings.clone(), self.engine.clone());
-        }
+/// Reads the settings again at every SIGHUP.
+async fn reload_at(mut hangup: Signal, reload: Rc<Reload>) {
+    while hangup.recv().await.is_some() {
+        reload.again();
     }
-}
-
-/// HTTP, WebSocket and TCP, on the same threads.
-fn doors(
-    config: &Config,
-    hubs: &Hubs,
-    tokens: Option<Tokens>,
-    http: Door<TcpListener>,
-    tcp: Option<Door<TcpListener>>,
-) -> Result<actix_server::Server, AppError> {
-    let system = |what| move |source| AppError::System { what, source };
-    let loopback = http.address.ip().to_canonical().is_loopback();
-    let origins = Policy::new(&config.http_server.allowed_origins, loopback)
-        .map_err(|error| AppError::Origin(error.to_string()))?;
-    let settings = HttpSettings {
-        limits: config.limits,
-        origins,
-        proxies: config.http_server.trusted_proxies.clone(),
-        started: Instant::now(),
-        body_time: BODY_TIME,
-        health_time: HEALTH_TIME,
-        tokens,
-    };
-    let keep_alive = config.http_server.keep_alive;
-    let mut builder = actix_server::Server::build()
-        .workers(config.http_server.workers.count())
-        .backlog(4096)
-        // A little more than the hubs take, so that who finds no room is told so.
-        .max_concurrent_connections(
-            usize::try_from(config.connection_limits.all).unwrap_or(usize::MAX).saturating_add(1024),
-        )
-        .disable_signals();
-    for listener in http.sockets {
-        let (hubs, settings) = (hubs.clone(), settings.clone());
-        let service = move || {
-            hubs.ensure();
-            let proxies = settings.proxies.clone();
-            http_io::watch(keep_alive);
-            let settings = web::Data::new(settings.clone());
-            let app = App::new()
-                .app_data(settings.clone())
-                .route("/ws", web::get().to(websocket::upgrade))
-                .configure(|services| http::routes(services, settings));
-            let http = HttpService::build()
-                .keep_alive(keep_alive)
-                .client_request_timeout(http::limits::HEAD_TIME)
-                .client_disconnect_timeout(Duration::from_secs(2))
-                .on_connect_ext(move |io: &HttpIo<tokio::net::TcpStream>, kept| {
-                    let stream = io.get_ref();
-                    transport::prepare(stream);
-                    kept.insert(HttpConnection::opened(proxies.direct(transport::peer(stream)), io.quiet()));
-                })
-                .h1(map_config(app, |_| AppConfig::default()));
-            fn_service(|stream: tokio::net::TcpStream| {
-                let peer = stream.peer_addr().ok();
-                std::future::ready(Ok((HttpIo::new(stream), peer)))
-            })
-            .and_then(http)
-        };
-        builder = builder.listen("http", listener, service).map_err(system("serve HTTP"))?;
-    }
-    for listener in tcp.into_iter().flat_map(|door| door.sockets) {
-        let (hubs, proxies) = (hubs.clone(), config.http_server.trusted_proxies.clone());
-        let service = move || {
-            hubs.ensure();
-            let proxies = proxies.clone();
-            fn_service(move |stream: tokio::net::TcpStream| {
-                transport::prepare(&stream);
-                let permit = hub::enter(proxies.direct(transport::peer(&stream)));
-                TcpSession::serve(stream, permit);
-                std::future::ready(Ok::<_, std::convert::Infallible>(()))
-            })
-        };
-        builder = builder.listen("tcp", listener, service).map_err(system("serve TCP"))?;
-    }
-    Ok(builder.run())
-}
-
-/// UDP, on a thread of its own: a flood of beacons slows no connection down.
-fn datagrams(hubs: Hubs, door: Door<UdpSocket>) {
-    Arbiter::new().spawn_fn(move || {
-        hubs.ensure();
-        for socket in door.sockets {
-            if let Err(error) = UdpHandler::serve(socket) {
-                tracing::error!(%error, "serve UDP");
-            }
-        }
-    });
 }
 
 /// Listens for SIGTERM and Ctrl-C from now on; what is returned waits for one. After it another one ends the process at
@@ -344,10 +290,18 @@ fn datagrams(hubs: Hubs, door: Door<UdpSocket>) {
 fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let had_terminal = io::stderr().is_terminal();
     let mut wait = async move || {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return "SIGTERM",
+                _ = interrupt.recv() => return "SIGINT",
+                // The window that it was started in was closed.
+                _ = hangup.recv() => if had_terminal && !io::stderr().is_terminal() {
+                    return "SIGHUP";
+                },
+            }
         }
     };
     Ok(async move {
@@ -362,12 +316,16 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Finishes what was taken, says goodbye, and closes the log.
-async fn stop(engine: Engine, server: &ServerHandle) {
+async fn stop(engine: Engine, server: &ServerHandle, shutdown: Shutdown) {
+    engine.cache.do_send(Retire);
+    // Whoever sends us requests may notice, and stop.
+    tokio::time::sleep(shutdown.delay).await;
     server.pause().await;
     if !engine.drain(DRAIN).await {
         tracing::warn!("stop with writes under way: they were not acknowledged");
     }
-    engine.cache.do_send(CloseAll { reconnect_within_ms: RECONNECT_WITHIN_MS });
+    let reconnect_within_ms = u32::try_from(shutdown.reconnect_within.as_millis()).unwrap_or(u32::MAX);
+    engine.cache.do_send(CloseAll { reconnect_within_ms });
     let deadline = Instant::now() + GOODBYE;
     let [websocket, tcp, _] = &metrics().connections;
     while websocket.get() + tcp.get() > 0 && Instant::now() < deadline {

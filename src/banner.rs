@@ -15,14 +15,18 @@ pub fn banner(ready: &Ready) -> String {
 
 fn write_banner(out: &mut String, ready: &Ready) -> std::fmt::Result {
     let http = reachable(ready.http);
+    let s = if ready.fingerprint.is_some() { "s" } else { "" };
     let stored = format!("{}, {}", counted(ready.chats, "chat"), counted(ready.messages, "message"));
     let millis = ready.started_in.as_millis();
     writeln!(out, "\nchappe {}, ready in {millis} ms\n", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  page       http://{http}/")?;
-    writeln!(out, "  HTTP API   http://{http}/api        described at http://{http}/docs")?;
-    writeln!(out, "  WebSocket  ws://{http}/ws")?;
+    writeln!(out, "  page       http{s}://{http}/")?;
+    writeln!(out, "  HTTP API   http{s}://{http}/api        described at http{s}://{http}/docs")?;
+    writeln!(out, "  WebSocket  ws{s}://{http}/ws")?;
     writeln!(out, "  TCP        {}", door(ready.tcp, "JSON, or binary frames"))?;
     writeln!(out, "  UDP        {}", door(ready.udp, "presence and typing"))?;
+    if let Some(fingerprint) = &ready.fingerprint {
+        writeln!(out, "  TLS        SHA-256 {fingerprint}")?;
+    }
     writeln!(out, "  data       {}  ({stored})", ready.data.display())?;
     if ready.open_mode {
         let all = [Some(ready.http), ready.tcp, ready.udp];
@@ -33,8 +37,10 @@ fn write_banner(out: &mut String, ready: &Ready) -> std::fmt::Result {
     if let Some(command) = &ready.first_token {
         writeln!(out, "\nWho asks shows a token; a secret to sign them was made. The first one:\n  {command}")?;
     }
-    writeln!(out, "\nTry: open http://{http}/ in two windows, or")?;
-    writeln!(out, "  curl http://{http}/api/chats/1/messages")?;
+    writeln!(out, "\nTry: open http{s}://{http}/ in two windows, or")?;
+    // Only where nobody vouches for the certificate is it not checked.
+    let trust = if ready.self_signed { "--insecure " } else { "" };
+    writeln!(out, "  curl {trust}http{s}://{http}/api/chats/1/messages")?;
     if let Some(tcp) = ready.tcp.map(reachable) {
         let (host, port) = (tcp.ip(), tcp.port());
         writeln!(out, "  echo '{{\"packet_type\":\"Ping\"}}' | nc {host} {port}")?;
@@ -67,65 +73,5 @@ fn counted(number: u64, what: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ready(http: &str, tcp: Option<&str>) -> Ready {
-        Ready {
-            http: http.parse().unwrap(),
-            tcp: tcp.map(|tcp| tcp.parse().unwrap()),
-            udp: None,
-            data: "/srv/chappe".into(),
-            open_mode: true,
-            first_token: None,
-            started_in: std::time::Duration::from_millis(41),
-            messages: 1,
-            chats: 2,
-        }
-    }
-
-    #[test]
-    fn the_banner_says_where_things_are_and_what_to_try() {
-        let text = banner(&ready("127.0.0.1:8080", Some("127.0.0.1:8081")));
-        for part in [
-            "ready in 41 ms",
-            "http://127.0.0.1:8080/\n",
-            "ws://127.0.0.1:8080/ws",
-            "UDP        off",
-            "/srv/chappe  (2 chats, 1 message)",
-            "anyone on this machine",
-            "curl http://127.0.0.1:8080/api/chats/1/messages",
-            "| nc 127.0.0.1 8081",
-        ] {
-            assert!(text.contains(part), "{part:?} is missing in\n{text}");
-        }
-        assert!(!banner(&ready("127.0.0.1:8080", None)).contains("| nc"));
-    }
-
-    #[test]
-    fn in_token_mode_the_first_start_says_how_to_make_a_token() {
-        let ready = Ready {
-            open_mode: false,
-            first_token: Some("chappe token create --user 1001".into()),
-            ..ready("127.0.0.1:8080", None)
-        };
-        let text = banner(&ready);
-        assert!(text.contains("  chappe token create --user 1001\n"), "{text}");
-        assert!(!text.contains("open mode"), "{text}");
-    }
-
-    #[test]
-    fn all_interfaces_are_shown_as_an_address_one_can_go_to() {
-        let text = banner(&ready("0.0.0.0:8080", Some("[::]:8081")));
-        assert!(text.contains("http://127.0.0.1:8080/\n"), "{text}");
-        assert!(text.contains("nc ::1 8081"), "{text}");
-        assert!(text.contains("TCP        [::]:8081"), "{text}");
-        assert!(text.contains("EVERY MACHINE"), "{text}");
-    }
-
-    #[test]
-    fn the_addresses_are_one_line_of_json() {
-        let line = addresses(&ready("127.0.0.1:41001", Some("[::1]:41002")));
-        assert_eq!(line, r#"{"http":"127.0.0.1:41001","tcp":"[::1]:41002","udp":null}"#);
-    }
-}
+#[path = "banner_tests.rs"]
+mod tests;

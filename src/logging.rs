@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum LoggingError {
     /// A log was set up before.
     #[error("a log is set up already")]
     Twice(#[from] TryInitError),
+    /// The filter cannot be replaced.
+    #[error("the log filter cannot be replaced")]
+    Replace(#[from] reload::Error),
 }
 
 /// How a line of the log looks.
@@ -37,19 +40,34 @@ impl Look {
     }
 }
 
+/// The filter in force, which can be replaced.
+#[derive(Debug, Clone)]
+pub struct Filter(reload::Handle<EnvFilter, Registry>);
+
+impl Filter {
+    /// Filters by `filter` from now on.
+    ///
+    /// # Errors
+    /// If `filter` is none, or nothing is logged any more.
+    pub fn replace(&self, filter: &str) -> Result<(), LoggingError> {
+        Ok(self.0.reload(EnvFilter::try_new(filter)?)?)
+    }
+}
+
 /// Starts logging to stderr. Once in a process.
 ///
 /// # Errors
 /// If `filter` is none, or a log was set up before.
-pub fn start(filter: &str) -> Result<(), LoggingError> {
+pub fn start(filter: &str) -> Result<Filter, LoggingError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let filtered = tracing_subscriber::registry().with(EnvFilter::try_new(filter)?);
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let filtered = tracing_subscriber::registry().with(filter);
     match Look::choose(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR")) {
         Look::Json => filtered.with(lines.json().flatten_event(true).with_current_span(false)).try_init()?,
         Look::Plain => filtered.with(lines.with_ansi(false)).try_init()?,
         Look::Coloured => filtered.with(lines.with_ansi(true)).try_init()?,
     }
-    Ok(())
+    Ok(Filter(handle))
 }
 
 #[cfg(test)]

@@ -66,6 +66,8 @@ pub struct CacheActor {
     readers: Option<Addr<Reader>>,
     hubs: Vec<Option<HubLink>>,
     looks: usize,
+    /// What stands in `/health`.
+    phase: Phase,
     draining: bool,
     drained: Option<oneshot::Sender<()>>,
     storage: Storage,
@@ -83,6 +85,7 @@ impl CacheActor {
             readers: None,
             hubs: Vec::new(),
             looks: 0,
+            phase: Phase::Serving,
             draining: false,
             drained: None,
             storage: Storage::Writable,
@@ -329,16 +332,6 @@ impl Handler<Connect> for CacheActor {
     }
 }
 
-impl Handler<Drain> for CacheActor {
-    type Result = ();
-
-    fn handle(&mut self, Drain(drained): Drain, _: &mut Self::Context) {
-        self.draining = true;
-        self.drained = Some(drained);
-        self.carry_out(Step::default());
-    }
-}
-
 impl Handler<CloseAll> for CacheActor {
     type Result = ();
 
@@ -367,7 +360,7 @@ impl Handler<GetHealth> for CacheActor {
 
     fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
         MessageResult(Health {
-            phase: if self.draining { Phase::Draining } else { Phase::Serving },
+            phase: self.phase,
             storage: self.storage.clone(),
             log_position: self.state.head().0,
             projected_position: metrics().projected_position.get(),

@@ -23,4 +23,5 @@ pub mod reader;
 pub mod reply;
 pub mod session;
 pub mod state;
+pub mod udp_session;
 pub mod vital;

@@ -129,6 +129,11 @@ impl NewLimits {
     }
 }
 
+/// The server is to stop soon: it is not ready from now on, and goes on working until it is drained.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
 /// Says goodbye to every connection of the hub, and tells them when to come back: spread over so long.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

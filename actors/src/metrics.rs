@@ -121,9 +121,15 @@ pub struct Metrics {
     pub typing_packets: Counter,
     pub gaps: Counter,
     pub deliveries: Counter,
+    pub tls_handshakes: [Counter; 2],
     pub udp_packets: Counter,
     pub udp_answers: Counter,
     pub udp_malformed: Counter,
+    pub udp_oversized: Counter,
+    pub udp_unsealed: Counter,
+    pub udp_forged: Counter,
+    pub udp_replayed: Counter,
+    pub udp_expired: Counter,
     pub udp_overload: Counter,
     pub udp_refused: Counter,
     pub log_position: Gauge<u64, AtomicU64>,
@@ -168,6 +174,7 @@ impl Metrics {
         let opened: Family<Door, Counter> = Family::default();
         let packets: Family<PacketType, Counter> = Family::default();
         let acks: Family<Outcome, Counter> = Family::default();
+        let handshakes: Family<Outcome, Counter> = Family::default();
         let udp_dropped: Family<Reason, Counter> = Family::default();
         let ack_latency: Histograms<()> = Family::new_with_constructor(fast as fn() -> Histogram);
         let per_door = |family: &Family<Door, Level>, door| family.get_or_create(&Door { door }).clone();
@@ -224,9 +231,15 @@ impl Metrics {
             typing_packets: Counter::default(),
             gaps: Counter::default(),
             deliveries: Counter::default(),
+            tls_handshakes: ["done", "failed"].map(|result| handshakes.get_or_create(&Outcome { result }).clone()),
             udp_packets: Counter::default(),
             udp_answers: Counter::default(),
             udp_malformed: dropped("malformed"),
+            udp_oversized: dropped("oversized"),
+            udp_unsealed: dropped("unsealed"),
+            udp_forged: dropped("forged"),
+            udp_replayed: dropped("replayed"),
+            udp_expired: dropped("expired"),
             udp_overload: dropped("overload"),
             udp_refused: dropped("refused"),
             log_position: Gauge::default(),
@@ -274,6 +287,7 @@ impl Metrics {
         registry.register("outbox_dropped", "Chunks of events or ephemera dropped at a full outbox", lost);
         registry.register("gaps", "Gaps told to slow connections", metrics.gaps.clone());
         registry.register("deliveries", "Events put into outboxes", metrics.deliveries.clone());
+        registry.register("tls_handshakes", "TLS handshakes, by result", handshakes);
         registry.register("udp_packets", "Datagrams taken in", metrics.udp_packets.clone());
         registry.register("udp_answers", "Datagrams sent", metrics.udp_answers.clone());
         registry.register("udp_dropped", "Datagrams dropped, by reason", udp_dropped);

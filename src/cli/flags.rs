@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::{self, ConfigError, Inputs, Loaded};
 
 /// The settings that have a flag. The variables are named for the reader; `config` reads them.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 pub(super) struct SettingFlags {
     /// Where everything is kept [default: ./chappe-data] [env: CHAPPE_DATA]
     #[arg(long, value_name = "DIR")]
@@ -25,6 +25,9 @@ pub(super) struct SettingFlags {
     /// Let other machines in, although anyone is believed who they say they are [env: CHAPPE_INSECURE_OPEN]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) insecure_open: Option<String>,
+    /// TLS with a certificate of the server's own, for trying [env: CHAPPE_TLS_SELF_SIGNED]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) tls_self_signed: Option<String>,
     /// Whom to believe: everybody, or who shows a token [default: open] [env: CHAPPE_AUTH_MODE]
     #[arg(long, value_name = "open|token")]
     pub(super) auth: Option<String>,
@@ -43,6 +46,7 @@ impl SettingFlags {
             ("udp", &self.udp),
             ("log", &self.log),
             ("insecure_open", &self.insecure_open),
+            ("tls.self_signed", &self.tls_self_signed),
             ("auth.mode", &self.auth),
         ];
         config::load(Inputs {

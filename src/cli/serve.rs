@@ -8,7 +8,7 @@ use crate::cli::flags::SettingFlags;
 use crate::cli::{complain, fail, fail_in_log};
 use crate::config::{ConfigError, Loaded};
 use crate::exit::Exit;
-use crate::{auth, banner, logging};
+use crate::{auth, banner, logging, tls};
 
 /// What `chappe serve` takes.
 #[derive(Debug, clap::Args)]
@@ -26,13 +26,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error, Exit::Configuration),
     };
-    if let Err(error) = logging::start(&loaded.config.log) {
-        return fail(&error, Exit::Failed);
-    }
+    let log = match logging::start(&loaded.config.log) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, Exit::Failed),
+    };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match app::run(&loaded.config, |ready| announce(ready, args.print_addresses)) {
+    let (settings, print_addresses) = (args.settings.clone(), args.print_addresses);
+    let reread = Box::new(move || ready_to_serve(&settings));
+    match app::run(&loaded.config, log, reread, |ready| announce(ready, print_addresses)) {
         Ok(()) => Exit::Fine.into(),
         Err(error) => fail_in_log(&error, error.exit_code()),
     }
@@ -42,6 +45,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 pub(super) fn ready_to_serve(settings: &SettingFlags) -> Result<Loaded, ConfigError> {
     let loaded = settings.load()?;
     loaded.refuse_exposed()?;
+    let names = ["tls.cert_file", "tls.key_file", "tls.client_ca_file"];
+    tls::check(&loaded.config).map_err(|error| loaded.problem(&names, error.to_string()))?;
     auth::check(&loaded.config).map_err(|error| loaded.problem(&[error.setting()], error.to_string()))?;
     Ok(loaded)
 }
@@ -65,6 +70,7 @@ fn announce(ready: &Ready, print_addresses: bool) {
         udp = door(ready.udp),
         data = %ready.data.display(),
         open_mode = ready.open_mode,
+        tls = ready.fingerprint.as_deref().unwrap_or("off"),
         chats = ready.chats,
         messages = ready.messages,
         started_in_ms = u64::try_from(ready.started_in.as_millis()).unwrap_or(u64::MAX),

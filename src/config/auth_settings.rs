@@ -13,6 +13,7 @@ pub(super) const MODE: Setting = Setting {
     takes: Takes::OneOf(&["open", "token"]),
     about: "Whom the server believes: everybody, or who shows a token.",
     has_flag: true,
+    reload: false,
     set: |config, value, _| {
         config.auth.mode = match value.text()? {
             "open" => AuthMode::Open,
@@ -34,6 +35,7 @@ pub(super) const SECRET_FILES: Setting = Setting {
     takes: Takes::Files,
     about: "Secrets of 32 bytes or more that tokens are signed with elsewhere (HS256).",
     has_flag: false,
+    reload: true,
     set: |config, value, _| files(value).map(|files| config.auth.secret_files = files),
     show: |config| shown(&config.auth.secret_files),
 };
@@ -43,6 +45,7 @@ pub(super) const PUBLIC_KEY_FILES: Setting = Setting {
     takes: Takes::Files,
     about: "Public keys, PEM, one a file: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).",
     has_flag: false,
+    reload: true,
     set: |config, value, _| files(value).map(|files| config.auth.public_key_files = files),
     show: |config| shown(&config.auth.public_key_files),
 };
@@ -52,6 +55,7 @@ pub(super) const JWKS_FILE: Setting = Setting {
     takes: Takes::FileOrOff,
     about: "A JSON Web Key Set with keys of the same kinds.",
     has_flag: false,
+    reload: true,
     set: |config, value, _| text_or_off(value).map(|file| config.auth.jwks_file = file.map(PathBuf::from)),
     show: |config| quoted(&config.auth.jwks_file.as_ref().map_or_else(|| "off".into(), |file| file.to_string_lossy())),
 };
@@ -61,6 +65,7 @@ pub(super) const AUDIENCE: Setting = Setting {
     takes: Takes::TextOrOff,
     about: "Whom tokens from elsewhere have to be for: their `aud`. If off, they may name nobody.",
     has_flag: false,
+    reload: true,
     set: |config, value, _| text_or_off(value).map(|audience| config.auth.audience = audience),
     show: |config| quoted(config.auth.audience.as_deref().unwrap_or("off")),
 };
@@ -70,6 +75,7 @@ pub(super) const ISSUER: Setting = Setting {
     takes: Takes::TextOrOff,
     about: "Who has to have given them: their `iss`.",
     has_flag: false,
+    reload: true,
     set: |config, value, _| text_or_off(value).map(|issuer| config.auth.issuer = issuer),
     show: |config| quoted(config.auth.issuer.as_deref().unwrap_or("off")),
 };
@@ -79,6 +85,7 @@ pub(super) const USER_CLAIM: Setting = Setting {
     takes: Takes::Text,
     about: "Which of their claims is the user's id, a whole number from 1 to 2^53 - 1.",
     has_flag: false,
+    reload: true,
     set: |config, value, _| match value.text()? {
         "" => Err(Misfit::default()),
         claim => {
@@ -94,6 +101,7 @@ pub(super) const REGISTRATION: Setting = Setting {
     takes: Takes::Switch,
     about: "Whether everybody may make an account of the server's own.",
     has_flag: false,
+    reload: false,
     set: |config, value, _| value.switch().map(|on| config.auth.registration = on),
     show: |config| config.auth.registration.to_string(),
 };
@@ -103,6 +111,7 @@ pub(super) const SESSION_TTL: Setting = Setting {
     takes: Takes::Time(Duration::from_secs(1)..=Duration::from_secs(8760 * 3600)),
     about: "How long a login lasts, and a token of `chappe token create` that is not told otherwise.",
     has_flag: false,
+    reload: false,
     set: |config, value, takes| takes.time(value).map(|time| config.auth.session_ttl = time),
     show: |config| quoted(&in_time(config.auth.session_ttl)),
 };

@@ -23,6 +23,19 @@ pub(crate) fn contradictions(loaded: &Loaded) -> Vec<Problem> {
         let text = format!("`limits.outbox_bytes` ({outbox}) has to be at least twice `limits.frame_bytes` ({frame})");
         problem(["limits.outbox_bytes", "limits.frame_bytes"], text);
     }
+    let tls = &loaded.config.tls;
+    let pair = ["tls.cert_file", "tls.key_file"];
+    if tls.cert_file.is_some() != tls.key_file.is_some() {
+        problem(pair, "`tls.cert_file` and `tls.key_file` go together".to_owned());
+    }
+    if tls.self_signed && tls.cert_file.is_some() {
+        let text = "there is a certificate already: leave out `tls.self_signed`, or `tls.cert_file` and `tls.key_file`";
+        problem(["tls.self_signed", "tls.cert_file"], text.to_owned());
+    }
+    if tls.client_ca_file.is_some() && !tls.self_signed && tls.cert_file.is_none() {
+        let text = "`tls.client_ca_file` needs TLS: add `tls.cert_file` and `tls.key_file`";
+        problem(["tls.client_ca_file", "tls.cert_file"], text.to_owned());
+    }
     if let Some(tcp) = loaded.config.tcp
         && collide(loaded.config.http, tcp)
     {

@@ -18,6 +18,7 @@ pub(super) const MEMBERS: Setting = Setting {
     takes: MEMBERS_RANGE,
     about: "Members of one chat.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.number(value).map(|count| config.limits.members = count),
     show: |config| config.limits.members.to_string(),
 };
@@ -27,6 +28,7 @@ pub(super) const CHATS: Setting = Setting {
     takes: COUNT,
     about: "Chats that one user makes, of those that there are; in open mode also those that nobody in particular makes.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.number(value).map(|count| config.limits.chats = count),
     show: |config| config.limits.chats.to_string(),
 };
@@ -36,6 +38,7 @@ pub(super) const CONNECTION_RATE: Setting = Setting {
     takes: Takes::Rate,
     about: "Packets of one connection.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.rate(value).map(|rate| config.limits.connection_rate = rate),
     show: |config| shown(config.limits.connection_rate),
 };
@@ -45,6 +48,7 @@ pub(super) const USER_RATE: Setting = Setting {
     takes: Takes::Rate,
     about: "Requests of one user, over all connections and HTTP together.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.rate(value).map(|rate| config.limits.user_rate = rate),
     show: |config| shown(config.limits.user_rate),
 };
@@ -54,6 +58,7 @@ pub(super) const CHAT_RATE: Setting = Setting {
     takes: Takes::Rate,
     about: "Changes of one chat, by all its members together; and as many typing and read marks besides.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.rate(value).map(|rate| config.limits.chat_rate = rate),
     show: |config| shown(config.limits.chat_rate),
 };
@@ -63,6 +68,7 @@ pub(super) const IP_REQUEST_RATE: Setting = Setting {
     takes: Takes::Rate,
     about: "HTTP requests of one address.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.rate(value).map(|rate| config.connection_limits.ip_request_rate = rate),
     show: |config| shown(config.connection_limits.ip_request_rate),
 };
@@ -72,6 +78,7 @@ pub(super) const IP_CONNECTION_RATE: Setting = Setting {
     takes: Takes::Rate,
     about: "Connections that one address opens.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.rate(value).map(|rate| config.connection_limits.ip_connection_rate = rate),
     show: |config| shown(config.connection_limits.ip_connection_rate),
 };
@@ -81,6 +88,7 @@ pub(super) const CONNECTIONS: Setting = Setting {
     takes: COUNT,
     about: "Connections at a time: WebSocket, TCP and HTTP together.",
     has_flag: false,
+    reload: false,
     set: |config, value, takes| takes.number(value).map(|count| config.connection_limits.all = count),
     show: |config| config.connection_limits.all.to_string(),
 };
@@ -90,6 +98,7 @@ pub(super) const CONNECTIONS_PER_IP: Setting = Setting {
     takes: COUNT,
     about: "Connections of one address; an IPv6 network of 64 bits is one.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.number(value).map(|count| config.connection_limits.per_ip = count),
     show: |config| config.connection_limits.per_ip.to_string(),
 };
@@ -99,6 +108,7 @@ pub(super) const CONNECTIONS_PER_USER: Setting = Setting {
     takes: COUNT,
     about: "Connections of one user.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.number(value).map(|count| config.connection_limits.per_user = count),
     show: |config| config.connection_limits.per_user.to_string(),
 };
@@ -108,6 +118,7 @@ pub(super) const HELLO_TIME: Setting = Setting {
     takes: TIME,
     about: "How long a connection may take until it has said Hello, where the server asks for tokens.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.time(value).map(|time| config.connection_limits.hello_time = time),
     show: |config| quoted(&in_time(config.connection_limits.hello_time)),
 };
@@ -117,6 +128,7 @@ pub(super) const PACKET_TIME: Setting = Setting {
     takes: TIME,
     about: "How long a packet that has begun may take until it is whole.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.time(value).map(|time| config.connection_limits.packet_time = time),
     show: |config| quoted(&in_time(config.connection_limits.packet_time)),
 };
@@ -126,6 +138,7 @@ pub(super) const IDLE_TIME: Setting = Setting {
     takes: TIME,
     about: "How long a connection may say nothing at all, where it need not say Hello.",
     has_flag: false,
+    reload: true,
     set: |config, value, takes| takes.time(value).map(|time| config.connection_limits.idle_time = time),
     show: |config| quoted(&in_time(config.connection_limits.idle_time)),
 };

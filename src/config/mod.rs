@@ -12,7 +12,9 @@ mod log_filter;
 mod nearest;
 mod problem;
 mod settings;
+mod stop_settings;
 mod takes;
+mod tls_settings;
 mod value;
 mod web_origin;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub log: String,
     /// Whether other machines may reach a server that takes everyone's word.
     pub insecure_open: bool,
+    /// How often the server lets itself be heard.
+    pub heartbeat: Duration,
     /// What one connection may ask.
     pub limits: Limits,
     /// What may wait to be sent to all connections together, in bytes.
@@ -59,6 +63,10 @@ pub struct Config {
     pub connection_limits: ConnectionLimits,
     /// Changes that may wait for the disk.
     pub pending_writes: u32,
+    /// Where the certificates of TLS are.
+    pub tls: Tls,
+    /// How the server stops.
+    pub shutdown: Shutdown,
     /// What is kept in memory.
     pub cache: Cache,
     /// How connections and HTTP are served.
@@ -97,6 +105,28 @@ pub enum AuthMode {
     Open,
     /// Who shows a token.
     Token,
+}
+
+/// Where the certificates of TLS are; there is no TLS without.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's certificate and those behind it.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// Whose certificates TCP clients have to show.
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether the server makes a certificate for itself.
+    pub self_signed: bool,
+}
+
+/// How the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long it goes on serving after it said that it is not ready any more.
+    pub delay: Duration,
+    /// Over how long its clients are told to come back.
+    pub reconnect_within: Duration,
 }
 
 /// What is kept in memory.
@@ -151,10 +181,13 @@ impl Default for Config {
             // The web server's own notes say nothing that ours do not.
             log: "info,actix_server=warn,actix_http=off".to_owned(),
             insecure_open: false,
+            heartbeat: Duration::from_secs(25),
             limits: Limits::default(),
             outboxes_bytes: 256 << 20,
             connection_limits: ConnectionLimits::default(),
             pending_writes: 16_384,
+            tls: Tls::default(),
+            shutdown: Shutdown { delay: Duration::ZERO, reconnect_within: Duration::from_secs(5) },
             cache: Cache { messages_per_chat: 100, bytes: 256 << 20 },
             http_server: HttpServer {
                 allowed_origins: Vec::new(),

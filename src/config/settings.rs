@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::config::takes::{Takes, in_time, in_units};
 use crate::config::value::{Misfit, Value};
-use crate::config::{Config, Workers, address, auth_settings, limit_settings, log_filter, web_origin};
+use crate::config::{
+    Config, Workers, address, auth_settings, limit_settings, log_filter, stop_settings, tls_settings, web_origin,
+};
 use crate::http::peer::{BadNetwork, Proxies};
 
 /// One setting.
@@ -19,6 +21,8 @@ pub struct Setting {
     pub about: &'static str,
     /// Whether there is a flag for it.
     pub has_flag: bool,
+    /// Whether SIGHUP takes it over; others take a new start.
+    pub reload: bool,
     pub(super) set: fn(&mut Config, &Value, &Takes) -> Result<(), Misfit>,
     pub(super) show: fn(&Config) -> String,
 }
@@ -67,6 +71,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Folder,
         about: "Where everything is kept; made if it does not exist.",
         has_flag: true,
+        reload: false,
         set: |config, value, _| match value.text()? {
             "" => Err(Misfit::default()),
             text => {
@@ -81,6 +86,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Address,
         about: "HTTP and WebSocket: the page, `/api`, `/ws`, `/metrics`.",
         has_flag: true,
+        reload: false,
         set: |config, value, _| address::parse(value.text()?).map(|address| config.http = address),
         show: |config| quoted(&config.http.to_string()),
     },
@@ -89,6 +95,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::AddressOrOff,
         about: "TCP: JSON lines and binary frames.",
         has_flag: true,
+        reload: false,
         set: |config, value, _| address::parse_or_off(value.text()?).map(|address| config.tcp = address),
         show: |config| config.tcp.map_or_else(|| quoted("off"), |address| quoted(&address.to_string())),
     },
@@ -97,6 +104,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::AddressOrOff,
         about: "UDP: beacons of presence and typing.",
         has_flag: true,
+        reload: false,
         set: |config, value, _| address::parse_or_off(value.text()?).map(|address| config.udp = address),
         show: |config| config.udp.map_or_else(|| quoted("off"), |address| quoted(&address.to_string())),
     },
@@ -105,6 +113,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::LogFilter,
         about: "What to log, on stderr.",
         has_flag: true,
+        reload: true,
         set: |config, value, _| log_filter::parse(value.text()?).map(|filter| config.log = filter),
         show: |config| quoted(&config.log),
     },
@@ -113,14 +122,25 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Switch,
         about: "Lets other machines in, although the server takes anyone's word for who they are.",
         has_flag: true,
+        reload: false,
         set: |config, value, _| value.switch().map(|on| config.insecure_open = on),
         show: |config| config.insecure_open.to_string(),
+    },
+    Setting {
+        name: "heartbeat",
+        takes: Takes::Time(Duration::from_secs(1)..=Duration::from_secs(600)),
+        about: "How often the server lets itself be heard; a peer that is not heard for two of these is dead.",
+        has_flag: false,
+        reload: false,
+        set: |config, value, takes| takes.time(value).map(|time| config.heartbeat = time),
+        show: |config| quoted(&in_time(config.heartbeat)),
     },
     Setting {
         name: "limits.frame_bytes",
         takes: Takes::Bytes(1024..=LARGEST_FRAME),
         about: "The largest packet a client may send.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|bytes| config.limits.frame_bytes = bytes),
         show: |config| quoted(&in_units(config.limits.frame_bytes.into())),
     },
@@ -129,6 +149,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Bytes(1..=LARGEST_FRAME),
         about: "The longest message; less than `limits.frame_bytes`.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|bytes| config.limits.content_bytes = bytes),
         show: |config| quoted(&in_units(config.limits.content_bytes.into())),
     },
@@ -137,6 +158,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Count(1..=65_536),
         about: "Requests of one connection that may be unanswered; past it the server reads no further.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|count| config.limits.window = count),
         show: |config| config.limits.window.to_string(),
     },
@@ -145,6 +167,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Bytes(2048..=1 << 30),
         about: "What may wait to be sent to one connection; at least twice `limits.frame_bytes`.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|bytes| config.limits.outbox_bytes = bytes),
         show: |config| quoted(&in_units(config.limits.outbox_bytes.into())),
     },
@@ -153,6 +176,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Bytes(1 << 20..=1 << 40),
         about: "What may wait to be sent to all connections together.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|bytes| config.outboxes_bytes = bytes),
         show: |config| quoted(&in_units(config.outboxes_bytes)),
     },
@@ -161,6 +185,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Count(1..=1_000_000),
         about: "Changes that may wait for the disk; past it clients are told `busy`.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|count| config.pending_writes = count),
         show: |config| config.pending_writes.to_string(),
     },
@@ -177,11 +202,18 @@ pub static SETTINGS: &[Setting] = &[
     limit_settings::HELLO_TIME,
     limit_settings::PACKET_TIME,
     limit_settings::IDLE_TIME,
+    tls_settings::CERT_FILE,
+    tls_settings::KEY_FILE,
+    tls_settings::CLIENT_CA_FILE,
+    tls_settings::SELF_SIGNED,
+    stop_settings::DELAY,
+    stop_settings::RECONNECT_WITHIN,
     Setting {
         name: "cache.messages_per_chat",
         takes: Takes::Count(1..=10_000),
         about: "Recent messages of a chat that are kept in memory.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|count| config.cache.messages_per_chat = count),
         show: |config| config.cache.messages_per_chat.to_string(),
     },
@@ -190,6 +222,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Bytes(1 << 20..=1 << 40),
         about: "Memory for recent messages; the chats not used for longest leave first.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.number(value).map(|bytes| config.cache.bytes = bytes),
         show: |config| quoted(&in_units(config.cache.bytes)),
     },
@@ -198,6 +231,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Origins,
         about: "Web pages of other hosts that may use the server from a browser.",
         has_flag: false,
+        reload: true,
         set: |config, value, _| {
             let origins: Result<Vec<String>, Misfit> = value.list()?.into_iter().map(web_origin::parse).collect();
             origins.map(|origins| config.http_server.allowed_origins = origins)
@@ -212,6 +246,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Networks,
         about: "Proxies that are believed whom they speak for (`X-Forwarded-For`) and how (`X-Forwarded-Proto`).",
         has_flag: false,
+        reload: false,
         set: |config, value, _| {
             let networks = value
                 .list()?
@@ -230,6 +265,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::Time(Duration::from_secs(1)..=Duration::from_secs(60 * 60)),
         about: "How long an HTTP connection stays on which nothing is answered; a load balancer's should be shorter.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| takes.time(value).map(|time| config.http_server.keep_alive = time),
         show: |config| quoted(&in_time(config.http_server.keep_alive)),
     },
@@ -238,6 +274,7 @@ pub static SETTINGS: &[Setting] = &[
         takes: Takes::CountOrAuto(1..=256),
         about: "Threads that serve connections; `auto` is one for each core.",
         has_flag: false,
+        reload: false,
         set: |config, value, takes| match value {
             Value::Word(word) | Value::Text(word) if word == "auto" => {
                 config.http_server.workers = Workers::Auto;

@@ -29,8 +29,9 @@ fn the_page_has_a_row_for_every_setting() {
     let page = include_str!("../../docs/configuration.md");
     for setting in SETTINGS {
         let flag = setting.flag().map_or_else(String::new, |flag| format!("`{flag}`"));
+        let reload = if setting.reload { "SIGHUP" } else { "start" };
         let row = format!(
-            "| `{}` | `{}` | {flag} | `{}` | {} | {} |",
+            "| `{}` | `{}` | {flag} | `{}` | {} | {reload} | {} |",
             setting.name,
             setting.env(),
             setting.show(&Config::default()),

@@ -20,7 +20,8 @@ pub(super) fn is_secure(request: &HttpRequest) -> bool {
         request.peer_addr().is_some_and(trusted)
             && last(request, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     };
-    request.app_config().secure() || by_proxy()
+    let by_us = request.app_data::<web::Data<HttpSettings>>().is_some_and(|settings| settings.tls);
+    by_us || by_proxy()
 }
 
 /// The last entry of a header that each proxy on the way appends to.

@@ -87,7 +87,7 @@ where
             return Either::Right(ready(Ok(response)).boxed_local());
         }
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let checked = check(&self.settings.origins, request.head(), changes);
+        let checked = check(&self.settings.origins.now(), request.head(), changes);
         if let Some(tokens) = &self.settings.tokens
             && let Ok(asker) = &checked
         {

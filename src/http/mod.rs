@@ -46,7 +46,7 @@ use chappe_proto::limits::Limits;
 use chappe_proto::{Code, Reject};
 
 use self::logins::Logins;
-use self::origin::Policy;
+use self::origin::Origins;
 use self::peer::Proxies;
 use crate::auth::Authority;
 
@@ -62,7 +62,7 @@ pub struct HttpSettings {
     /// What a request may hold.
     pub limits: Limits,
     /// Whose pages may use the server.
-    pub origins: Policy,
+    pub origins: Origins,
     /// Who speaks for others.
     pub proxies: Proxies,
     /// When the server started.
@@ -71,6 +71,8 @@ pub struct HttpSettings {
     pub body_time: Duration,
     /// How long the engine may take to say how it is.
     pub health_time: Duration,
+    /// Whether everything on this port came by TLS.
+    pub tls: bool,
     /// What is needed where tokens are asked for; `None` in open mode.
     pub tokens: Option<Tokens>,
 }

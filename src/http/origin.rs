@@ -7,7 +7,9 @@
 //! its `Host` gives it away).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use chappe_proto::{Code, Reject};
 
 /// Which pages may use the server.
@@ -17,6 +19,28 @@ pub struct Policy {
     allowed: Vec<String>,
     /// Whether the server listens on loopback: then its own names are loopback's.
     loopback: bool,
+}
+
+/// The policy in force. It may be replaced while the server runs; one for all threads.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(Arc<ArcSwap<Policy>>);
+
+impl Origins {
+    /// The policy for a request.
+    pub fn now(&self) -> Guard<Arc<Policy>> {
+        self.0.load()
+    }
+
+    /// Has `policy` hold from now on.
+    pub fn replace(&self, policy: Policy) {
+        self.0.store(policy.into());
+    }
+}
+
+impl From<Policy> for Origins {
+    fn from(policy: Policy) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(policy)))
+    }
 }
 
 /// An entry of the list of allowed origins that is not an origin.

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::HttpConnection;
+
 const TICK: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -59,10 +61,11 @@ pub fn watch(most: Duration) {
 }
 
 /// The socket.
-#[derive(Debug)]
 pub struct HttpIo<Io> {
     io: Io,
     quiet: Rc<Quiet>,
+    /// What counts it, from its first moment until the HTTP library takes it over.
+    connection: Cell<Option<HttpConnection>>,
 }
 
 impl<Io> HttpIo<Io> {
@@ -70,12 +73,22 @@ impl<Io> HttpIo<Io> {
     pub fn new(io: Io) -> Self {
         let quiet = Rc::default();
         WATCHED.with_borrow_mut(|all| all.push(Rc::downgrade(&quiet)));
-        Self { io, quiet }
+        Self { io, quiet, connection: Cell::new(None) }
+    }
+
+    /// Keeps what counts the connection, for whoever takes it over.
+    pub fn keep(&self, connection: HttpConnection) {
+        self.connection.set(Some(connection));
+    }
+
+    /// Hands out what counts the connection, once.
+    pub fn hand_over(&self) -> Option<HttpConnection> {
+        self.connection.take()
     }
 
     /// What it is on.
-    pub fn get_ref(&self) -> &Io {
-        &self.io
+    pub fn get_mut(&mut self) -> &mut Io {
+        &mut self.io
     }
 
     /// Whoever becomes a WebSocket takes it out of the watch.

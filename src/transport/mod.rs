@@ -1,6 +1,8 @@
 //! The doors for packets: each turns bytes into packets and packets into bytes, and leaves the rest to the session.
 
 pub mod http_io;
+#[cfg(test)]
+mod listening;
 pub mod tcp;
 pub mod udp;
 pub mod websocket;
@@ -13,12 +15,17 @@ use std::time::Duration;
 use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::metrics::metrics;
 use chappe_proto::Reject;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::http_io::Quiet;
 
-/// How long a peer may take nothing of what is sent before the connection counts as broken. It also ends the connection
-/// of a client that lives and does not read: slow is fine, not one byte in two minutes is not.
-const USER_TIMEOUT: Duration = Duration::from_secs(120);
+/// What a connection's bytes come from and go to.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Whether the client speaks in the clear where it has to speak TLS. Known once something was read.
+    fn is_refused(&self) -> bool {
+        false
+    }
+}
 
 /// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
 #[derive(Debug)]
@@ -59,17 +66,18 @@ pub fn peer(socket: &tokio::net::TcpStream) -> Option<IpAddr> {
     socket.peer_addr().ok().map(|peer| peer.ip())
 }
 
-/// Prepares an accepted connection: small packets leave at once, and a peer that vanished is noticed.
-pub fn prepare(socket: &impl AsFd) {
+/// Prepares an accepted connection: small packets leave at once, and a peer that vanished is noticed within two heartbeats,
+/// whether bytes are on their way to it or not. A peer that lives and takes not one byte for so long counts as one.
+pub fn prepare(socket: &impl AsFd, heartbeat: Duration) {
     let socket = socket2::SockRef::from(socket);
     let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15))
+        .with_time(heartbeat)
+        .with_interval((heartbeat / 4).max(Duration::from_secs(1)))
         .with_retries(4);
     let prepared = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-        .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
+        .and_then(|()| socket.set_tcp_user_timeout(Some(2 * heartbeat)));
     if let Err(error) = prepared {
         tracing::debug!(%error, "prepare an accepted connection");
     }

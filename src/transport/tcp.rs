@@ -20,7 +20,9 @@ use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Packet};
 use chappe_proto::stream::{Piece, Splitter};
 use chappe_proto::{Reject, frame, json};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::Io;
 
 /// Bytes read at a time, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
@@ -35,8 +37,8 @@ thread_local! {
 }
 
 /// One connection. It owns the socket, so that nothing else can wait for it.
-pub struct TcpSession<Io> {
-    io: Io,
+pub struct TcpSession<S> {
+    io: S,
     session: Session,
     splitter: Splitter,
     /// What was read beyond the window, to be gone on with when there is room.
@@ -46,10 +48,10 @@ pub struct TcpSession<Io> {
     _permit: Permit,
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
+impl<S: Io> TcpSession<S> {
     /// Serves `io` on this thread, which has a hub. A connection that was not let in, or finds no room, is told so and
     /// ends.
-    pub fn serve(io: Io, permit: Result<Permit, Reject>) {
+    pub fn serve(io: S, permit: Result<Permit, Reject>) {
         let limits = hub::limits();
         let bytes = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
         // Until the first byte shows the framing nothing is sent; JSON if it is said goodbye before.
@@ -123,7 +125,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
             self.session
                 .outbox()
                 .drain(encoder, task, |task, pieces| Pin::new(&mut *io).poll_write_vectored(task, pieces))
-        })
+        })?;
+        // TLS takes bytes in before the socket does; the socket wakes the task when it takes the rest.
+        match Pin::new(&mut self.io).poll_flush(task) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
     }
 
     fn read(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
@@ -147,6 +154,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> TcpSession<Io> {
         if self.splitter.framing().is_none() && bytes.first() == Some(&0) {
             self.session.outbox().set_wire(Wire::Binary);
             hub::use_wire(Wire::Binary);
+        }
+        if self.io.is_refused() {
+            return self.session.close(CloseCode::TlsRequired, "this server speaks TLS here");
         }
         while self.session.outbox().has_room() {
             match self.splitter.next(&mut bytes) {
@@ -193,7 +203,7 @@ async fn turn_away(mut io: impl AsyncWrite + Unpin, reject: Reject) {
     let _ = tokio::time::timeout(TURN_AWAY, told).await;
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Actor for TcpSession<Io> {
+impl<S: Io> Actor for TcpSession<S> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -212,13 +222,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Actor for TcpSession<Io> {
 /// Drives a connection inside its actor.
 struct Pump;
 
-impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> ActorFuture<TcpSession<Io>> for Pump {
+impl<S: Io> ActorFuture<TcpSession<S>> for Pump {
     type Output = ();
 
     fn poll(
         self: Pin<&mut Self>,
-        session: &mut TcpSession<Io>,
-        ctx: &mut Context<TcpSession<Io>>,
+        session: &mut TcpSession<S>,
+        ctx: &mut Context<TcpSession<S>>,
         task: &mut Task<'_>,
     ) -> Poll<()> {
         let result = ready!(session.poll_io(task));
@@ -230,3 +240,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> ActorFuture<TcpSession<Io>> f
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+#[path = "tcp_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! UDP: one handler actor for all datagrams. Beacons and typing go to the engine, pings are answered, what is wrong is
-//! dropped and counted.
+//! dropped and counted. Where the server asks for tokens, datagrams are sealed.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,10 +14,11 @@ use chappe_actors::hub::{self, Door};
 use chappe_actors::metrics::metrics;
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
+use chappe_actors::udp_session::{UdpSessions, Unbelieved};
 use chappe_proto::limits::DATAGRAM_BYTES;
 use chappe_proto::outgoing::Wire;
-use chappe_proto::request::Request;
-use chappe_proto::{Reject, datagram};
+use chappe_proto::request::{Ping, Request};
+use chappe_proto::{Reject, UserId, datagram};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
@@ -31,15 +33,28 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 pub struct UdpHandler {
     socket: UdpSocket,
     session: Session,
+    /// Where datagrams have to be sealed: whose are believed. One for all sockets of the server, so that nothing that one
+    /// has seen is new to the other.
+    sessions: Option<Rc<RefCell<UdpSessions>>>,
     answer: Vec<u8>,
 }
 
 impl UdpHandler {
-    /// Serves `socket` on this thread, which has a hub.
+    /// Serves `sockets` on this thread, which has a hub.
+    pub fn serve_all(sockets: Vec<std::net::UdpSocket>) {
+        let sessions = hub::udp_keys().map(|keys| Rc::new(RefCell::new(UdpSessions::new(keys))));
+        for socket in sockets {
+            if let Err(error) = Self::serve(socket, sessions.clone()) {
+                tracing::error!(%error, "serve UDP");
+            }
+        }
+    }
+
+    /// Serves one of them.
     ///
     /// # Errors
     /// If the socket cannot be used, or the server is stopping.
-    pub fn serve(socket: std::net::UdpSocket) -> io::Result<()> {
+    fn serve(socket: std::net::UdpSocket, sessions: Option<Rc<RefCell<UdpSessions>>>) -> io::Result<()> {
         if let Err(error) = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
             tracing::debug!(%error, "enlarge the receive buffer of UDP");
         }
@@ -48,7 +63,7 @@ impl UdpHandler {
         let outbox = Rc::new(Outbox::new(Wire::WsBinary, 0, WINDOW));
         let session =
             Session::open(Door::Udp, outbox).map_err(|reject: Reject| io::Error::other(reject.to_string()))?;
-        Self { socket, session, answer: Vec::new() }.start();
+        Self { socket, session, sessions, answer: Vec::new() }.start();
         Ok(())
     }
 
@@ -59,7 +74,7 @@ impl UdpHandler {
         for _ in 0..AT_ONCE {
             let mut read = ReadBuf::new(&mut buffer);
             match self.socket.poll_recv_from(task, &mut read) {
-                Poll::Ready(Ok(from)) => self.take(read.filled(), from),
+                Poll::Ready(Ok(from)) => self.take(read.filled_mut(), from),
                 // Such as a port that an earlier answer did not reach.
                 Poll::Ready(Err(error)) => tracing::debug!(%error, "receive a datagram"),
                 Poll::Pending => {
@@ -73,29 +88,79 @@ impl UdpHandler {
         Poll::Pending
     }
 
-    fn take(&mut self, bytes: &[u8], from: SocketAddr) {
+    fn take(&mut self, bytes: &mut [u8], from: SocketAddr) {
         metrics().udp_packets.inc();
-        let frame = match datagram::decode(bytes) {
+        if bytes.len() > DATAGRAM_BYTES {
+            metrics().udp_oversized.inc();
+            return;
+        }
+        let Some(sessions) = self.sessions.clone() else {
+            if let Some(asked) = self.read(bytes, None)
+                && datagram::pong(bytes, asked.request_id, &asked.ping, hub::now().wall, &mut self.answer)
+            {
+                self.send(from);
+            }
+            return;
+        };
+        let now = hub::now().wall;
+        match sessions.borrow_mut().open(bytes, now, hub::is_denied) {
+            Ok(believed) => {
+                let mut pong = Vec::new();
+                if let Some(asked) = self.read(believed.datagram, Some(believed.user))
+                    && datagram::pong(believed.datagram, asked.request_id, &asked.ping, now, &mut pong)
+                    && believed.answer(&pong, &mut self.answer)
+                {
+                    self.send(from);
+                }
+            }
+            Err(Unbelieved::Unsealed) => {
+                metrics().udp_unsealed.inc();
+            }
+            Err(Unbelieved::Forged) => {
+                metrics().udp_forged.inc();
+            }
+            Err(Unbelieved::Replayed) => {
+                metrics().udp_replayed.inc();
+            }
+            Err(Unbelieved::Expired) => {
+                metrics().udp_expired.inc();
+            }
+        }
+    }
+
+    /// Takes in what an ordinary datagram asks of the engine. `sender` is whose it is, if that is proven. What is left is
+    /// a question to answer.
+    fn read(&mut self, datagram: &[u8], sender: Option<UserId>) -> Option<Asked> {
+        let frame = match datagram::decode(datagram) {
             Ok(frame) => frame,
             Err(refused) => {
                 metrics().udp_malformed.inc();
                 tracing::trace!(reject = %refused.reject, "drop a datagram");
-                return;
+                return None;
             }
         };
-        if let Request::Ping(ping) = &frame.request {
-            let now = hub::now().wall;
-            if datagram::pong(bytes, frame.request_id, ping, now, &mut self.answer)
-                && self.socket.try_send_to(&self.answer, from).is_ok()
-            {
-                metrics().udp_answers.inc();
-            }
-        } else if !self.session.outbox().has_room() {
+        if let Request::Ping(ping) = frame.request {
+            return Some(Asked { request_id: frame.request_id, ping });
+        }
+        if !self.session.outbox().has_room() {
             metrics().udp_overload.inc();
-        } else if self.session.take_datagram(frame).is_err() {
+        } else if self.session.take_datagram(frame, sender).is_err() {
             metrics().udp_refused.inc();
         }
+        None
     }
+
+    fn send(&self, to: SocketAddr) {
+        if self.socket.try_send_to(&self.answer, to).is_ok() {
+            metrics().udp_answers.inc();
+        }
+    }
+}
+
+/// A `Ping`.
+struct Asked {
+    request_id: Option<u64>,
+    ping: Ping,
 }
 
 impl Actor for UdpHandler {
@@ -122,3 +187,7 @@ impl ActorFuture<UdpHandler> for Pump {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+#[path = "udp_tests.rs"]
+mod tests;

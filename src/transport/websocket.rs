@@ -47,7 +47,7 @@ pub(crate) async fn upgrade(
     settings: web::Data<HttpSettings>,
 ) -> Result<HttpResponse, Problem> {
     admission::check(&settings, &request)?;
-    gate::check(&settings.origins, request.head(), true)?;
+    gate::check(&settings.origins.now(), request.head(), true)?;
     let shown = match settings.tokens {
         Some(_) => identity::of_handshake(request.head())?,
         None => None,

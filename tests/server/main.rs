@@ -22,6 +22,8 @@ mod presence;
 mod rates;
 mod recovery;
 mod reference;
+mod reload;
+mod sealed;
 mod sessions;
 mod signatures;
 mod silent;
@@ -30,6 +32,7 @@ mod slow_loris;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod typing;
 mod web_socket;
 mod zstd;

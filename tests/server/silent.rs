@@ -42,7 +42,7 @@ fn connect(
     let greeted = |user: u64| {
         let (door, address) =
             if user.is_multiple_of(2) { (Door::TcpBinary, server.tcp) } else { (Door::WsBinary, server.http) };
-        let mut client = Client::over(connect(address), door);
+        let mut client = Client::over(crate::support::tls::Socket::Plain(connect(address)), address, door);
         client.greet(user);
         client
     };

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use super::PATIENCE;
 use super::server::TestServer;
+use super::tls::Socket;
 
 /// A door, and what is spoken there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,8 @@ impl Door {
 
 #[derive(Debug)]
 enum Stream {
-    Tcp { socket: TcpStream, received: Vec<u8>, used: usize },
-    Ws(Box<WebSocket<TcpStream>>),
+    Tcp { socket: Socket, received: Vec<u8>, used: usize },
+    Ws(Box<WebSocket<Socket>>),
 }
 
 /// What reading brought.
@@ -67,23 +68,21 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, and says nothing.
     pub(crate) fn connect(server: &TestServer, door: Door) -> Self {
-        Self::connect_to(if door.is_web_socket() { server.http } else { server.tcp }, door)
+        let address = if door.is_web_socket() { server.http } else { server.tcp };
+        Self::over(Socket::to(address, server.tls.as_ref()), address, door)
     }
 
     /// Connects to an address, and says nothing.
     pub(crate) fn connect_to(address: SocketAddr, door: Door) -> Self {
-        Self::over(TcpStream::connect(address).expect("the door is open"), door)
+        Self::over(Socket::to(address, None), address, door)
     }
 
-    /// Goes on with a connection that is there, and says nothing.
-    pub(crate) fn over(socket: TcpStream, door: Door) -> Self {
-        let address = socket.peer_addr().expect("a connection has another end");
-        socket.set_nodelay(true).expect("the option can be set");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
-        socket.set_write_timeout(Some(PATIENCE)).expect("a time-out can be set");
+    /// Takes a connection to an address over, and says nothing.
+    pub(crate) fn over(socket: Socket, address: SocketAddr, door: Door) -> Self {
         let stream = if door.is_web_socket() {
             let protocol = if door.is_binary() { "chappe.v1.bin" } else { "chappe.v1.json" };
-            let uri = format!("ws://{address}/ws").parse().expect("an address makes a URL");
+            let scheme = if socket.is_tls() { "wss" } else { "ws" };
+            let uri = format!("{scheme}://{address}/ws").parse().expect("an address makes a URL");
             let request = ClientRequestBuilder::new(uri).with_sub_protocol(protocol);
             let (socket, _) = client(request, socket).expect("the WebSocket opens");
             Stream::Ws(Box::new(socket))
@@ -94,7 +93,7 @@ impl Client {
     }
 
     /// Over a WebSocket of JSON that is open.
-    pub(crate) fn over_web_socket(socket: WebSocket<TcpStream>) -> Self {
+    pub(crate) fn over_web_socket(socket: WebSocket<Socket>) -> Self {
         Self { door: Door::WsText, stream: Stream::Ws(Box::new(socket)), inbox: VecDeque::new(), next_request_id: 1 }
     }
 
@@ -115,8 +114,8 @@ impl Client {
     /// The socket itself.
     pub(crate) fn socket(&self) -> &TcpStream {
         match &self.stream {
-            Stream::Tcp { socket, .. } => socket,
-            Stream::Ws(socket) => socket.get_ref(),
+            Stream::Tcp { socket, .. } => socket.tcp(),
+            Stream::Ws(socket) => socket.get_ref().tcp(),
         }
     }
 

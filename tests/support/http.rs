@@ -1,17 +1,20 @@
 //! A small HTTP/1.1 client: one connection, one request at a time, nothing hidden.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
+use rustls::client::ClientConfig;
 use serde_json::Value;
 
-use super::PATIENCE;
 use super::server::TestServer;
+use super::tls::Socket;
 
 /// A connection; a new one after an answer with which the server closes it.
 pub(crate) struct Http {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Socket>,
     address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
     /// The server said that it closes the connection.
     closes: bool,
 }
@@ -60,7 +63,8 @@ impl Answer {
 impl Http {
     /// Connects.
     pub(crate) fn to(server: &TestServer) -> Self {
-        Self { stream: connect(server.http), address: server.http, closes: false }
+        let tls = server.tls.clone();
+        Self { stream: BufReader::new(Socket::to(server.http, tls.as_ref())), address: server.http, tls, closes: false }
     }
 
     /// A request without a body.
@@ -76,7 +80,8 @@ impl Http {
     /// A request.
     pub(crate) fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
         if self.closes {
-            *self = Self { stream: connect(self.address), address: self.address, closes: false };
+            let stream = BufReader::new(Socket::to(self.address, self.tls.as_ref()));
+            *self = Self { stream, address: self.address, tls: self.tls.clone(), closes: false };
         }
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -148,11 +153,4 @@ impl Http {
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
     }
-}
-
-fn connect(address: SocketAddr) -> BufReader<TcpStream> {
-    let stream = TcpStream::connect(address).expect("the HTTP door is open");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
-    stream.set_nodelay(true).expect("the option can be set");
-    BufReader::new(stream)
 }

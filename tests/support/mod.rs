@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod udp;
 

@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::client::ClientConfig;
 use serde_json::Value;
 
 use super::http::Http;
@@ -40,6 +42,8 @@ pub(crate) struct TestServer {
     pub(crate) http: SocketAddr,
     pub(crate) tcp: SocketAddr,
     pub(crate) udp: SocketAddr,
+    /// How clients connect, where it is spoken to by TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 /// A program that sees no settings but those given.
@@ -57,9 +61,16 @@ pub(crate) fn command(launch: &[String], variables: &[(String, String)]) -> Comm
 impl TestServer {
     /// Starts one that is expected to end by itself.
     pub(crate) fn fails_to_start(data: &Path) -> Run {
+        Self::fails_with(data, &[])
+    }
+
+    /// The same, with these environment variables.
+    pub(crate) fn fails_with(data: &Path, variables: &[(&str, &str)]) -> Run {
         let free = "127.0.0.1:0";
         let addresses = ["--http", free, "--tcp", free, "--udp", free];
-        run(command(&[CHAPPE.to_owned()], &[]).args(["serve", "--data"]).arg(data).args(addresses))
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        run(command(&[CHAPPE.to_owned()], &variables).args(["serve", "--data"]).arg(data).args(addresses))
     }
 
     /// Runs `chappe verify` on a folder that no server uses.
@@ -90,6 +101,13 @@ impl TestServer {
         Self::with(&FAST)
     }
 
+    /// With these environment variables, and spoken to by TLS.
+    pub(crate) fn with_tls(variables: &[(&str, &str)], tls: Arc<ClientConfig>) -> Self {
+        let mut server = Self::with(variables);
+        server.tls = Some(tls);
+        server
+    }
+
     /// In a folder that was there before, and stays.
     pub(crate) fn in_folder(data: &Path) -> Self {
         Self::launched(vec![CHAPPE.to_owned()], data, None, &[])
@@ -113,6 +131,7 @@ impl TestServer {
             http: nowhere,
             tcp: nowhere,
             udp: nowhere,
+            tls: None,
         };
         server.restart();
         server
@@ -128,7 +147,8 @@ impl TestServer {
         self.restart_at(self.http, Some((self.tcp, self.udp)));
     }
 
-    fn restart_at(&mut self, http: SocketAddr, others: Option<(SocketAddr, SocketAddr)>) {
+    /// Starts it again in the same folder, at these addresses; the first alone for all doors.
+    pub(crate) fn restart_at(&mut self, http: SocketAddr, others: Option<(SocketAddr, SocketAddr)>) {
         assert!(self.process.is_none(), "the server runs already");
         let (tcp, udp) = others.unwrap_or((http, http));
         let stderr = File::options().create(true).append(true).open(self.notes_file()).expect("a file can be made");

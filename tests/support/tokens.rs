@@ -1,6 +1,5 @@
 //! Tokens for a server in token mode: good ones, and such as the server never makes.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,10 +11,10 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::{ClientRequestBuilder, client};
 use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 
-use super::PATIENCE;
 use super::client::{Client, Door};
 use super::http::{Answer, Http};
 use super::server::TestServer;
+use super::tls::Socket;
 
 /// The password of all accounts that tests make.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -118,9 +117,9 @@ impl Client {
         headers: &[(&str, &str)],
         protocols: &[&str],
     ) -> Result<(Self, Option<String>), u16> {
-        let stream = TcpStream::connect(server.http).expect("the door is open");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
-        let uri = format!("ws://{}{path}", server.http).parse().expect("an address makes a URL");
+        let stream = Socket::to(server.http, server.tls.as_ref());
+        let scheme = if stream.is_tls() { "wss" } else { "ws" };
+        let uri = format!("{scheme}://{}{path}", server.http).parse().expect("an address makes a URL");
         let mut request = ClientRequestBuilder::new(uri);
         for (name, value) in headers {
             request = request.with_header(*name, *value);

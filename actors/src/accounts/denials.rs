@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chappe_proto::{Millis, UserId};
 
 use crate::principal::{Denial, Principal, TokenId};
+use crate::udp_session::Given;
 
 /// Everything that is not believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +65,17 @@ impl Denials {
         self.users.contains(&who.user)
             || self.tokens.contains_key(&who.token)
             || self.since.get(&who.user).is_some_and(|time| who.issued_at < *time)
+    }
+
+    /// Whether the session of UDP that was given then is not believed: it knows only what its token's name begins with.
+    pub fn concern_given(&self, Given { user, token, time }: Given) -> bool {
+        let mut from = [0; 16];
+        from[..4].copy_from_slice(&token);
+        let mut to = [0xff; 16];
+        to[..4].copy_from_slice(&token);
+        self.users.contains(&user)
+            || self.tokens.range(TokenId(from)..=TokenId(to)).next().is_some()
+            || self.since.get(&user).is_some_and(|since| time < *since)
     }
 }
 

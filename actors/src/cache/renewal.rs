@@ -1,9 +1,11 @@
-//! What a running server can be told anew, and passes on to its hubs: keys and limits.
+//! What a running server can be told anew: keys and limits, which it passes on to its hubs, and that it is to stop.
 
 use actix::prelude::*;
 
-use super::CacheActor;
-use crate::messages::{NewAuth, NewLimits};
+use super::{CacheActor, Drain};
+use crate::health::Phase;
+use crate::messages::{NewAuth, NewLimits, Retire};
+use crate::state::step::Step;
 
 impl Handler<NewAuth> for CacheActor {
     type Result = ();
@@ -24,5 +26,23 @@ impl Handler<NewLimits> for CacheActor {
         for link in self.hubs.iter().flatten() {
             link.limits.do_send(new.clone());
         }
+    }
+}
+
+impl Handler<Retire> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, _: &mut Self::Context) {
+        self.phase = Phase::Draining;
+    }
+}
+
+impl Handler<Drain> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, Drain(drained): Drain, _: &mut Self::Context) {
+        (self.phase, self.draining) = (Phase::Draining, true);
+        self.drained = Some(drained);
+        self.carry_out(Step::default());
     }
 }

@@ -117,6 +117,10 @@ impl Core {
                     // What the state does not know.
                     welcome.zstd = outbox.grants_zstd();
                     welcome.expires_at = bearer.as_ref().map(|bearer| bearer.principal.expires_at);
+                    welcome.udp = bearer.as_ref().zip(self.settings.udp.as_ref()).and_then(|(bearer, keys)| {
+                        // What datagrams are sealed with, for as long as the token lasts.
+                        keys.session(&bearer.principal, now.wall)
+                    });
                     *greeted = true;
                 }
                 let turned_away = matches!(reply, Reply::TurnedAway(_));

@@ -2,13 +2,14 @@
 
 use chappe_proto::code::CloseCode;
 use chappe_proto::packet::{Expiring, Packet};
-use chappe_proto::{Code, Millis, Reject, UserId};
+use chappe_proto::{Code, Millis, Reject};
 
 use super::bearers::{Bearer, Due, Place};
 use super::core::Core;
 use super::slots::Slot;
 use crate::origin::SessionId;
-use crate::principal::{Auth, Denial, Principal, Standing, TokenId};
+use crate::principal::{Auth, Denial, Principal};
+use crate::udp_session::Given;
 
 /// Why somebody is refused who was believed once. Which of the three it is concerns only the one who did it.
 const DENIED: &str = "the token was revoked, its session was ended, or the account is disabled";
@@ -53,11 +54,9 @@ impl Core {
         Ok(())
     }
 
-    /// Whether what `user` was given at `time` is not believed any more.
-    pub(super) fn is_denied(&self, user: UserId, time: Millis) -> bool {
-        let (token, expires_at) = (TokenId([0; 16]), Millis(u64::MAX));
-        let given = Principal { user, nickname: None, standing: Standing::User, token, issued_at: time, expires_at };
-        self.denials.borrow().concern(&given)
+    /// Whether a session of UDP is not believed any more.
+    pub(super) fn is_denied(&self, given: Given) -> bool {
+        self.denials.borrow().concern_given(given)
     }
 
     /// A connection belongs to `principal` from now on, or goes on belonging to them.

@@ -11,14 +11,14 @@ use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::{Bodies, Encoder, Wire};
 use chappe_proto::packet::{Messages, Welcome};
 use chappe_proto::request::VERSION;
-use chappe_proto::{ChatId, Seq};
+use chappe_proto::{ChatId, Seq, UserId};
 
 use super::*;
 use crate::health::Health;
 use crate::hub::{Door, HubSettings};
 use crate::messages::{Batch, EngineLink, Formats, GetHealth, Item, RegisterHub};
 use crate::origin::Origin;
-use crate::principal::Authenticate;
+use crate::principal::{Authenticate, Standing, TokenId};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
 
@@ -149,7 +149,8 @@ async fn who_is_denied_hears_nothing_more_also_if_the_goodbye_is_not_read_yet() 
     assert!(text.contains("4004"), "{text}");
     assert_eq!(sent(&stays).0, ["MemberLeft"; 3]);
     assert!(core.authenticate("1").is_err() && core.authenticate("2").is_ok());
-    assert!(core.is_denied(user(1), Millis(0)) && !core.is_denied(user(2), Millis(0)));
+    let given = |id| Given { user: user(id), token: [0; 4], time: Millis(0) };
+    assert!(core.is_denied(given(1)) && !core.is_denied(given(2)));
     core.deny(vec![Denial::Lifted(user(1))]);
     assert!(core.authenticate("1").is_ok());
 }

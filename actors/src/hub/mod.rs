@@ -21,7 +21,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::{Encoder, Wire};
-use chappe_proto::{Code, Millis, Reject, UserId};
+use chappe_proto::{Code, Reject};
 use tokio::sync::oneshot;
 
 pub use self::addresses::AddressRates;
@@ -39,6 +39,7 @@ use crate::origin::{Origin, SessionId};
 use crate::principal::{Auth, Denial, Principal};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
+use crate::udp_session::{Given, UdpKeys};
 use crate::vital::vitally;
 
 /// Where a connection came in.
@@ -65,6 +66,8 @@ pub struct HubSettings {
     pub heartbeat: Duration,
     /// The clock of all actors.
     pub clock: Clock,
+    /// What UDP sessions are made from, where datagrams have to be sealed.
+    pub udp: Option<UdpKeys>,
     /// Whom to believe.
     pub auth: Auth,
     /// What was no longer believed at the start. What follows comes by [`Denied`].
@@ -84,6 +87,7 @@ impl Default for HubSettings {
             auth: Auth::default(),
             denials: Arc::default(),
             denier: None,
+            udp: None,
         }
     }
 }
@@ -281,10 +285,10 @@ pub fn believes(principal: &Principal) -> Result<(), Reject> {
     hub().ok_or_else(|| Reject::plain(Code::ShuttingDown))?.believes(principal)
 }
 
-/// Whether what `user` was given at `time` is not believed any more: the user is disabled, or the sessions of that time
-/// were ended. For what does not name the token it came by.
-pub fn is_denied(user: UserId, time: Millis) -> bool {
-    hub().is_some_and(|hub| hub.is_denied(user, time))
+/// Whether a session of UDP is not believed any more: its user is disabled, its token was revoked, or the sessions of that
+/// time were ended.
+pub fn is_denied(given: Given) -> bool {
+    hub().is_some_and(|hub| hub.is_denied(given))
 }
 
 /// A connection belongs to `principal` from now on, until the token runs out or is denied.
@@ -327,6 +331,11 @@ pub fn connection_limits() -> ConnectionLimits {
 /// The present moment, on the clock of all actors.
 pub fn now() -> Now {
     hub().map_or_else(|| Clock::default().now(), |hub| hub.settings.clock.now())
+}
+
+/// What UDP sessions are made from, where datagrams have to be sealed.
+pub fn udp_keys() -> Option<UdpKeys> {
+    hub().and_then(|hub| hub.settings.udp.clone())
 }
 
 /// Lends the thread's encoder.

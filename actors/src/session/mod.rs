@@ -17,7 +17,7 @@ use chappe_proto::frame::{ClientFrame, Refused};
 use chappe_proto::limits::Limits;
 use chappe_proto::packet::{Ack, Packet, Pong};
 use chappe_proto::request::Request;
-use chappe_proto::{ClientId, Code, Reject};
+use chappe_proto::{ClientId, Code, Reject, UserId};
 
 use self::admit::admit;
 use self::identity::Identity;
@@ -99,16 +99,21 @@ impl Session {
         }
     }
 
-    /// Takes one packet that came by itself, says itself who it is from, and is not answered.
+    /// Takes one packet that came by itself, and is not answered. `sender` is whose it is if that is proven; else the
+    /// packet says so itself.
     ///
     /// # Errors
     /// Why it is refused; nobody is told.
-    pub fn take_datagram(&mut self, frame: ClientFrame) -> Result<(), Reject> {
+    pub fn take_datagram(&mut self, frame: ClientFrame, sender: Option<UserId>) -> Result<(), Reject> {
         let rule = frame.request.rule();
         if let Some(counter) = metrics().packets.get(frame.request.kind()) {
             counter.inc();
         }
-        let command = admit(&mut stranger(), &self.limits.get(), frame.request, None)?;
+        let mut identity = stranger();
+        if let Some(sender) = sender {
+            identity = Identity::proven(sender);
+        }
+        let command = admit(&mut identity, &self.limits.get(), frame.request, None)?;
         self.outbox.admit(rule.weight, false);
         self.send(None, None, rule.weight, command);
         Ok(())

@@ -44,8 +44,9 @@ fn settings() -> HttpSettings {
     let allowed = ["https://shop.example".to_owned()];
     HttpSettings {
         limits: Limits { frame_bytes: 4096, content_bytes: 1000, ..Limits::default() },
-        origins: Policy::new(&allowed, true).unwrap(),
         proxies: Proxies::default(),
+        origins: Policy::new(&allowed, true).unwrap().into(),
+        tls: false,
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
