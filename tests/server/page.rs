@@ -103,8 +103,8 @@ fn a_session_lasts_as_long_as_its_page_and_ends_when_it_is_left() {
     send(&mut ann, "said with another");
     shows(&mut ann, &["said with the first token", "said with another"]);
     assert_eq!(server.metric("chappe_connections_opened_total{door=\"websocket\"}"), 1.0, "it never reconnected");
-    ann.run("location.reload()");
-    ann.until("document.querySelector('#state').textContent === 'connected'");
+    ann.run("window.old = true; location.reload()");
+    ann.until("!window.old && document.querySelector('#state').textContent === 'connected'");
     ann.run("document.querySelector('#leave').click()");
     ann.until("!document.querySelector('#join').hidden");
     assert!(!server.log().contains("eyJ"), "no token is in the log");
