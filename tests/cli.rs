@@ -183,6 +183,16 @@ fn an_open_server_is_not_reachable_from_other_machines_unless_the_operator_insis
 }
 
 #[test]
+fn strangers_do_not_register_beside_an_identity_provider() {
+    let variables = [("CHAPPE_AUTH_REGISTRATION", "true"), ("CHAPPE_AUTH_SECRET_FILES", "shared.secret")];
+    let run = chappe_in(Path::new("."), &variables, &["check-config"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    for part in ["auth.registration", "auth.secret_files", "CHAPPE_AUTH_REGISTRATION"] {
+        assert!(run.stderr.contains(part), "{run:?}");
+    }
+}
+
+#[test]
 fn an_unknown_variable_is_warned_of_and_ignored() {
     let variables = [("CHAPPE_HTPP", "x"), ("CHAPPE_SERVICE_HOST", "10.0.0.7"), ("CHAPPE_PORT", "tcp://10.0.0.7:8080")];
     let run = chappe_in(Path::new("."), &variables, &["config"]);

@@ -23,6 +23,19 @@ pub(crate) fn contradictions(loaded: &Loaded) -> Vec<Problem> {
         let text = format!("`limits.outbox_bytes` ({outbox}) has to be at least twice `limits.frame_bytes` ({frame})");
         problem(["limits.outbox_bytes", "limits.frame_bytes"], text);
     }
+    let auth = &loaded.config.auth;
+    let provider = [
+        ("auth.secret_files", !auth.secret_files.is_empty()),
+        ("auth.public_key_files", !auth.public_key_files.is_empty()),
+        ("auth.jwks_file", auth.jwks_file.is_some()),
+    ];
+    if let Some((name, _)) = provider.into_iter().find(|(_, given)| *given && auth.registration) {
+        let text = format!(
+            "with `auth.registration` strangers would get numbers that users of your identity provider (`{name}`) may have: \
+             leave out one of the two; `chappe user add --id` makes accounts beside a provider"
+        );
+        problem(["auth.registration", name], text);
+    }
     let tls = &loaded.config.tls;
     let pair = ["tls.cert_file", "tls.key_file"];
     if tls.cert_file.is_some() != tls.key_file.is_some() {

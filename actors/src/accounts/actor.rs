@@ -167,7 +167,9 @@ impl AccountsActor {
 /// What a client is told of the file's troubles.
 fn refuse(error: StoreError) -> Reject {
     match &error {
-        StoreError::NicknameTaken(_) | StoreError::IdTaken(_) => Reject::new(Code::Conflict, error.to_string()),
+        StoreError::NicknameTaken(_) | StoreError::IdTaken(_) | StoreError::NoIdLeft => {
+            Reject::new(Code::Conflict, error.to_string())
+        }
         _ => {
             tracing::error!(%error, "use accounts");
             Reject::plain(Code::StorageUnavailable)

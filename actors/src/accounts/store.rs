@@ -71,14 +71,14 @@ impl Store {
     /// [`StoreError::NicknameTaken`], [`StoreError::IdTaken`], [`StoreError::NoIdLeft`]; the others if it cannot be
     /// written.
     pub fn add(&mut self, draft: &Draft<'_>, now: Millis) -> Result<Account, StoreError> {
-        let known = greatest_known(&self.folder);
-        self.add_beyond(draft, known, now).map_err(|error| match error {
+        let known = Known::open(&self.folder);
+        self.add_beside(draft, &known, now).map_err(|error| match error {
             Refusal::Sqlite(source) => self.sqlite(source),
             Refusal::Plain(error) => error,
         })
     }
 
-    fn add_beyond(&mut self, draft: &Draft<'_>, known: u64, now: Millis) -> Result<Account, Refusal> {
+    fn add_beside(&mut self, draft: &Draft<'_>, known: &Known, now: Millis) -> Result<Account, Refusal> {
         let key = draft.nickname.to_lowercase();
         // Immediate: what is free now is free when it is written.
         let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -89,8 +89,13 @@ impl Store {
             Some(user) => user,
             None => {
                 let own: i64 = change.query_row("SELECT coalesce(max(user), 0) FROM accounts", (), |row| row.get(0))?;
-                let greatest = u64::try_from(own).unwrap_or_default().max(known).max(LAST_CHOSEN);
-                UserId::parse(greatest.saturating_add(1)).map_err(|_| StoreError::NoIdLeft)?
+                // One after the other, past those that are users already. Not past the greatest of them: whoever names
+                // a member of a chat makes a user of any number.
+                let mut next = u64::try_from(own).unwrap_or_default().max(LAST_CHOSEN).saturating_add(1);
+                while known.has(next) {
+                    next = next.saturating_add(1);
+                }
+                UserId::parse(next).map_err(|_| StoreError::NoIdLeft)?
             }
         };
         let id = to_sql(user.get());
@@ -255,12 +260,20 @@ fn write(connection: &Connection, denial: Denial) -> rusqlite::Result<()> {
     .map(|_| ())
 }
 
-/// The greatest id that the query tables know; they are behind the log by a moment, and may not be there at all.
-fn greatest_known(folder: &Path) -> u64 {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let greatest = Connection::open_with_flags(folder.join(tables::FILE), flags)
-        .and_then(|tables| tables.query_row("SELECT coalesce(max(id), 0) FROM users", (), |row| row.get::<_, i64>(0)));
-    greatest.ok().and_then(|greatest| u64::try_from(greatest).ok()).unwrap_or_default()
+/// The users of the query tables, which are behind the log by a moment, and may not be there at all.
+struct Known(Option<Connection>);
+
+impl Known {
+    fn open(folder: &Path) -> Self {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self(Connection::open_with_flags(folder.join(tables::FILE), flags).ok())
+    }
+
+    fn has(&self, id: u64) -> bool {
+        let Some(tables) = &self.0 else { return false };
+        let find = tables.prepare_cached("SELECT 1 FROM users WHERE id = ?1");
+        find.and_then(|mut find| find.exists([to_sql(id)])).unwrap_or(false)
+    }
 }
 
 fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {

@@ -41,9 +41,17 @@ fn an_id_is_one_that_neither_accounts_nor_the_query_tables_know() {
     store.add(&Draft { user: Some(user(7)), ..draft("seven") }, Millis(0)).unwrap();
     assert_eq!(store.add(&draft("ann"), Millis(0)).unwrap().user, user(1001), "below it, ids are chosen");
     let tables = Connection::open(folder.path().join(tables::FILE)).unwrap();
-    tables.execute_batch("CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (5000);").unwrap();
-    assert_eq!(store.add(&draft("bob"), Millis(0)).unwrap().user, user(5001));
-    let last = (1 << 53) - 1;
+    tables
+        .execute_batch("CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1002), (1003);")
+        .unwrap();
+    assert_eq!(store.add(&draft("bob"), Millis(0)).unwrap().user, user(1004));
+    let last = (1u64 << 53) - 1;
+    tables.execute("INSERT INTO users VALUES (?1)", [to_sql(last)]).unwrap();
+    assert_eq!(
+        store.add(&draft("cat"), Millis(0)).unwrap().user,
+        user(1005),
+        "a user of any number is in nobody's way"
+    );
     store.add(&Draft { user: Some(user(last)), ..draft("last") }, Millis(0)).unwrap();
     assert!(matches!(store.add(&draft("one more"), Millis(0)), Err(StoreError::NoIdLeft)));
 }
