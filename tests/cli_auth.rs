@@ -148,7 +148,8 @@ fn an_account_is_added_listed_disabled_and_enabled() {
     let ids: Vec<_> = json.as_array().expect("a list").iter().map(|user| user["user_id"].as_u64()).collect();
     assert_eq!(ids, [Some(7), Some(1001), Some(1002)]);
     world.done(&["user", "enable", "1001"]);
-    assert!(world.inspect(&token).1);
+    assert!(!world.inspect(&token).1, "what was made before stays worthless: it may be why they were disabled");
+    assert!(world.inspect(&world.token(&["--user", "1001"])).1);
     // Whoever comes from an identity provider has no account, and can be refused all the same.
     let foreign = world.token(&["--user", "42"]);
     world.done(&["user", "disable", "42"]);

@@ -53,6 +53,40 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
     }
 }
 
+/// The points of small order, as keys write them without the sign: one signature of such a key fits every message. They are
+/// those of order 1, 2, 4 and 8 of RFC 8032's curve, and the two of them that can be written a second way.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    [0; 32],
+    end(1, 0, 0),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    end(0xec, 0xff, 0x7f),
+    end(0xed, 0xff, 0x7f),
+    end(0xee, 0xff, 0x7f),
+];
+
+/// A number by its first byte, those between, and the last.
+const fn end(first: u8, between: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [between; 32];
+    (bytes[0], bytes[31]) = (first, last);
+    bytes
+}
+
+impl PublicKey {
+    /// Whether a signature that fits this key says anything.
+    pub fn is_sound(&self) -> bool {
+        let mut bytes = self.0;
+        bytes[31] &= 0x7f;
+        !SMALL_ORDER.contains(&bytes)
+    }
+}
+
 /// A message's signature, and the key it is checked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Encode, Decode)]
 pub struct Signature {
@@ -156,6 +190,26 @@ mod tests {
         let (ab, a) = (ClientId::parse("ab").unwrap(), ClientId::parse("a").unwrap());
         let signature = key.sign(&signed(1, 2, &ab, "c"));
         assert!(!signed(1, 2, &a, "bc").is_signed_by(&signature));
+    }
+
+    #[test]
+    fn a_key_whose_signature_fits_everything_is_not_sound() {
+        assert!(SigningKey::from_seed(&[7; 32]).unwrap().public().is_sound());
+        // R is the neutral element and S is 0: what is signed does not come into it.
+        let mut value = Bytes([0; 64]);
+        value.0[0] = 1;
+        let id = ClientId::parse("one").unwrap();
+        let mut fits_all = Vec::new();
+        for point in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                let mut key = Bytes(point);
+                key.0[31] |= sign;
+                assert!(!key.is_sound(), "{key}");
+                let fits = |text: &String| signed(1, 2, &id, text).is_signed_by(&Signature { key, value });
+                fits_all.push((0..8).map(|n| n.to_string()).all(|text| fits(&text)));
+            }
+        }
+        assert!(fits_all.contains(&true), "that is why: {fits_all:?}");
     }
 
     #[test]

@@ -38,14 +38,14 @@ pub struct Issued {
     pub csrf_token: String,
 }
 
-/// Sixteen random bytes: a token's `jti`.
+/// A token's `jti`: sixteen random bytes, in hexadecimal.
 ///
 /// # Errors
 /// [`SecretError::Chance`] if the machine has none.
-pub fn random_id() -> Result<[u8; 16], SecretError> {
+pub fn random_id() -> Result<String, SecretError> {
     let mut id = [0; 16];
     aws_lc_rs::rand::fill(&mut id).map_err(|_| SecretError::Chance)?;
-    Ok(id)
+    Ok(hex(&id))
 }
 
 impl Authority {
@@ -64,10 +64,12 @@ impl Authority {
         self.ttl
     }
 
-    /// A token for `account`, as of `now`. `jti` is random ([`random_id`]).
-    pub fn issue(&self, account: &Account, now: Millis, jti: [u8; 16]) -> Issued {
+    /// A token of a session of `account`, as of `now`. `jti` names the session: random ([`random_id`]) at its beginning,
+    /// and the same in each token that renews it, so that all of them end together.
+    pub fn issue(&self, account: &Account, now: Millis, jti: &str) -> Issued {
         let Account { user, nickname, standing, .. } = account;
-        let ticket = Ticket { user: *user, name: Some(nickname), standing: *standing, now, ttl: self.ttl };
+        let ticket =
+            Ticket { user: *user, name: Some(nickname), standing: *standing, now, ttl: self.ttl, renewable: true };
         ticket.sign(&self.secret, jti)
     }
 
@@ -104,12 +106,13 @@ pub struct Ticket<'a> {
     pub now: Millis,
     /// How long it lives.
     pub ttl: Duration,
+    /// Whether whoever has it may have another before it runs out: a session may, what was made for so long may not.
+    pub renewable: bool,
 }
 
 impl Ticket<'_> {
-    /// The token. `jti` is random ([`random_id`]).
-    pub fn sign(&self, secret: &Secret, jti: [u8; 16]) -> Issued {
-        let jti = hex(&jti);
+    /// The token. `jti` names it, and the tokens that renew it.
+    pub fn sign(&self, secret: &Secret, jti: &str) -> Issued {
         let exp = self.now.0.saturating_add(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX)) / 1000;
         let mut payload = serde_json::json!({
             "iss": ISSUER,
@@ -122,11 +125,14 @@ impl Ticket<'_> {
         if let Some(name) = self.name {
             payload["name"] = name.into();
         }
+        if self.renewable {
+            payload["renewable"] = true.into();
+        }
         let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": KEY_ID });
         let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
         let message = format!("{header}.{payload}");
         let signature = URL_SAFE_NO_PAD.encode(sign(secret, message.as_bytes()));
-        let id = token_id(Some(&jti), ISSUER, &message);
+        let id = token_id(Some(jti), ISSUER, &message);
         let token = format!("{message}.{signature}");
         Issued { token, id, expires_at: Millis(exp.saturating_mul(1000)), csrf_token: csrf(secret, id) }
     }

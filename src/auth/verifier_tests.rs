@@ -310,7 +310,7 @@ fn what_the_authority_issues_the_verifier_believes() {
     let world = World::new();
     let authority = Authority::new(world.own.clone(), Duration::from_secs(60), false);
     let made = Millis(NOW * 1000 + 123);
-    let issued = authority.issue(&ann("Zoë \"Z\"", Standing::Admin), made, random_id().unwrap());
+    let issued = authority.issue(&ann("Zoë \"Z\"", Standing::Admin), made, &random_id().unwrap());
     let who = world.verifier().authenticate(&issued.token, made).unwrap();
     let expected = Principal {
         user: UserId::parse(1001).unwrap(),

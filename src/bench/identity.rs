@@ -36,8 +36,8 @@ impl Identities {
         let Some(secret) = &self.secret else { return Ok(None) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let now = Millis(u64::try_from(now).unwrap_or_default());
-        let ticket = Ticket { user, name: None, standing: Standing::User, now, ttl: TTL };
-        Ok(Some(ticket.sign(secret, random_id().map_err(failed)?).token))
+        let ticket = Ticket { user, name: None, standing: Standing::User, now, ttl: TTL, renewable: false };
+        Ok(Some(ticket.sign(secret, &random_id().map_err(failed)?).token))
     }
 
     /// The `Hello` of `user`.

@@ -17,6 +17,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use rustix::fs::Mode;
 
 use crate::exit::Exit;
 
@@ -67,6 +68,8 @@ enum Command {
 
 /// Runs the program: reads the command line, does what it says, and tells how it went.
 pub fn main() -> ExitCode {
+    // What is kept is everybody's messages: no other user of the machine reads it.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -94,7 +94,11 @@ fn create(
     if let Some(name) = name {
         chappe_actors::bounds::nickname(name)?;
     }
-    let (secret, _) = Secret::ensure(&config.data)?;
+    let (secret, is_new) = Secret::ensure(&config.data)?;
+    if is_new {
+        // Whoever mistyped the folder would wonder why no server believes the token.
+        complain(&format!("made the secret of a new server in {}", config.data.display()));
+    }
     let account = match accounts_if_any(&config)? {
         Some(accounts) => accounts.account(user)?,
         None => None,
@@ -104,8 +108,9 @@ fn create(
     }
     let standing = role.map(Into::into).or(account.as_ref().map(|account| account.standing)).unwrap_or_default();
     let name = name.or(account.as_ref().map(|account| account.nickname.as_str()));
-    let ticket = Ticket { user, name, standing, now: now(), ttl: ttl.unwrap_or(config.auth.session_ttl) };
-    Ok(format!("{}\n", ticket.sign(&secret, auth::random_id()?).token))
+    let ticket =
+        Ticket { user, name, standing, now: now(), ttl: ttl.unwrap_or(config.auth.session_ttl), renewable: false };
+    Ok(format!("{}\n", ticket.sign(&secret, &auth::random_id()?).token))
 }
 
 fn inspect(token: Option<&str>, folder: &FolderArgs) -> Result<(String, bool), CommandError> {

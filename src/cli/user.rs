@@ -158,7 +158,13 @@ fn role(standing: Standing) -> &'static str {
 fn believe(again: bool, who: &Who, folder: &FolderArgs) -> Result<String, CommandError> {
     let mut accounts = folder.accounts()?;
     let (user, name) = find(who, &accounts)?;
-    accounts.deny(if again { Denial::Lifted(user) } else { Denial::User(user) })?;
+    if again {
+        accounts.deny(Denial::Lifted(user))?;
+    } else {
+        accounts.deny(Denial::User(user))?;
+        // Who is let in again later logs in again: a token that was stolen stays worthless.
+        accounts.deny(Denial::IssuedBefore { user, time: now() })?;
+    }
     complain(&if again {
         format!("{name} is believed again")
     } else {

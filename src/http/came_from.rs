@@ -7,10 +7,10 @@ use actix_web::{HttpRequest, web};
 use super::peer::Proxies;
 use super::{HttpSettings, admission};
 
-/// The address of whoever sent the request: whom a trusted proxy speaks for, else the socket's.
+/// The address of whoever sent the request: whom a trusted proxy speaks for, else the socket's. `None` for what comes
+/// straight from a trusted proxy: it may be anybody's, and no one stands in for all.
 pub(super) fn address(request: &HttpRequest) -> Option<IpAddr> {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    with_proxies(request, |proxies| admission::client(proxies, request)).or(peer)
+    with_proxies(request, |proxies| admission::client(proxies, request))
 }
 
 /// Whether the browser's connection was encrypted: ours, or that to the proxy in front of us.
@@ -46,8 +46,8 @@ mod tests {
     fn a_proxy_on_this_machine_is_believed_and_nobody_else() {
         for (peer, forwarded, proto, expected, secure) in [
             ("127.0.0.1:1", Some("1.2.3.4, 10.0.0.7"), Some("https"), "10.0.0.7", true),
-            ("127.0.0.1:1", None, None, "127.0.0.1", false),
-            ("127.0.0.1:1", Some("nonsense"), Some("http"), "127.0.0.1", false),
+            ("127.0.0.1:1", None, None, "", false),
+            ("127.0.0.1:1", Some("nonsense"), Some("http"), "", false),
             ("[::1]:1", Some("2001:db8::1"), Some("http, HTTPS"), "2001:db8::1", true),
             ("10.0.0.9:1", Some("10.0.0.7"), Some("https"), "10.0.0.9", false),
         ] {

@@ -4,7 +4,7 @@
 use actix_web::dev::RequestHead;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::{HttpMessage, HttpRequest};
+use actix_web::{HttpMessage, HttpRequest, web};
 use chappe_actors::principal::{Principal, Standing};
 use chappe_proto::{Code, Reject, UserId};
 
@@ -130,11 +130,10 @@ pub(crate) fn of_handshake(head: &RequestHead) -> Result<Option<Result<Principal
 /// A token in an address ends up in histories, proxies' logs and other pages' referrers.
 fn refuse_in_query(head: &RequestHead) -> Result<(), Reject> {
     let query = head.uri.query().unwrap_or_default();
-    let is_token = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        TOKEN_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known))
-    };
-    if query.split('&').any(is_token) {
+    // As the handlers read it, escapes and all.
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(query).map(web::Query::into_inner).unwrap_or_default();
+    let is_token = |name: &str| TOKEN_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    if pairs.iter().any(|(name, _)| is_token(name)) {
         let why = "a token does not belong into an address, where others find it: send it as Authorization: Bearer, as \
             the WebSocket subprotocol chappe.bearer.TOKEN, or in Hello; and do not use this one any more";
         return Err(Reject::new(Code::NotAuthenticated, why));

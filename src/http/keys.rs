@@ -41,6 +41,12 @@ pub(crate) async fn set_key(
     let query: UserQuery = extract::query(&request)?;
     let NewKey { public_key, user_id } = body::json(&request, payload, &settings).await?;
     let user = own(&request, user_id, query.user_id)?;
+    if !public_key.is_sound() {
+        return Err(Problem::new(
+            Code::BadSignature,
+            "one signature of this key would fit every message: choose another",
+        ));
+    }
     changed(user, Some(public_key)).await
 }
 

@@ -115,7 +115,11 @@ pub(crate) async fn create_session(
     let attempt = Attempt::Password { address: came_from::address(&request), name: nickname.clone() };
     let login = Login { nickname, password: Password::new(password) };
     let account = guarded(tokens, attempt, tokens.ask(login)).await?;
-    let issued = issue(tokens, &account)?;
+    let jti = auth::random_id().map_err(|error| {
+        tracing::error!(%error, "make a token");
+        Reject::plain(Code::Internal)
+    })?;
+    let issued = tokens.authority.issue(&account, engine::now().wall, &jti);
     let mut response = answer::json(StatusCode::CREATED, &Session::issued(&account, &issued));
     if sets_cookie.unwrap_or(true) {
         cookie::set(&mut response, &request, &issued.token, tokens.authority.ttl());
@@ -155,7 +159,7 @@ pub(crate) async fn delete_session(
 ) -> Result<HttpResponse, Problem> {
     let tokens = tokens(&settings)?;
     let (principal, _) = identity::holder(&request)?;
-    tokens.ask(Deny(end_of(&principal))).await?;
+    tokens.ask(Deny(end_of(tokens, &principal))).await?;
     Ok(logged_out(&request))
 }
 
@@ -174,14 +178,14 @@ pub(crate) async fn delete_sessions(
     let time = Millis(engine::now().wall.0.saturating_add(1));
     tokens.ask(Deny(Denial::IssuedBefore { user: principal.user, time })).await?;
     // The clock of whoever made this one may be ahead of ours.
-    tokens.ask(Deny(end_of(&principal))).await?;
+    tokens.ask(Deny(end_of(tokens, &principal))).await?;
     Ok(logged_out(&request))
 }
 
 /// Renews a session
 ///
-/// Makes a fresh token for one that the server made itself and that is still good, which stays so. On a live connection
-/// the fresh one is shown in another `Hello`.
+/// Makes a fresh token for the session of a token that is still good, which stays so; they end together. On a live
+/// connection the fresh one is shown in another `Hello`. Tokens that no login made do not renew.
 #[utoipa::path(post, path = "/api/sessions/current/renew", tag = "sessions",
     responses((status = 200, body = Session, description = "The session, with a fresh token")))]
 pub(crate) async fn renew_session(
@@ -192,16 +196,18 @@ pub(crate) async fn renew_session(
     let (principal, via) = identity::holder(&request)?;
     // Who gives short tokens means them to be short.
     let token = identity::token(request.headers()).unwrap_or_default();
-    if !auth::peek(token).is_ok_and(|(_, claims)| claims["iss"] == auth::ISSUER) {
-        return Err(Problem::new(Code::Forbidden, "this token was not made here: ask whoever gave it for another"));
-    }
+    let claims = auth::peek(token).map(|(_, claims)| claims).unwrap_or_default();
+    let jti = claims["jti"].as_str().filter(|_| claims["iss"] == auth::ISSUER && claims["renewable"] == true);
+    let Some(jti) = jti else {
+        return Err(Problem::new(Code::Forbidden, "this token is no session's: ask whoever gave it for another"));
+    };
     let account = tokens.ask(GetAccount(principal.user)).await.map_err(|reject| match reject.code {
         Code::UnknownUser => Reject::new(Code::Forbidden, "only users with an account here renew their sessions"),
         _ => reject,
     })?;
     // Never more than either of the two.
     let account = Account { standing: account.standing.min(principal.standing), ..account };
-    let issued = issue(tokens, &account)?;
+    let issued = tokens.authority.issue(&account, engine::now().wall, jti);
     let mut response = answer::json(StatusCode::OK, &Session::issued(&account, &issued));
     if via == Via::Cookie {
         cookie::set(&mut response, &request, &issued.token, tokens.authority.ttl());
@@ -264,17 +270,11 @@ async fn guarded<T>(
     Ok(result?)
 }
 
-fn issue(tokens: &Tokens, account: &Account) -> Result<Issued, Problem> {
-    let jti = auth::random_id().map_err(|error| {
-        tracing::error!(%error, "make a token");
-        Reject::plain(Code::Internal)
-    })?;
-    Ok(tokens.authority.issue(account, engine::now().wall, jti))
-}
-
-fn end_of(principal: &Principal) -> Denial {
-    let until = Millis(principal.expires_at.0.saturating_add(AFTERWARDS_MS));
-    Denial::Token { token: principal.token, until }
+/// The end of a session: of the token at hand, and of all that have its name. None of them outlives what was made now.
+fn end_of(tokens: &Tokens, principal: &Principal) -> Denial {
+    let ttl = u64::try_from(tokens.authority.ttl().as_millis()).unwrap_or(u64::MAX);
+    let last = principal.expires_at.0.max(engine::now().wall.0.saturating_add(ttl));
+    Denial::Token { token: principal.token, until: Millis(last.saturating_add(AFTERWARDS_MS)) }
 }
 
 fn logged_out(request: &HttpRequest) -> HttpResponse {

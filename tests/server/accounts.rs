@@ -34,6 +34,17 @@ fn wrong_passwords_are_few_and_those_who_know_theirs_are_in_nobodys_way() {
 }
 
 #[test]
+fn who_comes_straight_from_a_trusted_proxy_answers_for_nobody_else() {
+    let server = TestServer::with_tokens(&[]);
+    server.account("Ann");
+    for n in 0..12 {
+        let body = json!({"nickname": format!("guess {n}"), "password": "wrong password"});
+        assert_eq!(Http::to(&server).post("/api/sessions", &body).refusal(), (401, "not_authenticated".into()));
+    }
+    server.login("Ann");
+}
+
+#[test]
 fn accounts_are_made_by_admins_unless_registration_is_on() {
     let new = |name: &str| json!({"nickname": name, "password": PASSWORD});
     let server = TestServer::with_tokens(&[]);
@@ -49,10 +60,14 @@ fn accounts_are_made_by_admins_unless_registration_is_on() {
     assert_eq!(ann.expect("Ann is a user")["nickname"], "Ann");
 
     let server = TestServer::with_tokens(&[("CHAPPE_AUTH_REGISTRATION", "true")]);
+    let register = |name: &str, from: &str| {
+        Http::to(&server).call("POST", "/api/users", &[("X-Forwarded-For", from)], Some(&new(name)))
+    };
     for n in 0..10 {
-        Http::to(&server).post("/api/users", &new(&format!("user {n}"))).expect(201);
+        register(&format!("user {n}"), "192.0.2.1").expect(201);
     }
-    assert_eq!(Http::to(&server).post("/api/users", &new("one more")).refusal(), (429, "rate_limited".into()));
+    assert_eq!(register("one more", "192.0.2.1").refusal(), (429, "rate_limited".into()));
+    register("one more", "192.0.2.2").expect(201);
     server.login("user 3");
 }
 

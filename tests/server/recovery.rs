@@ -276,3 +276,18 @@ fn without_its_query_tables_the_server_answers_the_whole_history_and_builds_them
     let verified = TestServer::verify_stopped(&mut server);
     assert!(verified.contains("agree with the log"), "{verified}");
 }
+
+#[test]
+fn only_whoever_runs_the_server_reads_its_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = TestServer::with_tokens(&[]);
+    server.account("Ann");
+    let mut folders = vec![server.data().to_owned()];
+    while let Some(path) = folders.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+        if path.is_dir() {
+            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+}

@@ -47,6 +47,16 @@ fn register(server: &TestServer, user: u64, key: &SigningKey) {
     assert_eq!(answer["public_key"], json!(key.public()));
 }
 
+#[test]
+fn a_key_whose_signature_fits_every_message_is_not_registered() {
+    let server = TestServer::start();
+    for weak in ["AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA"] {
+        let body = json!({"public_key": weak});
+        let refused = Http::to(&server).call("PUT", "/api/users/1/key?user_id=1", &[], Some(&body));
+        assert_eq!(refused.refusal(), (422, "bad_signature".into()), "{weak}");
+    }
+}
+
 fn messages_of(server: &TestServer, chat: u64) -> Vec<Value> {
     let path = format!("/api/chats/{chat}/messages?user_id=1&per_page=500");
     Http::to(server).get(&path).expect(200)["messages"].as_array().unwrap().clone()

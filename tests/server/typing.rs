@@ -52,3 +52,16 @@ fn a_message_and_the_end_of_the_connection_end_the_typing() {
         assert!(began.elapsed() < Duration::from_secs(6), "before it would have lapsed");
     }
 }
+
+#[test]
+fn who_is_invisible_types_unseen() {
+    let server = TestServer::start();
+    let mut listener = Client::hello(&server, Door::WsText, 2);
+    let mut ann = Client::hello(&server, Door::TcpBinary, 1);
+    ann.send(&json!({"packet_type": "Status", "status_data": "invisible"}));
+    ann.send(&typing(1, "start"));
+    ann.heard();
+    drop(ann);
+    let heard = listener.heard();
+    assert!(heard.iter().all(|packet| packet["packet_type"] != "Typing"), "{heard:?}");
+}

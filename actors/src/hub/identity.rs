@@ -59,6 +59,14 @@ impl Core {
         self.denials.borrow().concern_given(given)
     }
 
+    /// Whom a connection belongs to.
+    pub(super) fn holder(&self, SessionId { slot, generation, .. }: SessionId) -> Option<Principal> {
+        match self.slots.borrow_mut().get_mut(slot, generation)? {
+            Slot::Connection { bearer, .. } => bearer.as_ref().map(|bearer| bearer.principal.clone()),
+            Slot::Waiting(_) => None,
+        }
+    }
+
     /// A connection belongs to `principal` from now on, or goes on belonging to them.
     pub(super) fn introduce(&self, SessionId { slot, generation, .. }: SessionId, principal: Principal) {
         let mut slots = self.slots.borrow_mut();

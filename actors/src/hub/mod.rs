@@ -291,6 +291,11 @@ pub fn is_denied(given: Given) -> bool {
     hub().is_some_and(|hub| hub.is_denied(given))
 }
 
+/// Whom a connection belongs to, where tokens are asked for.
+pub fn holder(id: SessionId) -> Option<Principal> {
+    hub()?.holder(id)
+}
+
 /// A connection belongs to `principal` from now on, until the token runs out or is denied.
 pub fn introduce(id: SessionId, principal: Principal) {
     if let Some(hub) = hub() {

@@ -239,7 +239,8 @@ impl Session {
                 hub::believes(&principal)?;
                 Ok(Some(principal))
             }
-            (None, None) => Ok(None),
+            // A later Hello that only asks for something: who it is from is known.
+            (None, None) => hub::holder(self.id).map(|holder| hub::believes(&holder).map(|()| holder)).transpose(),
         }
     }
 

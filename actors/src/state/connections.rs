@@ -129,6 +129,8 @@ impl State {
         }
         if stop {
             self.stop_typing(user, chat, step);
+        } else if self.presence.is_hidden(user) {
+            // It would tell that they are there.
         } else if self.typing.start(user, chat, now.mono) {
             self.tell_typing(user, chat, "start", step);
         }

@@ -137,6 +137,11 @@ impl Presence {
         self.leases.get(&user).is_some_and(|lease| lease.visible(now) != "offline")
     }
 
+    /// Whether a user wants nobody to see that they are there.
+    pub fn is_hidden(&self, user: UserId) -> bool {
+        self.leases.get(&user).is_some_and(|lease| &*lease.text == "invisible")
+    }
+
     /// Up to `limit` users who are there.
     pub fn online(&self, limit: usize, now: Now) -> Vec<StatusNow> {
         let there = self.leases.iter().filter(|(_, lease)| lease.visible(now) != "offline");
