@@ -11,7 +11,7 @@ chappe=${CHAPPE:-target/release/chappe}
 for rate in CONNECTION USER CHAT IP_REQUEST IP_CONNECTION; do
     export "CHAPPE_LIMITS_${rate}_RATE=1000000/s burst 1000000"
 done
-export CHAPPE_LIMITS_CONNECTIONS=${CHAPPE_LIMITS_CONNECTIONS:-50000}
+export CHAPPE_LIMITS_CONNECTIONS=${CHAPPE_LIMITS_CONNECTIONS:-50000} CHAPPE_LIMITS_CONNECTIONS_PER_USER=50000
 folder=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT

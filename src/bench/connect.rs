@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
     hold: Duration,
     /// Users that the connections are, in turn.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
     /// Say no Hello: the server does not know who it is, and sends nothing.
     #[arg(long)]

@@ -59,8 +59,8 @@ pub(super) struct Args {
     /// Bytes of content a message.
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     size: u32,
-    /// Users that the listeners are, in turn.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Users that the listeners are, in turn: each has no more connections than a server allows a user.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
     /// How the listeners' packets travel.
     #[arg(long, value_enum, default_value_t = WireName::Json)]
