@@ -105,9 +105,7 @@ impl Reload {
         }
         self.current.replace(config);
     }
-}
 
-impl Reload {
     /// The limits that can be taken over, where they changed: they come with full buckets.
     fn new_limits(&self, config: &Config) -> Option<NewLimits> {
         let current = self.current.borrow();
