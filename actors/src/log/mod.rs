@@ -3,6 +3,7 @@
 //! [`EventLog`] is the one seam between the engine and where events are kept. The SQLite log is the one a server uses;
 //! the one in memory is for tests. `conformance` holds every implementation to the same promises.
 
+mod checkpoint;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
@@ -12,11 +13,10 @@ pub mod record;
 pub mod sqlite;
 pub mod wal;
 
-use std::collections::HashMap;
-
 use chappe_proto::{ChatId, Seq};
 
 use self::record::{Damage, Draft, Entry, Place, Position, Record};
+use crate::map::Map;
 
 /// Why the log could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +148,7 @@ pub(crate) fn to_sql(number: u64) -> i64 {
 pub struct Numbering {
     head: Position,
     last_chat: u64,
-    heads: HashMap<ChatId, Seq>,
+    heads: Map<ChatId, Seq>,
 }
 
 impl Numbering {
@@ -223,5 +223,5 @@ impl Numbering {
 pub struct Mark {
     head: Position,
     last_chat: u64,
-    heads: HashMap<ChatId, Option<Seq>>,
+    heads: Map<ChatId, Option<Seq>>,
 }

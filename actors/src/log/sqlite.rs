@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::checkpoint::{self, Checkpointer};
 use super::record::{self, Damage, Draft, Position, Record};
 use super::{EventLog, LogError, Numbering, to_sql};
 
@@ -19,8 +20,8 @@ pub const SCHEMA: i64 = 1;
 const APPLICATION_ID: i64 = 0x6368_6170;
 /// A row is closed at this size, so that finding one record never reads much more.
 const ROW_BYTES: usize = 64 * 1024;
-/// The write-ahead file is emptied when about so much was appended.
-const WAL_BYTES: usize = 64 * 1024 * 1024;
+/// SQLite's page size: a lone message writes one, a flood's row many.
+const PAGE_BYTES: usize = 4096;
 /// A full disk counts as mended when so much is free: room for a page says nothing about the next message.
 const ENOUGH_BYTES: u64 = 1024 * 1024;
 /// The oldest SQLite without the bug that could lose a WAL after a reset, as `sqlite3_libversion_number` counts.
@@ -29,6 +30,9 @@ const MIN_SQLITE: i32 = 3_051_003;
 /// The log, open for appending. There is one in a data folder at a time; the folder's lock sees to that.
 #[derive(Debug)]
 pub struct SqliteLog {
+    /// Takes the write-ahead file over; a view that only reads has none. It ends before the connection does, which leaves
+    /// the folder in order.
+    checkpointer: Option<Checkpointer>,
     connection: Connection,
     numbering: Numbering,
     epoch: u64,
@@ -37,7 +41,7 @@ pub struct SqliteLog {
     scratch: Vec<u8>,
     /// Which file it is, by device and number: a path can come to name another.
     file: Option<(u64, u64)>,
-    /// Bytes appended since the write-ahead file was last emptied.
+    /// Bytes appended since the write-ahead file began anew.
     in_wal: usize,
 }
 
@@ -73,10 +77,13 @@ impl SqliteLog {
             scratch: Vec::new(),
             file: None,
             in_wal: 0,
+            checkpointer: None,
         };
         let place = std::fs::metadata(folder.join(FILE)).map_err(|error| LogError::Failed(error.to_string()))?;
         log.file = Some((place.dev(), place.ino()));
         let torn = log.read_all(&mut each)?;
+        checkpoint::reserve(folder);
+        log.checkpointer = Some(Checkpointer::start(folder)?);
         Ok((log, torn))
     }
 
@@ -97,6 +104,7 @@ impl SqliteLog {
             scratch: Vec::new(),
             file: None,
             in_wal: 0,
+            checkpointer: None,
         })
     }
 
@@ -169,25 +177,22 @@ impl SqliteLog {
     }
 
     fn write(&mut self, records: &[Record]) -> Result<(), LogError> {
-        let transaction = self.connection.transaction()?;
-        {
-            let mut insert =
-                transaction.prepare_cached("INSERT INTO batch (first, count, body) VALUES (?1, ?2, ?3)")?;
-            let mut records = records.iter().peekable();
-            while let Some(first) = records.peek().map(|record| record.position) {
-                self.scratch.clear();
-                let mut count = 0i64;
-                while self.scratch.len() < ROW_BYTES
-                    && let Some(record) = records.next()
-                {
-                    record::encode_into(record.position, &record.entry, &mut self.scratch);
-                    count += 1;
-                }
-                self.in_wal += self.scratch.len();
-                insert.execute(params![to_sql(first.0), count, self.scratch])?;
-            }
+        let Self { connection, scratch, in_wal, .. } = self;
+        let rest = put_row(records, scratch);
+        if rest.is_empty() {
+            // A row is all or nothing by itself: no transaction to begin and to end.
+            return insert(connection, records, scratch, in_wal);
         }
-        Ok(transaction.commit()?)
+        let transaction = connection.transaction()?;
+        insert(&transaction, &records[..records.len() - rest.len()], scratch, in_wal)?;
+        let mut waiting = rest;
+        while !waiting.is_empty() {
+            let rest = put_row(waiting, scratch);
+            insert(&transaction, &waiting[..waiting.len() - rest.len()], scratch, in_wal)?;
+            waiting = rest;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 }
 
@@ -268,10 +273,18 @@ impl EventLog for SqliteLog {
     }
 
     fn maintain(&mut self) -> Result<(), LogError> {
-        if self.in_wal < WAL_BYTES {
+        if self.in_wal < checkpoint::WAL_BYTES {
             return Ok(());
         }
-        self.flush()
+        let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
+        if !checkpointer.is_nearly_done() && self.in_wal < checkpoint::MAX_WAL_BYTES {
+            return Ok(());
+        }
+        // What came in the meantime. The next commit begins the file anew; should a reader stand in its way, we come back
+        // after as much again.
+        checkpoint::take_over(&self.connection)?;
+        self.in_wal = 0;
+        Ok(())
     }
 
     fn is_in_place(&self) -> bool {
@@ -302,6 +315,28 @@ impl EventLog for SqliteLog {
     }
 }
 
+/// Puts the next row's worth of records into `body`; answers those that are left.
+fn put_row<'a>(records: &'a [Record], body: &mut Vec<u8>) -> &'a [Record] {
+    body.clear();
+    let mut records = records.iter();
+    while body.len() < ROW_BYTES
+        && let Some(record) = records.next()
+    {
+        record::encode_into(record.position, &record.entry, body);
+    }
+    records.as_slice()
+}
+
+fn insert(connection: &Connection, records: &[Record], body: &[u8], in_wal: &mut usize) -> Result<(), LogError> {
+    let Some(first) = records.first() else { return Ok(()) };
+    let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+    let mut insert = connection.prepare_cached("INSERT INTO batch (first, count, body) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![to_sql(first.position.0), count, body])?;
+    // The pages it fills, and the one that it shares with its neighbours.
+    *in_wal += body.len() + PAGE_BYTES;
+    Ok(())
+}
+
 /// Sets the connection up, and the file if it is new.
 fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     if rusqlite::version_number() < MIN_SQLITE {
@@ -316,6 +351,7 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     if version > SCHEMA {
         return Err(LogError::Newer { file: FILE.to_owned(), found: version, known: SCHEMA });
     }
+    connection.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES};"))?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;
     connection.execute_batch(
         "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA locking_mode=NORMAL; PRAGMA cache_size=-2048;",

@@ -87,3 +87,46 @@ fn a_log_that_was_deleted_or_replaced_is_not_in_its_place() {
     std::fs::write(folder.path().join(FILE), "another").unwrap();
     assert!(!log.is_in_place());
 }
+
+/// Copies a log as a crash would leave it.
+fn copied(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in [FILE, "log.db-wal"] {
+        std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+fn wal_bytes(folder: &Path) -> usize {
+    usize::try_from(std::fs::metadata(folder.join("log.db-wal")).unwrap().len()).unwrap()
+}
+
+#[test]
+fn the_write_ahead_file_is_used_again_and_a_crash_at_any_time_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    assert!(wal_bytes(folder.path()) >= checkpoint::WAL_BYTES, "it has its room from the start");
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    let (mut appended, mut looked) = (0, 0);
+    while appended < 3 * checkpoint::MAX_WAL_BYTES {
+        kept.extend(log.append((0..40).map(|n| post(1, &"x".repeat(20_000 + n))).collect()).unwrap());
+        appended += 40 * 20_000;
+        log.maintain().unwrap();
+        if appended / checkpoint::MAX_WAL_BYTES > looked {
+            looked += 1;
+            // SQLite's own copying may be half done: the file's own content and the write-ahead file are whole together.
+            assert_eq!(reopened(copied(folder.path()).path()), kept);
+        }
+    }
+    let most = checkpoint::MAX_WAL_BYTES * 3 / 2;
+    assert!(wal_bytes(folder.path()) < most, "{} of {appended} bytes", wal_bytes(folder.path()));
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}
+
+#[test]
+fn a_disk_without_room_for_the_reserve_is_no_reason_not_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint::reserve(folder.path());
+    assert!(SqliteLog::open(folder.path(), 1, |_| {}).is_ok());
+}
