@@ -84,8 +84,11 @@ impl Engine {
 
         // A thread each: nothing but the state runs on one, and nothing but the log's writer on the other.
         let [arbiter, beside] = [Arbiter::new(), Arbiter::new()];
-        for arbiter in [&arbiter, &beside] {
-            arbiter.spawn_fn(vital::mark_thread);
+        for (arbiter, name) in [(&arbiter, "chappe-state"), (&beside, "chappe-log")] {
+            arbiter.spawn_fn(move || {
+                vital::mark_thread();
+                vital::name_thread(name);
+            });
         }
         let cache = CacheActor::start_in_arbiter(&arbiter.handle(), move |_| CacheActor::new(state, clock));
         let persist = PersistActor::new(Box::new(log), cache.clone().recipient(), move || nudge.nudge());

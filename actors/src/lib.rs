@@ -11,6 +11,7 @@ pub mod health;
 pub mod history;
 pub mod hub;
 pub mod log;
+pub mod map;
 pub mod messages;
 pub mod metrics;
 pub mod origin;

@@ -33,6 +33,14 @@ pub fn mark_thread() {
     VITAL.set(true);
 }
 
+/// Names this thread for `top -H` and profilers; the kernel keeps 15 bytes.
+pub fn name_thread(name: &str) {
+    let named = std::ffi::CString::new(name).ok().map(|name| rustix::thread::set_name(&name));
+    if !matches!(named, Some(Ok(()))) {
+        tracing::debug!(name, "name a thread");
+    }
+}
+
 /// While `work` runs, a panic on this thread ends the process.
 pub fn vitally<T>(work: impl FnOnce() -> T) -> T {
     let before = VITAL.replace(true);

@@ -40,7 +40,7 @@ use crate::principal::{Auth, Denial, Principal};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
 use crate::udp_session::{Given, UdpKeys};
-use crate::vital::vitally;
+use crate::vital::{self, vitally};
 
 /// Where a connection came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,7 @@ pub struct HubActor {
 impl HubActor {
     /// Starts the hub of this thread, with an arbiter running. `index` is its own.
     pub fn start(index: u16, settings: HubSettings, engine: EngineLink) -> Addr<Self> {
+        vital::name_thread(&format!("chappe-hub-{index}"));
         let denier = settings.denier.clone();
         let core = Rc::new(Core::new(index, settings, engine.clone()));
         HUB.set(Some(Rc::clone(&core)));

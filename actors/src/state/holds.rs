@@ -4,12 +4,13 @@
 //! What a connection asks takes effect in the order in which it asked. So while one of its commands waits, its later
 //! writes wait behind that one, for the same key; and behind a `Hello` everything waits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use chappe_proto::{ChatId, MessageId, UserId};
 
 use super::dedup::Print;
 use crate::command::Command;
+use crate::map::Map;
 use crate::origin::{Origin, SessionId};
 
 /// Something that can be unsettled.
@@ -51,8 +52,8 @@ struct Lane {
 /// Who waits for what.
 #[derive(Debug, Default)]
 pub struct Holds {
-    keys: HashMap<Key, Hold>,
-    lanes: HashMap<SessionId, Lane>,
+    keys: Map<Key, Hold>,
+    lanes: Map<SessionId, Lane>,
     parked: usize,
 }
 

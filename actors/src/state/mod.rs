@@ -25,7 +25,7 @@ pub mod step;
 pub(crate) mod tests;
 pub mod typing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chappe_proto::event::{ChatKind, Event};
 use chappe_proto::limits::Limits;
@@ -48,6 +48,7 @@ use self::typing::Typing;
 use crate::clock::Now;
 use crate::command::Command;
 use crate::log::record::{Draft, Fact, Place, Position, Record};
+use crate::map::Map;
 use crate::origin::Origin;
 use crate::reply::Reply;
 
@@ -106,7 +107,7 @@ pub struct Tally {
 pub struct State {
     settings: Settings,
     users: BTreeMap<UserId, User>,
-    chats: HashMap<ChatId, Chat>,
+    chats: Map<ChatId, Chat>,
     /// The chats open to all.
     open: BTreeSet<ChatId>,
     dedup: Dedup,
@@ -135,7 +136,7 @@ impl State {
         Self {
             settings,
             users: BTreeMap::new(),
-            chats: HashMap::new(),
+            chats: Map::default(),
             open: BTreeSet::new(),
             dedup: Dedup::default(),
             known: Known::default(),

@@ -1,13 +1,14 @@
 //! How users are. Presence is a lease: a connection or a beacon renews it, all of a user's devices share it, and
 //! someone back within the grace time was never away.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chappe_proto::packet::StatusNow;
 use chappe_proto::{Millis, UserId};
 
 use crate::clock::Now;
+use crate::map::Map;
 
 /// How long a beacon lasts.
 pub const TTL: Duration = Duration::from_secs(30);
@@ -57,13 +58,13 @@ impl Lease {
 /// Everybody's presence.
 #[derive(Debug, Default)]
 pub struct Presence {
-    leases: HashMap<UserId, Lease>,
+    leases: Map<UserId, Lease>,
     /// Who may have ended, in the order of when to look: one entry a user.
     endings: VecDeque<(Duration, UserId)>,
     /// Who changed since the last flush.
     dirty: Vec<UserId>,
     /// When those were there last whom others see as offline: as far as others may know.
-    seen: HashMap<UserId, Millis>,
+    seen: Map<UserId, Millis>,
 }
 
 impl Presence {

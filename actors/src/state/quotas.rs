@@ -1,7 +1,6 @@
 //! How many members a chat has and how many chats a user made, counted with what is on its way to the disk: what was
 //! asked for together is refused as exactly as what came one by one.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
 use chappe_proto::{ChatId, Code, Reject, UserId};
@@ -9,6 +8,7 @@ use chappe_proto::{ChatId, Code, Reject, UserId};
 use super::State;
 use super::chat::Chat;
 use crate::log::record::{Draft, Fact, Place};
+use crate::map::Map;
 
 /// What a draft on its way takes of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +33,10 @@ impl Claim {
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
     /// Chats that there are, by who made them.
-    made: HashMap<Option<UserId>, u32>,
+    made: Map<Option<UserId>, u32>,
     /// What is on its way.
-    making: HashMap<Option<UserId>, u32>,
-    joining: HashMap<ChatId, u32>,
+    making: Map<Option<UserId>, u32>,
+    joining: Map<ChatId, u32>,
 }
 
 impl Quotas {
@@ -64,12 +64,12 @@ impl Quotas {
     }
 }
 
-fn up<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
+fn up<K: Eq + Hash>(counts: &mut Map<K, u32>, key: K) {
     let count = counts.entry(key).or_default();
     *count = count.saturating_add(1);
 }
 
-fn down<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
+fn down<K: Eq + Hash>(counts: &mut Map<K, u32>, key: K) {
     let Some(count) = counts.get_mut(&key) else { return };
     *count = count.saturating_sub(1);
     if *count == 0 {
@@ -77,7 +77,7 @@ fn down<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) {
     }
 }
 
-fn count<K: Eq + Hash>(counts: &HashMap<K, u32>, key: &K) -> u32 {
+fn count<K: Eq + Hash>(counts: &Map<K, u32>, key: &K) -> u32 {
     counts.get(key).copied().unwrap_or_default()
 }
 

@@ -1,9 +1,10 @@
 //! Who is connected, and which chats each connection hears.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use chappe_proto::{ChatId, UserId};
 
+use crate::map::Map;
 use crate::origin::SessionId;
 
 /// One connection that said Hello, or subscribed without.
@@ -18,10 +19,10 @@ struct Listener {
 /// All connections.
 #[derive(Debug, Default)]
 pub struct Roster {
-    sessions: HashMap<SessionId, Listener>,
-    users: HashMap<UserId, Vec<SessionId>>,
+    sessions: Map<SessionId, Listener>,
+    users: Map<UserId, Vec<SessionId>>,
     /// How many connections of each hub hear a chat.
-    hubs: HashMap<ChatId, Vec<u32>>,
+    hubs: Map<ChatId, Vec<u32>>,
 }
 
 impl Roster {
