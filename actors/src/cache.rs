@@ -19,7 +19,7 @@ use crate::health::{Health, Phase, Storage};
 use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, NewAuth, NewLimits, RegisterHub};
 use crate::metrics::metrics;
 use crate::origin::SessionId;
-use crate::persist::{Append, PersistActor, Written};
+use crate::persist::{Append, Hub, PersistActor, Written};
 use crate::reader::{self, Look, Looked, Reader};
 use crate::reply::Reply;
 use crate::session::outbox::{Change, Topic};
@@ -104,7 +104,7 @@ impl CacheActor {
             && let Some(persist) = &self.persist
         {
             // The state holds how many drafts are on their way below `limits.pending_writes`.
-            persist.do_send(Append(step.append));
+            persist.do_send(Append(step.append, step.tell));
         }
         for delivery in step.deliver {
             self.sort(delivery);
@@ -296,6 +296,9 @@ impl Handler<RegisterHub> for CacheActor {
         let index = usize::from(message.index);
         if self.hubs.len() <= index {
             self.hubs.resize_with(index + 1, || None);
+        }
+        if let Some(persist) = &self.persist {
+            persist.do_send(Hub(message.index, message.deliver.clone()));
         }
         if let Some(auth) = &self.auth {
             // It began with the settings of the start.

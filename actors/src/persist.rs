@@ -1,7 +1,8 @@
 //! The only writer of the log: takes what is to be kept, and tells when it is on disk.
 //!
 //! The actor has a thread of its own, and commits on it. What arrives while a commit runs waits in its mailbox, and the
-//! next commit takes all of it: a lone message waits for one flush, and a flood shares it.
+//! next commit takes all of it: a lone message waits for one flush, and a flood shares it. Who posted a message is told
+//! from here, which needs nothing of the state; all else that follows from a commit is the state's to say.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,19 +11,29 @@ use actix::prelude::*;
 
 use crate::log::EventLog;
 use crate::log::record::{Draft, Record};
+use crate::messages::{Deliver, Item};
 use crate::metrics::metrics;
+use crate::origin::Origin;
+use crate::reply::{Accepted, Reply};
 use crate::vital::{AreYouThere, end_process};
 
 /// A commit is closed at so many drafts: then the first of them need not wait for the last of a flood.
 const MAX_BATCH: usize = 16_384;
 
-/// Drafts to be kept, all in one commit or none.
+/// Drafts to be kept, all in one commit or none; and for each the connection that is told of it at once, if one is.
 ///
 /// From: the cache actor, which holds how many are on their way below `limits.pending_writes`. Answered by
 /// [`Written`], in order.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Append(pub Vec<Draft>);
+pub struct Append(pub Vec<Draft>, pub Vec<Option<Origin>>);
+
+/// Where a thread's connections are told.
+///
+/// From: the cache actor, before any of their drafts.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Hub(pub u16, pub Recipient<Deliver>);
 
 /// What became of the oldest drafts.
 ///
@@ -55,7 +66,8 @@ pub struct PersistActor {
     done: Recipient<Written>,
     /// Told after each commit that there is more in the log.
     nudge: Box<dyn Fn() + Send>,
-    waiting: VecDeque<Vec<Draft>>,
+    waiting: VecDeque<Append>,
+    hubs: Vec<Option<(Recipient<Deliver>, Vec<Item>)>>,
     /// Whether a [`Commit`] is under way.
     called: bool,
     /// Whether the disk took the last commit.
@@ -65,15 +77,24 @@ pub struct PersistActor {
 impl PersistActor {
     /// A writer of `log`. To be started on a thread that nothing else runs on.
     pub fn new(log: Box<dyn EventLog>, done: Recipient<Written>, nudge: impl Fn() + Send + 'static) -> Self {
-        Self { log, done, nudge: Box::new(nudge), waiting: VecDeque::new(), called: false, healthy: true }
+        Self {
+            log,
+            done,
+            nudge: Box::new(nudge),
+            waiting: VecDeque::new(),
+            hubs: Vec::new(),
+            called: false,
+            healthy: true,
+        }
     }
 
     fn commit(&mut self) {
-        let mut batch = self.waiting.pop_front().unwrap_or_default();
+        let Some(Append(mut batch, mut tell)) = self.waiting.pop_front() else { return };
         while batch.len() < MAX_BATCH
-            && let Some(drafts) = self.waiting.pop_front()
+            && let Some(Append(drafts, origins)) = self.waiting.pop_front()
         {
             batch.extend(drafts);
+            tell.extend(origins);
         }
         let count = batch.len();
         let start = Instant::now();
@@ -85,6 +106,9 @@ impl PersistActor {
                     metrics().log_position.set(last.position.0);
                 }
                 self.note_health(true, "");
+                for (record, to) in records.iter().zip(&tell) {
+                    self.put_ack(record, *to);
+                }
                 Written::Committed(records)
             }
             Err(error) if error.is_passing() => {
@@ -100,9 +124,22 @@ impl PersistActor {
         };
         // Its sender bounds how many drafts are on their way, so that mailbox is bounded too.
         self.done.do_send(written);
+        // Behind that: whatever somebody asks once they have their ack finds the state as it is by then.
+        for (deliver, acks) in self.hubs.iter_mut().flatten().filter(|(_, acks)| !acks.is_empty()) {
+            deliver.do_send(Deliver(std::mem::take(acks)));
+        }
         (self.nudge)();
         if let Err(error) = self.log.maintain() {
             tracing::warn!(%error, "empty the write-ahead file");
+        }
+    }
+
+    fn put_ack(&mut self, record: &Record, to: Option<Origin>) {
+        if let Some(to) = to
+            && let Some(Some((_, acks))) = self.hubs.get_mut(usize::from(to.session.hub))
+            && let Some(accepted) = Accepted::of_post(record)
+        {
+            acks.push(Item::Reply(to, Reply::Accepted(Box::new(accepted))));
         }
     }
 
@@ -149,12 +186,24 @@ impl Drop for PersistActor {
 impl Handler<Append> for PersistActor {
     type Result = ();
 
-    fn handle(&mut self, Append(drafts): Append, ctx: &mut Self::Context) {
-        self.waiting.push_back(drafts);
+    fn handle(&mut self, append: Append, ctx: &mut Self::Context) {
+        self.waiting.push_back(append);
         if !self.called {
             self.called = true;
             ctx.notify(Commit);
         }
+    }
+}
+
+impl Handler<Hub> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, Hub(index, deliver): Hub, _: &mut Self::Context) {
+        let index = usize::from(index);
+        if self.hubs.len() <= index {
+            self.hubs.resize_with(index + 1, || None);
+        }
+        self.hubs[index] = Some((deliver, Vec::new()));
     }
 }
 

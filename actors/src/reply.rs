@@ -8,6 +8,8 @@ use chappe_proto::packet::{self, Ack, ChatSummary, Packet};
 use chappe_proto::signature::PublicKey;
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Reject, Seq, UserId};
 
+use crate::log::record::{Fact, Record};
+
 /// An answer to one [`Command`](crate::command::Command).
 #[derive(Debug, Clone)]
 pub enum Reply {
@@ -63,6 +65,19 @@ pub struct Accepted {
     pub duplicate: bool,
     /// The message, where one was posted.
     pub message: Option<Arc<Message>>,
+}
+
+impl Accepted {
+    /// The ack of a message that was posted with this record; `None` if none was.
+    pub fn of_post(record: &Record) -> Option<Self> {
+        let (chat, seq) = record.entry.numbered?;
+        let (Fact::MessagePosted { client_id, .. } | Fact::SignedMessagePosted { client_id, .. }) = &record.entry.fact
+        else {
+            return None;
+        };
+        let (message_id, client_id) = (record.position.message(), client_id.clone());
+        Some(Self { chat, seq, message_id, client_id, duplicate: false, message: None })
+    }
 }
 
 /// A page of a chat's members.

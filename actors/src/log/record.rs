@@ -161,6 +161,13 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// Whether it is a message.
+    pub fn is_post(&self) -> bool {
+        matches!(self, Self::MessagePosted { .. } | Self::SignedMessagePosted { .. })
+    }
+}
+
 /// Where a fact belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {

@@ -17,6 +17,8 @@ use crate::origin::Origin;
 pub(super) struct Pending {
     /// Who is answered when it is there.
     pub(super) origin: Option<Origin>,
+    /// Whether the writer did that, when it was kept.
+    pub(super) told: bool,
     pub(super) client_id: Option<ClientId>,
     /// What is settled then.
     pub(super) release: Option<Key>,
@@ -38,8 +40,11 @@ impl State {
         };
         let claim = Claim::of(&draft);
         claim.into_iter().for_each(|claim| self.quotas.claim(claim));
-        self.pending.push_back(Pending { origin, client_id, release, claim });
+        // An HTTP answer shows the message; an ack only names it, and needs nothing of the state.
+        let tell = origin.filter(|origin| origin.ticket.is_some() && draft.fact.is_post());
+        self.pending.push_back(Pending { origin, told: tell.is_some(), client_id, release, claim });
         step.append.push(draft);
+        step.tell.push(tell);
     }
 
     /// Makes `user`, who was not known, and lets them into the chat that is open to all.

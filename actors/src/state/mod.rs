@@ -255,9 +255,9 @@ impl State {
         for record in records {
             let pending = self.pending.pop_front();
             let applied = self.apply(record, Some(step));
-            if let Some(Pending { origin, client_id, release, claim }) = pending {
+            if let Some(Pending { origin, told, client_id, release, claim }) = pending {
                 claim.into_iter().for_each(|claim| self.quotas.settle(claim));
-                if let Some(origin) = origin {
+                if let Some(origin) = origin.filter(|_| !told) {
                     let reply = self.answer(applied, origin, client_id);
                     step.reply(origin, reply);
                 }

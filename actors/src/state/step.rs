@@ -18,6 +18,8 @@ use crate::reply::Reply;
 pub struct Step {
     /// To be kept: all of it in one commit, or nothing.
     pub append: Vec<Draft>,
+    /// Whom the writer tells once it is kept, one for each of `append`. Of all others the state tells.
+    pub tell: Vec<Option<Origin>>,
     /// To be sent.
     pub deliver: Vec<Delivery>,
     /// To be looked up.

@@ -17,7 +17,7 @@ use crate::log::memory::MemoryLog;
 use crate::log::record::{Draft, Fact, Position, Record};
 use crate::origin::{Origin, SessionId};
 use crate::reader::{Looked, failed};
-use crate::reply::Reply;
+use crate::reply::{Accepted, Reply};
 use crate::state::step::{Ask, Changed, Delivery, Step};
 use crate::state::{Settings, State};
 
@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     /// One entry a step, as the writer gets it.
     pub(crate) on_the_way: VecDeque<Vec<Draft>>,
+    /// Whom the writer tells, one for each draft on its way.
+    tell: VecDeque<Option<Origin>>,
     /// Not answered yet; with what was found once it was looked up.
     pub(crate) questions: VecDeque<(Ask, Option<Looked>)>,
     pub(crate) ears: BTreeMap<SessionId, Ear>,
@@ -115,6 +117,7 @@ impl World {
             log: MemoryLog::default(),
             now,
             on_the_way: VecDeque::new(),
+            tell: VecDeque::new(),
             questions: VecDeque::new(),
             ears: BTreeMap::new(),
             unanswered: BTreeMap::new(),
@@ -230,7 +233,15 @@ impl World {
                 self.titles.insert(chat, title.to_string());
             }
         }
+        // As the writer does.
+        let acks: Vec<_> = records.iter().map(Accepted::of_post).collect();
         let mut step = Step::default();
+        for (accepted, to) in acks.into_iter().zip(self.tell.drain(..records.len())) {
+            if let Some(to) = to {
+                let accepted = Box::new(accepted.expect("only posts are told of by the writer"));
+                step.deliver.push(Delivery::Reply { to, reply: Reply::Accepted(accepted) });
+            }
+        }
         self.state.commit(records, self.now, &mut step);
         self.carry_out(step)
     }
@@ -242,6 +253,7 @@ impl World {
     /// The disk refuses the oldest `steps` on their way.
     pub(crate) fn fail(&mut self, steps: usize) -> Seen {
         let count = self.on_the_way.drain(..steps).map(|drafts| drafts.len()).sum();
+        self.tell.drain(..count);
         let mut step = Step::default();
         self.state.fail(count, &Reject::plain(Code::StorageUnavailable), &mut step);
         self.carry_out(step)
@@ -308,7 +320,9 @@ impl World {
         let mut seen = Seen { asked: step.ask.len(), ..Seen::default() };
         seen.facts = step.append.iter().map(|draft| draft.fact.clone()).collect();
         if !step.append.is_empty() {
+            assert_eq!(step.append.len(), step.tell.len());
             self.on_the_way.push_back(step.append);
+            self.tell.extend(step.tell);
         }
         self.questions.extend(step.ask.into_iter().map(|ask| (ask, None)));
         for (index, delivery) in step.deliver.iter().enumerate() {
