@@ -145,7 +145,8 @@ impl Folder {
             }
             LogError::Foreign(_) => ": give the server a folder of its own (--data)",
             LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
-            LogError::Full(_) | LogError::Failed(_) => "",
+            LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
+            LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) => "",
         };
         FolderError::Log { folder: self.path.display().to_string(), source, advice }
     }
@@ -224,6 +225,15 @@ mod tests {
         connection.execute_batch("PRAGMA user_version = 99").unwrap();
         let error = count(&folder).unwrap_err();
         assert!(error.to_string().contains("install the version"), "{error}");
+    }
+
+    #[test]
+    fn an_older_log_is_refused_with_advice() {
+        let (_place, folder) = written(1);
+        let connection = rusqlite::Connection::open(folder.path().join(sqlite::FILE)).unwrap();
+        connection.execute_batch("PRAGMA user_version = 1").unwrap();
+        let error = count(&folder).unwrap_err().to_string();
+        assert!(error.contains("schema version 1") && error.contains("still reads it"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! `u64` lengths before strings and lists, one byte before an optional field. The bytes are specified in `PROTOCOL.md`
 //! and pinned by `vectors/`, so that another language, or another crate here, can read them.
 //!
+//! The `compact` functions are for what stays on this server's disk: `config::standard()`, where an integer takes one
+//! byte below 251, and else a byte that says how many follow. Tags, lengths and numbers are mostly small.
+//!
 //! Decoding is always limited. The types on the wire are neither recursive nor lists of zero-sized elements: with
 //! those a limit would not help.
 
@@ -46,6 +49,10 @@ fn config() -> impl bincode::config::Config {
     bincode::config::legacy().with_limit::<MAX_BODY_BYTES>()
 }
 
+fn compact() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<MAX_BODY_BYTES>()
+}
+
 /// Appends the bytes of `value` to `out`.
 pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
     // Writing to a `Vec` cannot fail, and none of our types refuses to be encoded. Were it ever to happen the receiver
@@ -69,6 +76,30 @@ pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, FormatError> {
 /// [`FormatError`] if the bytes do not start with such a value.
 pub fn decode_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), FormatError> {
     Ok(bincode::decode_from_slice(bytes, config())?)
+}
+
+/// Appends the compact bytes of `value` to `out`.
+pub fn encode_compact_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    // As for `encode_into`.
+    let _ = bincode::encode_into_std_write(value, out, compact());
+}
+
+/// Reads exactly one value from all of `bytes`, which were made by [`encode_compact_into`]. Trusts them as [`decode`] does.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn decode_compact<T: Decode<()>>(bytes: &[u8]) -> Result<T, FormatError> {
+    let (value, used) = decode_compact_prefix(bytes)?;
+    if used == bytes.len() { Ok(value) } else { Err(FormatError::Trailing(bytes.len() - used)) }
+}
+
+/// Reads one value from the start of `bytes`, which were made by [`encode_compact_into`], and says how many bytes it
+/// took.
+///
+/// # Errors
+/// [`FormatError`] if the bytes do not start with such a value.
+pub fn decode_compact_prefix<T: Decode<()>>(bytes: &[u8]) -> Result<(T, usize), FormatError> {
+    Ok(bincode::decode_from_slice(bytes, compact())?)
 }
 
 /// Reads one value from the start of `bytes`, which anybody may have sent, and says how many bytes it took.
@@ -116,6 +147,10 @@ mod tests {
             assert!(decode::<String>(&claimed.to_le_bytes()).is_err());
             assert!(decode::<Vec<u64>>(&claimed.to_le_bytes()).is_err());
             assert!(decode_untrusted_prefix::<Vec<u64>>(&claimed.to_le_bytes()).is_err());
+            let mut compact = Vec::new();
+            encode_compact_into(&claimed, &mut compact);
+            assert!(decode_compact::<String>(&compact).is_err());
+            assert!(decode_compact::<Vec<u64>>(&compact).is_err());
         }
     }
 

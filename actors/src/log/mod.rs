@@ -51,6 +51,19 @@ pub enum LogError {
         /// Ours.
         known: i64,
     },
+    /// The folder was written by a version whose layout is not read any more.
+    #[error("{file} has schema version {found}, and this version of chappe reads from {known} on")]
+    Older {
+        /// Which file.
+        file: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The query tables are too far behind the log to be read together with it. Later they are not.
+    #[error("the query tables are {0} records behind the log")]
+    Behind(u64),
     /// The file is not a log of chappe's.
     #[error("{0} is not a log of chappe's")]
     Foreign(String),

@@ -1,15 +1,16 @@
 //! What the log holds: facts, numbered.
 //!
 //! A [`Draft`] is a fact on its way to the log; the log gives it a position, and the chat's next `seq`, and it is a
-//! [`Record`]. The bytes of a record are `u32` length, `u32` CRC-32 of (position, body), body; all little-endian; the
-//! body is the binary format of the protocol crate.
+//! [`Record`]. The bytes of a record are the body's length, `u32` CRC-32 of (position, body), body: the entry in the
+//! compact binary format of the protocol crate, in which the length stands too. The position is implied, and where an
+//! entry has a place in a chat, its [`Head`] can be read without the rest.
 
 use std::sync::Arc;
 
 use chappe_proto::event::{
     ChatCreated, ChatKind, ChatUpdated, Event, MemberJoined, MemberLeft, MessageDeleted, MessageEdited, Reaction, Role,
 };
-use chappe_proto::format::{self, Decode, Encode};
+use chappe_proto::format::{self, Decode, Encode, FormatError};
 use chappe_proto::message::{Message, MessageType};
 use chappe_proto::signature::{PublicKey, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
@@ -274,8 +275,63 @@ impl Record {
     }
 }
 
-/// Bytes of a record's head: length and checksum.
-const HEAD: usize = 8;
+/// How an entry begins: the bytes of its fact stand behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "chappe_proto::format")]
+pub struct Head {
+    /// When it happened.
+    pub at: Millis,
+    /// The chat and the chat's number, where the fact has one.
+    pub numbered: Option<(ChatId, Seq)>,
+}
+
+/// What the bytes of a fact are, as far as it can be told without reading them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A message was posted.
+    Post,
+    /// A message was edited or deleted.
+    Change,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Looks at the bytes of a fact.
+    pub fn of(fact: &[u8]) -> Self {
+        // The fact's number in the log: below 251, it is one byte.
+        match fact.first() {
+            Some(5 | 10) => Self::Post,
+            Some(6 | 7) => Self::Change,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Reads how the entry in `body` begins, and gives the bytes of its fact.
+///
+/// # Errors
+/// [`Damage::Unreadable`].
+pub fn open(position: Position, body: &[u8]) -> Result<(Head, &[u8]), Damage> {
+    let (head, used) = format::decode_compact_prefix(body).map_err(|error| unreadable(position, &error))?;
+    Ok((head, body.get(used..).unwrap_or_default()))
+}
+
+/// Reads the bytes of a record's body.
+///
+/// # Errors
+/// [`Damage::Unreadable`].
+pub fn decode(position: Position, body: &[u8]) -> Result<Record, Damage> {
+    let entry = format::decode_compact(body).map_err(|error| unreadable(position, &error))?;
+    Ok(Record { position, entry })
+}
+
+fn unreadable(position: Position, error: &FormatError) -> Damage {
+    Damage::Unreadable(position.0, error.to_string())
+}
+
+/// Bytes of a checksum.
+const SUM: usize = 4;
 
 /// Why bytes are not the record that should stand at a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -298,17 +354,13 @@ fn checksum(position: Position, body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Appends the bytes of one record.
-pub fn encode_into(position: Position, entry: &Entry, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEAD]);
-    format::encode_into(entry, out);
-    let body = &out[start + HEAD..];
-    // A record is a message of at most 32 KiB or a list of at most 1,000 members; `admit` holds both.
-    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let sum = checksum(position, body);
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
-    out[start + 4..start + HEAD].copy_from_slice(&sum.to_le_bytes());
+/// Appends the bytes of one record; `body` is room to work in.
+pub fn encode_into(position: Position, entry: &Entry, body: &mut Vec<u8>, out: &mut Vec<u8>) {
+    body.clear();
+    format::encode_compact_into(entry, body);
+    format::encode_compact_into(&body.len(), out);
+    out.extend_from_slice(&checksum(position, body).to_le_bytes());
+    out.extend_from_slice(body);
 }
 
 /// Takes the record of `position` from the front of `bytes`, checking it.
@@ -316,11 +368,7 @@ pub fn encode_into(position: Position, entry: &Entry, out: &mut Vec<u8>) {
 /// # Errors
 /// [`Damage`] if it is not whole.
 pub fn decode_from(position: Position, bytes: &mut &[u8]) -> Result<Record, Damage> {
-    let body = take_body(position, bytes)?;
-    match format::decode::<Entry>(body) {
-        Ok(entry) => Ok(Record { position, entry }),
-        Err(error) => Err(Damage::Unreadable(position.0, error.to_string())),
-    }
+    decode(position, take_body(position, bytes)?)
 }
 
 /// Takes the body of the record of `position` from the front of `bytes`, checking it, without reading it.
@@ -328,12 +376,12 @@ pub fn decode_from(position: Position, bytes: &mut &[u8]) -> Result<Record, Dama
 /// # Errors
 /// [`Damage`] if it is not whole.
 pub fn take_body<'a>(position: Position, bytes: &mut &'a [u8]) -> Result<&'a [u8], Damage> {
-    let short = Damage::Short(position.0);
-    let Some((head, rest)) = bytes.split_at_checked(HEAD) else { return Err(short) };
-    let &[a, b, c, d, e, f, g, h] = head else { return Err(short) };
-    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-    let Some((body, rest)) = rest.split_at_checked(length) else { return Err(short) };
-    if checksum(position, body) != u32::from_le_bytes([e, f, g, h]) {
+    let short = || Damage::Short(position.0);
+    let (length, used) = format::decode_compact_prefix::<usize>(bytes).map_err(|_| short())?;
+    let rest = bytes.get(used..).unwrap_or_default();
+    let (sum, rest) = rest.split_first_chunk::<SUM>().ok_or_else(short)?;
+    let (body, rest) = rest.split_at_checked(length).ok_or_else(short)?;
+    if checksum(position, body) != u32::from_le_bytes(*sum) {
         return Err(Damage::Checksum(position.0));
     }
     *bytes = rest;
@@ -341,61 +389,5 @@ pub fn take_body<'a>(position: Position, bytes: &mut &'a [u8]) -> Result<&'a [u8
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry() -> Entry {
-        let chat = ChatId::parse(7).unwrap();
-        let sender = UserId::parse(1).unwrap();
-        let fact = Fact::MessagePosted {
-            sender,
-            content: "hello".into(),
-            message_type: MessageType::Text,
-            client_id: ClientId::parse("a").ok(),
-            reply_to: None,
-        };
-        Entry { at: Millis(5), numbered: Some((chat, Seq(9))), fact }
-    }
-
-    #[test]
-    fn a_record_reads_as_it_was_written() {
-        let mut bytes = Vec::new();
-        encode_into(Position(3), &entry(), &mut bytes);
-        let mut rest = bytes.as_slice();
-        assert_eq!(decode_from(Position(3), &mut rest), Ok(Record { position: Position(3), entry: entry() }));
-        assert!(rest.is_empty());
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_cut_is_found() {
-        let mut bytes = Vec::new();
-        encode_into(Position(3), &entry(), &mut bytes);
-        for bit in 0..bytes.len() * 8 {
-            let mut bad = bytes.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode_from(Position(3), &mut bad.as_slice()).is_err(), "bit {bit}");
-        }
-        for cut in 0..bytes.len() {
-            assert_eq!(decode_from(Position(3), &mut &bytes[..cut]), Err(Damage::Short(3)));
-        }
-        assert_eq!(decode_from(Position(4), &mut bytes.as_slice()), Err(Damage::Checksum(4)), "moved");
-    }
-
-    /// A log that was written before reads as it did.
-    #[test]
-    fn facts_keep_their_numbers_and_their_bytes() {
-        let bytes = |fact: &Fact| {
-            let mut bytes = Vec::new();
-            format::encode_into(fact, &mut bytes);
-            bytes
-        };
-        let user = UserId::parse(7).unwrap();
-        assert_eq!(bytes(&Fact::MemberLeft { user }), [4, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
-        let posted = bytes(&entry().fact);
-        assert_eq!((posted[0], posted.len()), (5, 4 + 8 + 8 + 5 + 4 + 1 + 8 + 1 + 1));
-        let chat = ChatId::parse(1).unwrap();
-        assert_eq!(bytes(&Fact::ReadMarked { chat, user, seq: Seq(1), count: 1 })[0], 9);
-        let key = PublicKey::parse(&"A".repeat(43));
-        assert_eq!(bytes(&Fact::KeyRegistered { user, key })[0], 11);
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

@@ -3,10 +3,12 @@
 //! One table, appended to and never updated: a commit is one or a few rows, each some records in one blob, and there
 //! is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit is one flush.
 
+mod rows;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::checkpoint::{self, Checkpointer};
 use super::record::{self, Damage, Draft, Position, Record};
@@ -15,7 +17,7 @@ use super::{EventLog, LogError, Numbering, to_sql};
 /// The log's file in the data folder.
 pub const FILE: &str = "log.db";
 /// The layout this version writes.
-pub const SCHEMA: i64 = 1;
+pub const SCHEMA: i64 = 2;
 /// `chap` in ASCII: tells the file apart from other SQLite files.
 const APPLICATION_ID: i64 = 0x6368_6170;
 /// A row is closed at this size, so that finding one record never reads much more.
@@ -38,7 +40,8 @@ pub struct SqliteLog {
     epoch: u64,
     /// Set once a write failed in doubt: nothing is taken any more.
     failed: bool,
-    scratch: Vec<u8>,
+    /// Room to put a row together, and a record.
+    scratch: [Vec<u8>; 2],
     /// Which file it is, by device and number: a path can come to name another.
     file: Option<(u64, u64)>,
     /// Bytes appended since the write-ahead file began anew.
@@ -74,7 +77,7 @@ impl SqliteLog {
             numbering: Numbering::default(),
             epoch,
             failed: false,
-            scratch: Vec::new(),
+            scratch: Default::default(),
             file: None,
             in_wal: 0,
             checkpointer: None,
@@ -101,7 +104,7 @@ impl SqliteLog {
             numbering: Numbering::default(),
             epoch,
             failed: true,
-            scratch: Vec::new(),
+            scratch: Default::default(),
             file: None,
             in_wal: 0,
             checkpointer: None,
@@ -177,18 +180,18 @@ impl SqliteLog {
     }
 
     fn write(&mut self, records: &[Record]) -> Result<(), LogError> {
-        let Self { connection, scratch, in_wal, .. } = self;
-        let rest = put_row(records, scratch);
+        let Self { connection, scratch: [row, body], in_wal, .. } = self;
+        let rest = put_row(records, row, body);
         if rest.is_empty() {
             // A row is all or nothing by itself: no transaction to begin and to end.
-            return insert(connection, records, scratch, in_wal);
+            return insert(connection, records, row, in_wal);
         }
         let transaction = connection.transaction()?;
-        insert(&transaction, &records[..records.len() - rest.len()], scratch, in_wal)?;
+        insert(&transaction, &records[..records.len() - rest.len()], row, in_wal)?;
         let mut waiting = rest;
         while !waiting.is_empty() {
-            let rest = put_row(waiting, scratch);
-            insert(&transaction, &waiting[..waiting.len() - rest.len()], scratch, in_wal)?;
+            let rest = put_row(waiting, row, body);
+            insert(&transaction, &waiting[..waiting.len() - rest.len()], row, in_wal)?;
             waiting = rest;
         }
         transaction.commit()?;
@@ -216,60 +219,20 @@ impl EventLog for SqliteLog {
 
     fn scan(&mut self, after: Position, limit: usize) -> Result<Vec<Record>, LogError> {
         let mut found = Vec::new();
-        // The row that holds `after` itself may hold what follows it.
-        let start: i64 = self
-            .connection
-            .prepare_cached("SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?
-            .query_row([to_sql(after.0.max(1))], |row| row.get(0))
-            .optional()?
-            .unwrap_or(1);
-        let mut rows =
-            self.connection.prepare_cached("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
-        let mut rows = rows.query([start])?;
-        let mut last = None;
-        while found.len() < limit
-            && let Some(row) = rows.next()?
-        {
-            let first: i64 = row.get(0)?;
-            let count: i64 = row.get(1)?;
-            let mut body = row.get_ref(2)?.as_blob().map_err(|error| LogError::Failed(error.to_string()))?;
-            if let Some(last) = last {
-                expect_next(last, first)?;
-            }
-            let mut position = Position(u64::try_from(first).unwrap_or_default());
-            for _ in 0..count {
-                if position > after {
-                    found.push(record::decode_from(position, &mut body)?);
-                } else {
-                    record::take_body(position, &mut body)?;
-                }
-                last = Some(position);
-                position = position.next();
-            }
-        }
+        self.visit(after, |position, body| {
+            found.push(record::decode(position, body)?);
+            Ok(found.len() < limit)
+        })?;
         Ok(found)
     }
 
     fn record(&mut self, at: Position) -> Result<Option<Record>, LogError> {
-        let row = self
-            .connection
-            .prepare_cached("SELECT first, count, body FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?
-            .query_row([to_sql(at.0)], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
-            })
-            .optional()?;
-        let Some((first, count, body)) = row else { return Ok(None) };
-        let mut position = Position(u64::try_from(first).unwrap_or_default());
-        let end = position.plus(u64::try_from(count).unwrap_or_default());
-        if at >= end {
-            return Ok(None);
-        }
-        let mut rest = body.as_slice();
-        while position < at {
-            record::take_body(position, &mut rest)?;
-            position = position.next();
-        }
-        Ok(Some(record::decode_from(at, &mut rest)?))
+        let mut found = None;
+        self.pick(&[at], |position, body| {
+            found = Some(record::decode(position, body)?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn maintain(&mut self) -> Result<(), LogError> {
@@ -315,25 +278,25 @@ impl EventLog for SqliteLog {
     }
 }
 
-/// Puts the next row's worth of records into `body`; answers those that are left.
-fn put_row<'a>(records: &'a [Record], body: &mut Vec<u8>) -> &'a [Record] {
-    body.clear();
+/// Puts the next row's worth of records into `row`, with `body` as room for each; answers those that are left.
+fn put_row<'a>(records: &'a [Record], row: &mut Vec<u8>, body: &mut Vec<u8>) -> &'a [Record] {
+    row.clear();
     let mut records = records.iter();
-    while body.len() < ROW_BYTES
+    while row.len() < ROW_BYTES
         && let Some(record) = records.next()
     {
-        record::encode_into(record.position, &record.entry, body);
+        record::encode_into(record.position, &record.entry, body, row);
     }
     records.as_slice()
 }
 
-fn insert(connection: &Connection, records: &[Record], body: &[u8], in_wal: &mut usize) -> Result<(), LogError> {
+fn insert(connection: &Connection, records: &[Record], row: &[u8], in_wal: &mut usize) -> Result<(), LogError> {
     let Some(first) = records.first() else { return Ok(()) };
     let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
     let mut insert = connection.prepare_cached("INSERT INTO batch (first, count, body) VALUES (?1, ?2, ?3)")?;
-    insert.execute(params![to_sql(first.position.0), count, body])?;
+    insert.execute(params![to_sql(first.position.0), count, row])?;
     // The pages it fills, and the one that it shares with its neighbours.
-    *in_wal += body.len() + PAGE_BYTES;
+    *in_wal += row.len() + PAGE_BYTES;
     Ok(())
 }
 
@@ -350,6 +313,9 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     }
     if version > SCHEMA {
         return Err(LogError::Newer { file: FILE.to_owned(), found: version, known: SCHEMA });
+    }
+    if tables > 0 && version < SCHEMA {
+        return Err(LogError::Older { file: FILE.to_owned(), found: version, known: SCHEMA });
     }
     connection.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES};"))?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;

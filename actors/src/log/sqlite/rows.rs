@@ -1,0 +1,92 @@
+//! Reading the log's rows: the bodies of records, checked and not decoded.
+
+use rusqlite::OptionalExtension;
+use rusqlite::types::ValueRef;
+
+use super::{SqliteLog, expect_next};
+use crate::log::record::{self, Damage, Position};
+use crate::log::{LogError, to_sql};
+
+impl SqliteLog {
+    /// Hands the records after `after` to `each`, in order, until it says no; what is left of that row comes as well.
+    ///
+    /// # Errors
+    /// As for [`EventLog::scan`], and what `each` fails with.
+    pub(crate) fn visit(
+        &mut self,
+        after: Position,
+        mut each: impl FnMut(Position, &[u8]) -> Result<bool, LogError>,
+    ) -> Result<(), LogError> {
+        // The row that holds `after` itself may hold what follows it.
+        let start = self.row_of(Position(after.0.max(1)))?.unwrap_or(1);
+        let mut rows =
+            self.connection.prepare_cached("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
+        let mut rows = rows.query([start])?;
+        let (mut last, mut goes_on) = (None, true);
+        while goes_on && let Some(row) = rows.next()? {
+            let (first, count) = (row.get(0)?, row.get(1)?);
+            if let Some(last) = last {
+                expect_next(last, first)?;
+            }
+            for body in bodies(first, count, blob(row.get_ref(2)?)?) {
+                let (position, body) = body?;
+                if position > after {
+                    goes_on = each(position, body)?;
+                }
+                last = Some(position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the records at these positions, which ascend, to `each`. Where none is, none is handed over.
+    ///
+    /// # Errors
+    /// As for [`EventLog::record`], and what `each` fails with.
+    pub(crate) fn pick(
+        &mut self,
+        mut at: &[Position],
+        mut each: impl FnMut(Position, &[u8]) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        while let Some(next) = at.first() {
+            let Some(first) = self.row_of(*next)? else { return Ok(()) };
+            let mut row = self.connection.prepare_cached("SELECT count, body FROM batch WHERE first = ?1")?;
+            let mut row = row.query([first])?;
+            let Some(row) = row.next()? else { return Ok(()) };
+            let before = at.len();
+            for body in bodies(first, row.get(0)?, blob(row.get_ref(1)?)?) {
+                let (position, body) = body?;
+                if at.first() == Some(&position) {
+                    each(position, body)?;
+                    at = &at[1..];
+                }
+                if at.is_empty() {
+                    return Ok(());
+                }
+            }
+            if at.len() == before {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of the row in which a position stands, if it is in the log.
+    fn row_of(&self, at: Position) -> Result<Option<i64>, LogError> {
+        let sql = "SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([to_sql(at.0)], |row| row.get(0)).optional()?)
+    }
+}
+
+fn blob(value: ValueRef<'_>) -> Result<&[u8], LogError> {
+    value.as_blob().map_err(|error| LogError::Failed(error.to_string()))
+}
+
+/// The records of a row, checked and not decoded.
+fn bodies(first: i64, count: i64, mut rest: &[u8]) -> impl Iterator<Item = Result<(Position, &[u8]), Damage>> {
+    let first = u64::try_from(first).unwrap_or_default();
+    (0..u64::try_from(count).unwrap_or_default()).map(move |nth| {
+        let position = Position(first).plus(nth);
+        Ok((position, record::take_body(position, &mut rest)?))
+    })
+}
