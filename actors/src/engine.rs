@@ -10,10 +10,12 @@ use tokio::sync::oneshot;
 use crate::cache::{CacheActor, Connect, Drain};
 use crate::clock::Clock;
 use crate::folder::{Folder, FolderError};
+use crate::history::batch::Batch;
 use crate::history::compare::{self, Differences, Found};
 use crate::history::tables::{self, Tables};
 use crate::log::record::Position;
-use crate::log::{EventLog, LogError, sqlite};
+use crate::log::sqlite::{self, SqliteLog};
+use crate::log::{EventLog, LogError};
 use crate::metrics::metrics;
 use crate::persist::PersistActor;
 use crate::projector::Projector;
@@ -183,12 +185,7 @@ pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError
     Ok(Verified { records: state.head().0, projected, chats: state.sizes()[0] as u64, differences })
 }
 
-fn compare(
-    log: &mut impl EventLog,
-    head: Position,
-    live: &Path,
-    beside: &Path,
-) -> Result<(u64, Differences), LogError> {
+fn compare(log: &mut SqliteLog, head: Position, live: &Path, beside: &Path) -> Result<(u64, Differences), LogError> {
     let live = match compare::look(live, log.epoch())? {
         Found::Tables(live) => live,
         Found::Nothing => return Ok((0, Vec::new())),
@@ -201,12 +198,7 @@ fn compare(
     }
     let mut rebuilt = Tables::open(beside, log.epoch())?;
     while rebuilt.position() < live.position() {
-        let mut records = log.scan(rebuilt.position(), 8192)?;
-        records.retain(|record| record.position <= live.position());
-        if records.is_empty() {
-            break;
-        }
-        rebuilt.project(records)?;
+        rebuilt.project(&Batch::read(log, rebuilt.position(), live.position())?)?;
     }
     let differences = live.differences(beside)?.unwrap_or_else(|reason| unreadable(&reason));
     Ok((projected, differences))

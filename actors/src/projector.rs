@@ -1,30 +1,38 @@
 //! Builds the query tables from the log, behind the acks, on a thread of its own.
 
+use std::convert::Infallible;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::history::batch::Batch;
 use crate::history::tables::{FILE, Tables};
+use crate::log::record::Position;
 use crate::log::sqlite::SqliteLog;
 use crate::log::{EventLog, LogError};
 use crate::metrics::metrics;
 use crate::vital::mark_thread;
 
-/// Records taken over at a time.
-const BATCH: usize = 8192;
+/// How long commits are left to gather before they are taken over: the more of a chat come together, the fewer rows are
+/// written. Readers see what waits, and the next start goes on with it.
+const GATHER: Duration = Duration::from_millis(500);
 /// How long to wait after the disk refused.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells the projector that there is more; drop all of them to end it.
 #[derive(Debug, Clone)]
-pub struct Nudge(SyncSender<()>);
+pub struct Nudge {
+    more: SyncSender<()>,
+    /// Nothing comes this way but its end.
+    _life: Sender<Infallible>,
+}
 
 impl Nudge {
     /// There is more in the log.
     pub fn nudge(&self) {
         // Full means that it knows already.
-        let _ = self.0.try_send(());
+        let _ = self.more.try_send(());
     }
 }
 
@@ -52,34 +60,34 @@ impl Projector {
     /// # Errors
     /// If no thread can be started.
     pub fn start(self) -> std::io::Result<(Nudge, JoinHandle<()>)> {
-        let (nudge, nudges) = sync_channel(1);
+        let ((more, nudges), (life, ended)) = (sync_channel(1), channel());
         let thread = std::thread::Builder::new().name("chappe-project".to_owned()).spawn(move || {
             mark_thread();
-            self.run(&nudges);
+            self.run(&nudges, &ended);
         })?;
-        Ok((Nudge(nudge), thread))
+        Ok((Nudge { more, _life: life }, thread))
     }
 
-    fn run(mut self, nudges: &Receiver<()>) {
+    fn run(mut self, nudges: &Receiver<()>, ended: &Receiver<Infallible>) {
         // Behind the acks also in what it takes of the machine.
         if let Err(error) = rustix::process::nice(10) {
             tracing::debug!(%error, "lower the projector's priority");
         }
-        loop {
-            let done = match self.catch_up() {
-                Ok(()) => nudges.recv().is_err(),
+        // Nudges wait in their channel meanwhile, and wake nobody.
+        let is_over = |pause| ended.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected);
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = match self.catch_up() {
+                Ok(()) => nudges.recv().is_ok() && !is_over(GATHER),
                 Err(error) => {
                     // Reads stay complete without it: they look into the log themselves.
                     tracing::warn!(%error, "project the log into the query tables");
-                    matches!(nudges.recv_timeout(PAUSE), Err(RecvTimeoutError::Disconnected))
+                    !is_over(PAUSE)
                 }
             };
-            if done {
-                if let Err(error) = self.catch_up() {
-                    tracing::warn!(%error, "project the rest of the log");
-                }
-                return;
-            }
+        }
+        if let Err(error) = self.catch_up() {
+            tracing::warn!(%error, "project the rest of the log");
         }
     }
 
@@ -89,12 +97,12 @@ impl Projector {
     /// [`LogError`]; the tables are as they were after the last whole batch.
     pub fn catch_up(&mut self) -> Result<(), LogError> {
         loop {
-            let records = self.log.scan(self.tables.position(), BATCH)?;
-            if records.is_empty() {
+            let batch = Batch::read(&mut self.log, self.tables.position(), Position(u64::MAX))?;
+            self.tables.project(&batch)?;
+            metrics().projected_position.set(self.tables.position().0);
+            if !batch.is_full() {
                 return Ok(());
             }
-            self.tables.project(records)?;
-            metrics().projected_position.set(self.tables.position().0);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chappe_actors::engine::{self, AHEAD_OF_THE_LOG, EngineError, OF_ANOTHER_LOG, UNREADABLE, Verified};
+use chappe_actors::history::batch::Batch;
 use chappe_actors::history::tables::{FILE, Tables};
 use chappe_actors::log::EventLog;
-use chappe_actors::log::record::{Draft, Fact, Place, Position, Record};
+use chappe_actors::log::record::{Draft, Fact, Place, Position};
 use chappe_actors::log::sqlite::SqliteLog;
 use chappe_actors::state::Settings;
 use chappe_proto::event::ChatKind;
@@ -57,12 +58,16 @@ fn folder(projected: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = SqliteLog::open(folder.path(), EPOCH, |_| {}).unwrap();
     let records = log.append(drafts()).unwrap();
-    project(folder.path(), &records[..projected]);
+    assert_eq!(records.len(), 102);
+    project(folder.path(), &mut log, projected as u64);
     folder
 }
 
-fn project(folder: &Path, records: &[Record]) {
-    Tables::open(&folder.join(FILE), EPOCH).unwrap().project(records.to_vec()).unwrap();
+/// Has the tables take over what they lack, up to a position.
+fn project(folder: &Path, log: &mut SqliteLog, until: u64) {
+    let mut tables = Tables::open(&folder.join(FILE), EPOCH).unwrap();
+    let batch = Batch::read(log, tables.position(), Position(until)).unwrap();
+    tables.project(&batch).unwrap();
 }
 
 fn verify(folder: &Path) -> Verified {
@@ -97,10 +102,14 @@ fn tables_that_follow_from_the_log_agree_however_far_they_have_come() {
 fn a_changed_row_is_found_in_its_table() {
     let folder = folder(102);
     let change = |sql: &str| Connection::open(folder.path().join(FILE)).unwrap().execute(sql, ()).unwrap();
-    change("UPDATE messages SET content = 'forged' WHERE seq = 7");
     change("DELETE FROM members");
+    // One byte of the one chunk: none of its events can be read.
+    change("UPDATE chunks SET body = substr(body, 1, length(body) - 1) || x'00'");
+    let tables = Connection::open(folder.path().join(FILE)).unwrap();
+    let behind: u64 = tables.query_row("SELECT first FROM ends", (), |row| row.get(0)).unwrap();
+    drop(tables);
     let before = files(folder.path());
-    assert_eq!(verify(folder.path()).differences, [("members", 1), ("messages", 2)]);
+    assert_eq!(verify(folder.path()).differences, [("members", 1), ("messages", behind - 2), ("events", 1)]);
     assert_eq!(files(folder.path()), before);
 }
 
@@ -155,16 +164,11 @@ fn tables_of_another_log_are_reported_and_left_as_they_are() {
 #[test]
 fn tables_that_hold_more_than_the_log_are_reported() {
     let folder = folder(102);
-    let more = {
-        let place = tempfile::tempdir().unwrap();
-        let (mut log, _) = SqliteLog::open(place.path(), EPOCH, |_| {}).unwrap();
-        log.append(drafts()).unwrap();
-        let mut more = drafts();
-        more.drain(..2);
-        log.append(more).unwrap();
-        log.scan(Position(102), 1000).unwrap()
-    };
-    project(folder.path(), &more);
+    let place = tempfile::tempdir().unwrap();
+    let (mut longer, _) = SqliteLog::open(place.path(), EPOCH, |_| {}).unwrap();
+    longer.append(drafts()).unwrap();
+    longer.append(drafts().split_off(2)).unwrap();
+    project(folder.path(), &mut longer, 202);
     assert_eq!(verify(folder.path()).differences, [(AHEAD_OF_THE_LOG, 100)]);
 }
 

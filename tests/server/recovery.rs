@@ -251,12 +251,10 @@ fn verify_agrees_after_a_mixed_life_and_finds_a_row_that_was_changed_by_hand() {
 
     let query = server.data().join("query.db");
     let change = |sql: &str| assert_eq!(rusqlite::Connection::open(&query).unwrap().execute(sql, ()).unwrap(), 1);
-    change(
-        "UPDATE messages SET content = 'never said' WHERE chat = 1 AND seq = (SELECT min(seq) FROM messages WHERE chat = 1)",
-    );
+    change("UPDATE changes SET body = x'00' WHERE (chat, seq) = (SELECT chat, min(seq) FROM changes)");
     let run = TestServer::verify(server.data());
     assert_eq!(run.code, Some(7), "{run:?}");
-    assert!(run.stdout.contains("messages: 2 rows"), "{run:?}");
+    assert!(run.stdout.contains("changes: 2 rows"), "{run:?}");
 }
 
 #[test]

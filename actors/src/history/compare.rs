@@ -3,16 +3,21 @@
 
 use std::path::Path;
 
+use chappe_proto::compression::Expander;
+use chappe_proto::{ChatId, Seq};
 use rusqlite::{Connection, ErrorCode};
 
+use super::chunks;
+use super::run::{Packed, Run};
 use super::tables::{self, SCHEMA, Tables};
-use crate::log::record::Position;
+use crate::log::record::{Kind, Position};
 use crate::log::{LogError, to_sql};
 
-/// The tables' names, for comparing them whole.
-const TABLES: &[&str] = &["users", "chats", "members", "messages", "events", "reactions"];
+/// The names of the tables that are compared row by row.
+const TABLES: &[&str] = &["users", "chats", "members", "reactions", "changes"];
 
-/// Names of tables, and how many of their rows differ.
+/// Names of tables, and how many of their rows differ. Messages and other events are compared one by one, however they are
+/// packed.
 pub type Differences = Vec<(&'static str, u64)>;
 
 /// What is found where a server keeps its query tables.
@@ -90,10 +95,50 @@ impl Live {
 
     fn compare(&self, other: &Path) -> Result<Differences, Trouble> {
         self.connection.execute("ATTACH ?1 AS other", [other.display().to_string()])?;
-        let found =
-            TABLES.iter().map(|table| Ok((*table, self.differing(table)?))).collect::<Result<Vec<_>, Trouble>>();
+        let found = self.compare_attached();
         self.connection.execute("DETACH other", ())?;
         Ok(found?.into_iter().filter(|(_, rows)| *rows > 0).collect())
+    }
+
+    fn compare_attached(&self) -> Result<Differences, Trouble> {
+        let mut found = Vec::new();
+        for table in TABLES {
+            found.push((*table, self.differing(table)?));
+        }
+        let sql = "SELECT chat FROM main.ends UNION SELECT chat FROM main.chunks UNION SELECT chat FROM other.ends";
+        let mut chats = self.connection.prepare(sql)?;
+        let mut chats = chats.query(())?;
+        let [mut messages, mut others] = [0, 0];
+        while let Some(row) = chats.next()? {
+            let number: i64 = row.get(0)?;
+            let chat = u64::try_from(number).ok().and_then(|chat| ChatId::parse(chat).ok());
+            let chat = chat.ok_or_else(|| Trouble::Broken(format!("{number} is no chat")))?;
+            self.differing_events(chat, |event| {
+                *(if event.kind() == Kind::Post { &mut messages } else { &mut others }) += 1;
+            })?;
+        }
+        found.extend([("messages", messages), ("events", others)]);
+        Ok(found)
+    }
+
+    /// Hands over each event of a chat that is in one of the tables and not in the other.
+    fn differing_events(&self, chat: ChatId, mut differs: impl FnMut(Packed<'_>)) -> Result<(), Trouble> {
+        let [mut ours, mut theirs] = ["main", "other"].map(|which| Side::of(&self.connection, which, chat));
+        loop {
+            ours.load()?;
+            theirs.load()?;
+            let (one, other) = (ours.event(), theirs.event());
+            if one.is_none() && other.is_none() {
+                return Ok(());
+            }
+            let seqs = [one, other].map(|event| event.map_or(u64::MAX, |event| event.seq.0));
+            let [of_one, of_other] = [seqs[0] <= seqs[1], seqs[1] <= seqs[0]];
+            if one != other {
+                one.filter(|_| of_one).into_iter().chain(other.filter(|_| of_other)).for_each(&mut differs);
+            }
+            ours.nth += usize::from(of_one);
+            theirs.nth += usize::from(of_other);
+        }
     }
 
     fn differing(&self, table: &str) -> Result<u64, Trouble> {
@@ -103,6 +148,47 @@ impl Live {
         );
         let count: i64 = self.connection.query_row(&sql, (), |row| row.get(0))?;
         Ok(u64::try_from(count).unwrap_or_default())
+    }
+}
+
+/// The events of a chat in one of the tables, one after the other. What cannot be read is passed over: it is missing then.
+struct Side<'a> {
+    tables: &'a Connection,
+    sql: String,
+    chat: ChatId,
+    expander: Expander,
+    run: Run,
+    nth: usize,
+    /// Runs that begin before this number were read.
+    from: u64,
+}
+
+impl<'a> Side<'a> {
+    fn of(tables: &'a Connection, which: &str, chat: ChatId) -> Self {
+        let sql = format!(
+            "SELECT first, before, body FROM {which}.chunks WHERE chat = ?1 AND first >= ?2
+             UNION ALL SELECT first, before, body FROM {which}.ends WHERE chat = ?1 AND first >= ?2
+             ORDER BY first LIMIT 1"
+        );
+        Self { tables, sql, chat, expander: Expander::default(), run: Run::new(Seq(1), 0), nth: 0, from: 0 }
+    }
+
+    fn event(&self) -> Option<Packed<'_>> {
+        self.run.get(self.nth)
+    }
+
+    /// Goes on to the next run if this one is at its end.
+    fn load(&mut self) -> Result<(), Trouble> {
+        while self.event().is_none() {
+            let mut next = self.tables.prepare_cached(&self.sql)?;
+            let mut next = next.query([to_sql(self.chat.get()), to_sql(self.from)])?;
+            let Some(row) = next.next()? else { return Ok(()) };
+            self.from = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default() + 1;
+            if let Ok(run) = chunks::unpack(self.chat, row, &mut self.expander) {
+                (self.run, self.nth) = (run, 0);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use chappe_proto::signature::{Bytes, Signature};
-use chappe_proto::{ChatId, MessageId, Seq};
+use chappe_proto::{ChatId, MessageId, Seq, format};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::History;
+use super::batch::Batch;
 use super::compare::{self, Found};
 use super::tables::{self, FILE, Tables};
 use crate::command::Page;
@@ -36,8 +37,18 @@ fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDi
 fn project(file: &Path, records: &[Record], at_a_time: usize) {
     let mut tables = Tables::open(file, EPOCH).unwrap();
     for records in records.chunks(at_a_time) {
-        tables.project(records.to_vec()).unwrap();
+        tables.project(&batch(records)).unwrap();
     }
+}
+
+fn batch(records: &[Record]) -> Batch {
+    let mut batch = Batch::default();
+    for record in records {
+        let mut body = Vec::new();
+        format::encode_compact_into(&record.entry, &mut body);
+        batch.push(record.position, &body).unwrap();
+    }
+    batch
 }
 
 fn chats(records: &[Record]) -> Vec<(ChatId, u64)> {
@@ -211,12 +222,12 @@ fn tables_of_an_older_version_are_built_again_and_are_no_difference() {
     let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
     let file = folder.path().join(FILE);
     let older = rusqlite::Connection::open(&file).unwrap();
-    older.execute_batch("ALTER TABLE messages DROP COLUMN signature; PRAGMA user_version = 1;").unwrap();
+    older.execute_batch("DROP TABLE chunks; PRAGMA user_version = 2;").unwrap();
     drop(older);
     assert!(matches!(compare::look(&file, EPOCH), Ok(Found::Nothing)));
     let mut tables = Tables::open(&file, EPOCH).unwrap();
     assert_eq!(tables.position(), Position(0));
-    tables.project(log.scan(Position(0), 10).unwrap()).unwrap();
+    tables.project(&batch(&log.scan(Position(0), 10).unwrap())).unwrap();
     assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
 }
 
@@ -227,6 +238,6 @@ fn tables_in_which_damage_was_found_are_built_again_once() {
     tables::doubt(folder.path());
     let mut tables = Tables::open(&file, EPOCH).unwrap();
     assert_eq!(tables.position(), Position(0));
-    tables.project(log.scan(Position(0), 10).unwrap()).unwrap();
+    tables.project(&batch(&log.scan(Position(0), 10).unwrap())).unwrap();
     assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
 }

@@ -71,6 +71,16 @@ impl SqliteLog {
         Ok(())
     }
 
+    /// The last position in the log.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`].
+    pub(crate) fn last(&self) -> Result<Position, LogError> {
+        let sql = "SELECT first + count - 1 FROM batch ORDER BY first DESC LIMIT 1";
+        let last: Option<i64> = self.connection.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
+        Ok(Position(u64::try_from(last.unwrap_or_default()).unwrap_or_default()))
+    }
+
     /// The key of the row in which a position stands, if it is in the log.
     fn row_of(&self, at: Position) -> Result<Option<i64>, LogError> {
         let sql = "SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
