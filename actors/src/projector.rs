@@ -1,13 +1,13 @@
 //! Builds the query tables from the log, behind the acks, on a thread of its own.
 
 use std::convert::Infallible;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::history::batch::Batch;
-use crate::history::tables::{FILE, Tables};
+use crate::history::tables::{self, FILE, Tables};
 use crate::log::record::Position;
 use crate::log::sqlite::SqliteLog;
 use crate::log::{EventLog, LogError};
@@ -39,6 +39,7 @@ impl Nudge {
 /// The query tables' writer.
 #[derive(Debug)]
 pub struct Projector {
+    folder: PathBuf,
     log: SqliteLog,
     tables: Tables,
 }
@@ -52,7 +53,7 @@ impl Projector {
         let log = SqliteLog::reader(folder)?;
         let tables = Tables::open(&folder.join(FILE), log.epoch())?;
         metrics().projected_position.set(tables.position().0);
-        Ok(Self { log, tables })
+        Ok(Self { folder: folder.to_owned(), log, tables })
     }
 
     /// Starts the thread.
@@ -82,6 +83,9 @@ impl Projector {
                 Err(error) => {
                     // Reads stay complete without it: they look into the log themselves.
                     tracing::warn!(%error, "project the log into the query tables");
+                    if error.is_corrupt() {
+                        tables::doubt(&self.folder);
+                    }
                     !is_over(PAUSE)
                 }
             };

@@ -108,6 +108,10 @@ impl Handler<Look> for Reader {
     fn handle(&mut self, Look(ask): Look, _: &mut Self::Context) {
         // A question that is lost is never answered: better the process ends.
         let looked = vitally(|| self.look(&ask)).unwrap_or_else(|error| {
+            if let LogError::Behind(_) = error {
+                tracing::debug!(%error, ?ask, "read the history");
+                return failed(&ask);
+            }
             tracing::error!(%error, ?ask, "read the history");
             if error.is_corrupt() {
                 tracing::error!("the query tables are damaged: the next start builds them again from the log");

@@ -137,3 +137,7 @@ fn blob<'a>(row: &'a Row<'_>) -> Result<&'a [u8], LogError> {
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "chunks_tests.rs"]
+mod tests;

@@ -20,10 +20,10 @@ use crate::page::PAGE_BYTES;
 use crate::state::tests::properties::{Story, happening};
 use crate::state::tests::world::SETTINGS;
 
-const EPOCH: u64 = 7;
+pub(super) const EPOCH: u64 = 7;
 
 /// A folder with a log of these batches, and the tables built from the first `projected` records, `at_a_time`.
-fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDir, SqliteLog, Vec<Record>) {
+pub(super) fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDir, SqliteLog, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = SqliteLog::open(folder.path(), EPOCH, |_| {}).unwrap();
     for batch in batches.iter().filter(|batch| !batch.is_empty()) {
@@ -34,14 +34,14 @@ fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDi
     (folder, log, records)
 }
 
-fn project(file: &Path, records: &[Record], at_a_time: usize) {
+pub(super) fn project(file: &Path, records: &[Record], at_a_time: usize) {
     let mut tables = Tables::open(file, EPOCH).unwrap();
     for records in records.chunks(at_a_time) {
         tables.project(&batch(records)).unwrap();
     }
 }
 
-fn batch(records: &[Record]) -> Batch {
+pub(super) fn batch(records: &[Record]) -> Batch {
     let mut batch = Batch::default();
     for record in records {
         let mut body = Vec::new();
@@ -88,7 +88,7 @@ fn every_page_is_right(history: &mut History, records: &[Record]) {
     }
 }
 
-fn differences(one: &Path, other: &Path) -> Vec<(&'static str, u64)> {
+pub(super) fn differences(one: &Path, other: &Path) -> Vec<(&'static str, u64)> {
     let Found::Tables(live) = compare::look(one, EPOCH).unwrap() else { panic!("no tables in {}", one.display()) };
     live.differences(other).unwrap().unwrap()
 }

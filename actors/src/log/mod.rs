@@ -83,10 +83,19 @@ impl LogError {
 
 impl From<rusqlite::Error> for LogError {
     fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
         match error.sqlite_error_code() {
             Some(DiskFull | ReadOnly) => Self::Full(error.to_string()),
             Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt(error.to_string()),
+            // What stands in a row is not of the kind that was written there.
+            None if matches!(
+                error,
+                InvalidColumnType(..) | IntegralValueOutOfRange(..) | FromSqlConversionFailure(..)
+            ) =>
+            {
+                Self::Corrupt(error.to_string())
+            }
             _ => Self::Failed(error.to_string()),
         }
     }
