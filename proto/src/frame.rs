@@ -6,6 +6,7 @@ use crate::compression::Expander;
 use crate::format::{self, FormatError};
 use crate::json;
 use crate::packet::Packet;
+use crate::page::Body;
 pub use crate::received::{ClientFrame, Refused};
 use crate::request::Request;
 
@@ -91,10 +92,10 @@ pub fn encode_request_into(frame: &ClientFrame, out: &mut Vec<u8>) {
 }
 
 /// Appends flags and body of a server's packet in the binary format.
-pub fn encode_into(packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) {
+pub fn encode_into(packet: &impl Body, request_id: Option<u64>, out: &mut Vec<u8>) {
     out.push(0);
     format::encode_into(&request_id, out);
-    format::encode_into(packet, out);
+    packet.binary(out);
 }
 
 /// As [`decode_packet`], for a client that asked for compressed frames.

@@ -5,7 +5,10 @@ use serde::de::DeserializeOwned;
 
 use crate::code::{Code, Reject};
 use crate::commands::Rule;
+use crate::event::Event;
+use crate::json_writer;
 use crate::limits::JSON_DEPTH;
+use crate::packed::MessageView;
 use crate::packet::Packet;
 use crate::received::{ClientFrame, Refused};
 use crate::request::Request;
@@ -108,7 +111,18 @@ pub fn is_deeper_than(text: &[u8], limit: u32) -> bool {
 
 /// Appends `packet` as one JSON object, with the `request_id` it answers.
 pub fn encode_into(packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) {
-    write_tagged(packet, request_id, out);
+    match packet {
+        Packet::Event(event) if request_id.is_none() => encode_event_into(event, out),
+        _ => write_tagged(packet, request_id, out),
+    }
+}
+
+/// Appends an event as the packet it is.
+pub(crate) fn encode_event_into(event: &Event, out: &mut Vec<u8>) {
+    match event {
+        Event::Message(message) => json_writer::posted(&MessageView::from(&**message), out),
+        other => write_tagged(other, None, out),
+    }
 }
 
 /// Appends a value that stands inside a packet.

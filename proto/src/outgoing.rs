@@ -7,6 +7,7 @@ use crate::compression::Compressor;
 use crate::frame::FLAG_ZSTD;
 use crate::limits::COMPRESSED_BYTES;
 use crate::packet::Packet;
+use crate::page::Body;
 use crate::websocket::{OPCODE_BINARY, OPCODE_TEXT, put_header};
 use crate::{frame, json};
 
@@ -102,10 +103,10 @@ pub struct Encoder {
 
 impl Encoder {
     /// Appends `packet` to `out` as it leaves on `wire`.
-    pub fn put(&mut self, wire: Wire, packet: &Packet, request_id: Option<u64>, out: &mut Vec<u8>) {
+    pub fn put(&mut self, wire: Wire, packet: &impl Body, request_id: Option<u64>, out: &mut Vec<u8>) {
         self.scratch.clear();
         if wire.is_json() {
-            json::encode_into(packet, request_id, &mut self.scratch);
+            packet.json(request_id, &mut self.scratch);
         } else {
             frame::encode_into(packet, request_id, &mut self.scratch);
         }

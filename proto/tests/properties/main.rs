@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and so may what it calls")]
 
 mod arbitrary;
+mod pages;
 
 use arbitrary::{beacon, client_frame, hostile, packet};
 use chappe_proto::code::Code;
