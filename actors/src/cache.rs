@@ -150,7 +150,7 @@ impl CacheActor {
             Looked::Answered(question, key, answer) => {
                 self.state.answered(question, key, answer, self.clock.now(), step);
             }
-            Looked::Warmed(chat, events) => self.state.warmed(chat, events),
+            Looked::Warmed(chat, events) => self.state.warmed(chat, &events),
             Looked::Reply(to, reply) => step.deliver.push(Delivery::Reply { to, reply }),
         }
     }

@@ -75,12 +75,12 @@ impl Reader {
             Ask::Warm(chat) => Looked::Warmed(chat, history.newest(chat, warm)?),
             Ask::Messages { to, chat, page, limit } => {
                 let (messages, has_more) = history.messages(chat, page, as_size(limit))?;
-                Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }))
+                Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }.into()))
             }
             Ask::Events { to, chat, after, limit, head } => {
                 let events = history.events(chat, after, as_size(limit))?;
                 let head = events.last().map_or(head, |event| event.seq().max(head));
-                Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }))
+                Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }.into()))
             }
         })
     }

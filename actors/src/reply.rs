@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chappe_proto::event::Role;
 use chappe_proto::message::Message;
 use chappe_proto::packet::{self, Ack, ChatSummary, Packet};
+use chappe_proto::page;
 use chappe_proto::signature::PublicKey;
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Reject, Seq, UserId};
 
@@ -31,9 +32,9 @@ pub enum Reply {
     /// The connection is known now.
     Welcome(Box<packet::Welcome>),
     /// A page of messages.
-    Messages(packet::Messages),
+    Messages(page::Messages),
     /// Events after a number.
-    Events(packet::Events),
+    Events(page::Events),
     /// The number asked for is beyond the chat's newest.
     Reset(packet::Reset),
     /// Chats.
@@ -138,7 +139,7 @@ impl Reply {
 
     /// As a packet for a connection. `acked` says that the request is answered by an `Ack`.
     ///
-    /// `None` for replies that connections do not see.
+    /// `None` for pages, and for replies that connections do not see.
     pub fn into_packet(self, acked: bool) -> Option<Packet> {
         Some(match self {
             Self::Accepted(accepted) => {
@@ -149,12 +150,17 @@ impl Reply {
             Self::Rejected { reject, client_id } if acked => Packet::Ack(Ack::refused(reject, client_id)),
             Self::Rejected { reject, .. } | Self::TurnedAway(reject) => Packet::Error(reject.into()),
             Self::Welcome(welcome) => Packet::Welcome(welcome),
-            Self::Messages(messages) => Packet::Messages(messages),
-            Self::Events(events) => Packet::Events(events),
             Self::Reset(reset) => Packet::Reset(reset),
             Self::Chats(chats) => Packet::Chats(chats),
             Self::Presence(presence) => Packet::Presence(presence),
-            Self::Quiet | Self::Chat(_) | Self::Members(_) | Self::User(_) | Self::Users(_) => return None,
+            // Pages leave as they are, see `Body`; the others connections do not see.
+            Self::Messages(_)
+            | Self::Events(_)
+            | Self::Quiet
+            | Self::Chat(_)
+            | Self::Members(_)
+            | Self::User(_)
+            | Self::Users(_) => return None,
         })
     }
 }

@@ -15,11 +15,16 @@ pub(crate) fn json_of_about(bytes: usize, status: StatusCode, body: &impl Serial
     let mut out = Vec::with_capacity(bytes);
     // Writing to a `Vec` cannot fail, and none of our types has a map with keys that are not strings.
     let _ = serde_json::to_writer(&mut out, body);
+    written(status, out)
+}
+
+/// A response with this JSON.
+pub(crate) fn written(status: StatusCode, json: Vec<u8>) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
         .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-        .body(out)
+        .body(json)
 }
 
 /// A response that says no more than that it is done.

@@ -6,6 +6,7 @@ use chappe_actors::bounds;
 use chappe_actors::command::Command;
 use chappe_actors::reply::Reply;
 use chappe_proto::event::Event;
+use chappe_proto::packet::Reset;
 use chappe_proto::{ChatId, Seq, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -56,12 +57,11 @@ pub(crate) async fn list_events(request: HttpRequest) -> Result<HttpResponse, Pr
     bounds::seq("after", after)?;
     let user = extract::user(&request, None, user_id)?;
     let limit = bounds::page_limit(limit);
-    let events = match engine::ask(Command::GetEvents { user, chat, after, limit }).await {
-        Reply::Events(page) => Events { chat_id: page.chat_id, events: page.events, head: page.head, reset: None },
-        Reply::Reset(reset) => {
-            Events { chat_id: reset.chat_id, events: Vec::new(), head: reset.head, reset: Some(reset.reason) }
+    match engine::ask(Command::GetEvents { user, chat, after, limit }).await {
+        Reply::Events(page) => Ok(answer::written(StatusCode::OK, page.to_json())),
+        Reply::Reset(Reset { chat_id, head, reason }) => {
+            Ok(answer::json(StatusCode::OK, &Events { chat_id, events: Vec::new(), head, reset: Some(reason) }))
         }
-        other => return Err(Problem::instead(other)),
-    };
-    Ok(answer::json_of_about(events.events.len() * 320 + 64, StatusCode::OK, &events))
+        other => Err(Problem::instead(other)),
+    }
 }

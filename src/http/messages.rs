@@ -8,7 +8,6 @@ use chappe_actors::bounds;
 use chappe_actors::command::{Command, Page, Post};
 use chappe_actors::reply::{Accepted, Reply};
 use chappe_proto::message::{Message, MessageType};
-use chappe_proto::packet::Messages;
 use chappe_proto::request::GetMessages;
 use chappe_proto::signature::Signature;
 use chappe_proto::{ChatId, ClientId, Code, MessageId, Seq, UserId};
@@ -115,14 +114,9 @@ pub(crate) async fn list_messages(request: HttpRequest) -> Result<HttpResponse, 
     let user = extract::user(&request, None, user_id)?;
     let (page, limit) = bounds::page(&GetMessages { chat_id: chat, page, per_page, before, after, limit })?;
     match engine::ask(Command::GetMessages { user, chat, page, limit }).await {
-        Reply::Messages(page) => Ok(answer::json_of_about(size(&page), StatusCode::OK, &page)),
+        Reply::Messages(page) => Ok(answer::written(StatusCode::OK, page.to_json())),
         other => Err(Problem::instead(other)),
     }
-}
-
-/// About how many bytes a page has as JSON: the texts, and for each message the names of its fields and its numbers.
-fn size(page: &Messages) -> usize {
-    page.messages.iter().map(|message| message.content.len() + 192).sum::<usize>() + 64
 }
 
 /// Posts a message
@@ -180,7 +174,8 @@ async fn posted(accepted: Accepted, sender: UserId) -> Result<Arc<Message>, Prob
     let page = Page::Before(seq.next());
     match engine::ask(Command::GetMessages { user: Some(sender), chat, page, limit: 1 }).await {
         Reply::Messages(page) => {
-            page.messages.into_iter().find(|message| message.seq == seq).ok_or_else(|| Problem::plain(Code::Internal))
+            let found = page.messages.messages().find(|message| message.seq == seq);
+            found.and_then(|message| message.to_message()).map(Arc::new).ok_or_else(|| Problem::plain(Code::Internal))
         }
         other => Err(Problem::instead(other)),
     }

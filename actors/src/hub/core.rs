@@ -124,8 +124,12 @@ impl Core {
                     *greeted = true;
                 }
                 let turned_away = matches!(reply, Reply::TurnedAway(_));
-                if let Some(packet) = reply.into_packet(to.ticket.is_some()) {
-                    let mut encoder = self.encoder.borrow_mut();
+                let mut encoder = self.encoder.borrow_mut();
+                if let Reply::Messages(page) = &reply {
+                    outbox.page(&mut encoder, page, to.request_id, to.weight);
+                } else if let Reply::Events(page) = &reply {
+                    outbox.page(&mut encoder, page, to.request_id, to.weight);
+                } else if let Some(packet) = reply.into_packet(to.ticket.is_some()) {
                     outbox.answer(&mut encoder, packet, to.ticket, to.request_id, to.weight);
                     if turned_away {
                         let reason = "the user has as many connections as one may have";

@@ -140,7 +140,7 @@ async fn who_is_denied_hears_nothing_more_also_if_the_goodbye_is_not_read_yet() 
         happens(2),
         // Asked for before it was denied.
         Item::Listen(denied, vec![chat()]),
-        answer(denied, Reply::Messages(page)),
+        answer(denied, Reply::Messages(page.into())),
         answer(denied, Reply::Done),
         happens(3),
     ]);

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use chappe_proto::code::CloseCode;
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Gap, Packet};
+use chappe_proto::page::Body;
 use chappe_proto::{ChatId, Seq};
 
 use self::ephemera::Ephemera;
@@ -222,6 +223,15 @@ impl Outbox {
         inner.wake_writer();
     }
 
+    /// Puts in a page that answers a request.
+    pub fn page(&self, encoder: &mut Encoder, page: &impl Body, request_id: Option<u64>, weight: u32) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.dead {
+            inner.encode(encoder, self.wire.get(), page, request_id, weight);
+            inner.wake_writer();
+        }
+    }
+
     /// Puts in a run of a chat's events, framed already; or notes the gap if there is no room.
     pub fn events(&self, encoder: &mut Encoder, chat: ChatId, from: Seq, to: Seq, bytes: Bytes) {
         let wire = self.wire.get();
@@ -337,7 +347,7 @@ impl Outbox {
 }
 
 impl Inner {
-    fn encode(&mut self, encoder: &mut Encoder, wire: Wire, packet: &Packet, request_id: Option<u64>, weight: u32) {
+    fn encode(&mut self, encoder: &mut Encoder, wire: Wire, packet: &impl Body, request_id: Option<u64>, weight: u32) {
         self.queue.put_answer(weight, |buffer| encoder.put(wire, packet, request_id, buffer));
     }
 

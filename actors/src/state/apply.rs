@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chappe_proto::event::{ChatCreated, ChatKind, ChatUpdated, Event, Role};
 use chappe_proto::message::Message;
+use chappe_proto::packed::{self, Entry};
 use chappe_proto::packet::{Packet, Read};
 use chappe_proto::{ChatId, ClientId, Seq, UserId};
 
@@ -108,7 +109,9 @@ impl State {
                 left = Some(leave.user_id);
             }
         }
-        chat.recent.push(event.into(), keep);
+        self.packed.clear();
+        packed::pack(event, &mut self.packed);
+        chat.recent.push(event.seq(), Entry::new(&self.packed), keep);
         let after = chat.recent.bytes();
         if let Event::Message(message) = &**event {
             self.note_message(message);
@@ -144,7 +147,7 @@ impl State {
             members: BTreeMap::new(),
             head: Seq::ZERO,
             messages: 0,
-            recent: Recent::default(),
+            recent: Recent::new(created.chat_id),
             cold: false,
             warming: false,
         };

@@ -1,6 +1,7 @@
 //! One chat: who is in it, how far it got, and its recent events.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chappe_proto::event::{ChatKind, Role};
 use chappe_proto::packet::ChatSummary;
@@ -97,7 +98,7 @@ impl Chat {
             seq: self.head,
             read_seq: member.map_or(Seq::ZERO, |member| member.read),
             unread: self.messages.saturating_sub(member.map_or(0, |member| member.read_count)),
-            last_message: self.recent.last_message().cloned(),
+            last_message: self.recent.last_message().map(Arc::new),
         }
     }
 

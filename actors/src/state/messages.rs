@@ -1,5 +1,7 @@
 //! Posting, editing, deleting, reacting, and marking as read.
 
+use std::sync::Arc;
+
 use chappe_proto::event::Role;
 use chappe_proto::message::Message;
 use chappe_proto::{ChatId, ClientId, Code, MessageId, Reject, Seq, UserId};
@@ -54,10 +56,9 @@ impl State {
         now: Now,
         step: &mut Step,
     ) {
-        let held = self.chats.get(&post.chat).and_then(|chat| chat.recent.message(first));
-        let current = held.cloned();
-        let original = match held {
-            Some(message) if message.edited_at.is_none() && !message.deleted => Some(std::sync::Arc::clone(message)),
+        let current = self.chats.get(&post.chat).and_then(|chat| chat.recent.message(first)).map(Arc::new);
+        let original = match &current {
+            Some(message) if message.edited_at.is_none() && !message.deleted => Some(Arc::clone(message)),
             _ => match self.known.original(first) {
                 Some(original) => original,
                 None => {

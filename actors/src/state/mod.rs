@@ -124,6 +124,8 @@ pub struct State {
     /// Chats with recent events in memory, the longest unused first.
     warm: LinkedHashMap<ChatId, ()>,
     warm_bytes: usize,
+    /// Where an event is packed before it is known how much room it needs.
+    packed: Vec<u8>,
     head: Position,
     /// The next user id to try for users that do not choose theirs.
     next_user: u64,
@@ -150,6 +152,7 @@ impl State {
             pending: VecDeque::new(),
             warm: LinkedHashMap::new(),
             warm_bytes: 0,
+            packed: Vec::new(),
             head: Position::default(),
             next_user: 1001,
             tally: Tally::default(),
@@ -299,7 +302,7 @@ impl State {
     }
 
     /// Takes the newest events of a chat whose recent events had been dropped.
-    pub fn warmed(&mut self, chat: ChatId, events: Vec<Event>) {
+    pub fn warmed(&mut self, chat: ChatId, events: &[Event]) {
         let keep = self.keep();
         if let Some(chat) = self.chats.get_mut(&chat) {
             chat.warming = false;

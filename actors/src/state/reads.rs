@@ -1,16 +1,15 @@
 //! Questions that change nothing: from memory where it reaches, else to the reader, which answers by itself.
 
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::Arc;
 
-use chappe_proto::event::Event;
-use chappe_proto::message::Message;
-use chappe_proto::packet::{Chats, Events, Messages, Reset};
+use chappe_proto::packed::Packed;
+use chappe_proto::packet::{Chats, Reset};
+use chappe_proto::page::{Events, Messages};
 use chappe_proto::{ChatId, Reject, Seq, UserId};
 
 use super::State;
 use super::chat::Chat;
-use super::recent::Entry;
+use super::recent::{End, What};
 use super::step::{Ask, Step};
 use crate::command::Page;
 use crate::origin::Origin;
@@ -18,37 +17,38 @@ use crate::page::fitting;
 use crate::reply::{self, Members, Reply, Users};
 
 impl Chat {
-    /// A page of messages out of memory, oldest first, and whether more lie in its direction; `None` where memory does
-    /// not reach.
-    fn page(&self, page: Page, limit: usize) -> Option<(Vec<Arc<Message>>, bool)> {
-        let held = self.recent.messages();
-        let all_held = held as u64 == self.messages;
-        match page {
-            Page::Newest { .. } | Page::Before(_) => {
-                let skip = match page {
-                    Page::Newest { skip } => usize::try_from(skip).ok()?,
-                    Page::Before(seq) => {
-                        usize::try_from(self.recent.messages_after(Seq(seq.0.saturating_sub(1)))?).ok()?
-                    }
-                    Page::After(_) => 0,
-                };
-                if !all_held && skip.saturating_add(limit) > held {
-                    return None;
-                }
-                let wanted = || self.recent.newest_first().skip(skip).take(limit);
-                let count = fitting(wanted().map(|message| message.content.len()));
-                let mut messages: Vec<_> = wanted().take(count).cloned().collect();
-                messages.reverse();
-                let has_more = self.messages > (skip + messages.len()) as u64;
-                Some((messages, has_more))
-            }
+    /// A page of messages out of memory; `None` where memory does not reach.
+    fn page(&self, page: Page, limit: usize) -> Option<Messages> {
+        let held = self.recent.count(What::Messages);
+        let skip = match page {
             Page::After(seq) => {
-                let after = || Some(self.recent.events_after(seq)?.filter_map(Entry::message));
-                let count = fitting(after()?.take(limit).map(|message| message.content.len()));
-                let messages = after()?.take(count).cloned().collect();
-                Some((messages, after()?.nth(count).is_some()))
+                let from = self.recent.count_up_to(What::Messages, seq)?;
+                let range = from..held.min(from.saturating_add(limit));
+                let messages = self.recent.page(What::Messages, range, End::Oldest);
+                let has_more = from + messages.count() < held;
+                return Some(Messages { messages, has_more });
             }
+            Page::Newest { skip } => usize::try_from(skip).ok()?,
+            Page::Before(seq) => usize::try_from(self.recent.messages_after(Seq(seq.0.saturating_sub(1)))?).ok()?,
+        };
+        let all_held = held as u64 == self.messages;
+        if !all_held && skip.saturating_add(limit) > held {
+            return None;
         }
+        let to = held.saturating_sub(skip);
+        let messages = self.recent.page(What::Messages, to.saturating_sub(limit)..to, End::Newest);
+        let has_more = self.messages > (skip + messages.count()) as u64;
+        Some(Messages { messages, has_more })
+    }
+
+    /// The events after a number out of memory; `None` where memory does not reach.
+    fn events(&self, after: Seq, limit: usize) -> Option<Packed> {
+        if after == self.head {
+            return Some(Packed::new(self.id, 0));
+        }
+        let from = self.recent.count_up_to(What::Events, after)?;
+        let range = from..self.recent.count(What::Events).min(from.saturating_add(limit));
+        Some(self.recent.page(What::Events, range, End::Oldest))
     }
 }
 
@@ -95,9 +95,7 @@ impl State {
         };
         self.count_page(chat, found.is_some(), step);
         match found {
-            Some((messages, has_more)) => {
-                step.reply(origin, Reply::Messages(Messages { chat_id: chat, messages, has_more }));
-            }
+            Some(page) => step.reply(origin, Reply::Messages(page)),
             None => step.ask.push(Ask::Messages { to: origin, chat, page, limit }),
         }
     }
@@ -120,11 +118,10 @@ impl State {
             let reason = "the chat has not come so far: start afresh from its head".into();
             return step.reply(origin, Reply::Reset(Reset { chat_id, head, reason }));
         }
-        let limit_here = usize::try_from(limit).unwrap_or(usize::MAX);
-        let held = if after == head { Some(Vec::new()) } else { events_held(chat, after, limit_here) };
+        let held = chat.events(after, usize::try_from(limit).unwrap_or(usize::MAX));
         self.count_page(chat_id, held.is_some(), step);
         match held {
-            Some(events) => step.reply(origin, Reply::Events(Events { chat_id, events, head })),
+            Some(events) => step.reply(origin, Reply::Events(Events { events, head })),
             None => step.ask.push(Ask::Events { to: origin, chat: chat_id, after, limit, head }),
         }
     }
@@ -199,10 +196,4 @@ impl State {
         users.truncate(limit);
         step.reply(origin, Reply::Users(Users { users, has_more }));
     }
-}
-
-fn events_held(chat: &Chat, after: Seq, limit: usize) -> Option<Vec<Event>> {
-    let events = || Some(chat.recent.events_after(after)?.take(limit));
-    let count = fitting(events()?.map(Entry::text_bytes));
-    Some(events()?.take(count).map(Entry::to_event).collect())
 }

@@ -1,30 +1,31 @@
 //! A chat's newest events in memory, oldest first and without gaps.
 //!
 //! A message stands here in its current state: an edit replaces it, a deletion empties it. What is older is read from
-//! the query tables.
+//! the query tables. They lie packed in a few [`Leaf`]s, so that an event costs little more than its texts, a page is
+//! a copy of bytes, and what the oldest took is given back a leaf at a time.
+
+mod leaf;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::ops::Range;
 
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::{MessageId, Seq};
+use chappe_proto::packed::{self, Entry, Packed};
+use chappe_proto::{ChatId, MessageId, Seq};
 
-use crate::page::text_bytes;
-
-/// What a message costs beside its texts, in bytes: itself and its counts, its slot and the slack of the list, and the
-/// allocator's rounding of both texts.
-const MESSAGE_BYTES: usize = 128 + 24 + 16;
-/// What its signature costs.
-const SIGNATURE_BYTES: usize = 96 + 16;
-/// What another event costs beside its texts.
-const OTHER_BYTES: usize = 128 + 24 + 16;
+use self::leaf::Leaf;
+use crate::page::{self, PAGE_BYTES, fitting};
 
 /// The newest events of one chat.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recent {
-    entries: VecDeque<Entry>,
+    chat: ChatId,
+    leaves: VecDeque<Leaf>,
+    /// How many there are of them all.
+    events: usize,
     messages: usize,
+    /// What the leaves take beside their places in the list.
     bytes: usize,
 }
 
@@ -35,166 +36,158 @@ pub struct Keep {
     pub messages: usize,
 }
 
-/// One event. Nearly all are messages, and those are kept without the event around them.
-#[derive(Debug, Clone)]
-pub enum Entry {
-    /// A message, in its current state.
-    Message(Arc<Message>),
-    /// Anything else.
-    Other(Arc<Event>),
+/// What of it is counted, and copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Messages.
+    Messages,
+    /// All events.
+    Events,
 }
 
-impl Entry {
-    /// Its number.
-    pub fn seq(&self) -> Seq {
-        match self {
-            Self::Message(message) => message.seq,
-            Self::Other(event) => event.seq(),
-        }
-    }
-
-    /// The message, if it is one.
-    pub fn message(&self) -> Option<&Arc<Message>> {
-        match self {
-            Self::Message(message) => Some(message),
-            Self::Other(_) => None,
-        }
-    }
-
-    fn other(&self) -> Option<Arc<Event>> {
-        match self {
-            Self::Message(_) => None,
-            Self::Other(event) => Some(Arc::clone(event)),
-        }
-    }
-
-    /// The event as clients see it.
-    pub fn to_event(&self) -> Event {
-        match self {
-            Self::Message(message) => Event::Message(Arc::clone(message)),
-            Self::Other(event) => Event::clone(event),
-        }
-    }
-
-    /// The text it carries, in bytes.
-    pub fn text_bytes(&self) -> usize {
-        match self {
-            Self::Message(message) => message.content.len(),
-            Self::Other(event) => text_bytes(event),
-        }
-    }
-
-    fn cost(&self) -> usize {
-        match self {
-            Self::Message(message) => {
-                let name = message.client_id.as_ref().map_or(0, |id| id.as_str().len() + 8);
-                let signature = message.signature.as_ref().map_or(0, |_| SIGNATURE_BYTES);
-                MESSAGE_BYTES + message.content.len() + name + signature
-            }
-            Self::Other(event) => OTHER_BYTES + text_bytes(event),
-        }
+impl What {
+    fn is(self, entry: Entry<'_>) -> bool {
+        self == Self::Events || entry.is_message()
     }
 }
 
-impl From<&Arc<Event>> for Entry {
-    fn from(event: &Arc<Event>) -> Self {
-        match &**event {
-            Event::Message(message) => Self::Message(Arc::clone(message)),
-            _ => Self::Other(Arc::clone(event)),
-        }
-    }
-}
-
-impl From<Event> for Entry {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Message(message) => Self::Message(message),
-            other => Self::Other(Arc::new(other)),
-        }
-    }
+/// An end of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its begin.
+    Oldest,
+    /// Its end.
+    Newest,
 }
 
 impl Recent {
-    /// What it takes of memory, about.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Nothing of `chat`.
+    pub fn new(chat: ChatId) -> Self {
+        Self { chat, leaves: VecDeque::new(), events: 0, messages: 0, bytes: 0 }
     }
 
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// What it takes of memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.leaves.capacity() * size_of::<Leaf>()
     }
 
     /// The oldest number held.
     pub fn first(&self) -> Option<Seq> {
-        self.entries.front().map(Entry::seq)
+        self.leaves.front().map(|leaf| leaf.first)
     }
 
-    /// How many messages are held.
-    pub fn messages(&self) -> usize {
-        self.messages
+    /// How many messages, or events, are held.
+    pub fn count(&self, what: What) -> usize {
+        match what {
+            What::Messages => self.messages,
+            What::Events => self.events,
+        }
     }
 
     /// Adds the chat's next event, and drops the oldest beyond `keep`.
-    pub fn push(&mut self, entry: Entry, keep: Keep) {
-        if self.entries.back().is_some_and(|last| last.seq().next() != entry.seq()) {
+    pub fn push(&mut self, seq: Seq, entry: Entry<'_>, keep: Keep) {
+        if self.first().is_some_and(|first| first.0.checked_add(self.events as u64) != Some(seq.0)) {
             // Cannot follow on what is held: start anew rather than hold a gap.
             self.clear();
         }
-        self.bytes += entry.cost();
-        self.messages += usize::from(entry.message().is_some());
-        self.entries.push_back(entry);
-        while self.messages > keep.messages || self.entries.len() > keep.messages.saturating_mul(2) {
+        self.append(seq, entry);
+        while self.messages > keep.messages || self.events > keep.messages.saturating_mul(2) {
             self.drop_oldest();
         }
     }
 
+    fn append(&mut self, seq: Seq, entry: Entry<'_>) {
+        let is_alone = match self.leaves.back_mut() {
+            Some(last) if last.has_room(entry) => self.leaves.len() == 1,
+            last => {
+                if let Some(last) = last {
+                    self.bytes -= last.tighten();
+                } else {
+                    // Most chats are small: no room for leaves that never come.
+                    self.leaves.reserve_exact(1);
+                }
+                self.leaves.push_back(Leaf::new(seq));
+                self.leaves.len() == 1
+            }
+        };
+        if let Some(last) = self.leaves.back_mut() {
+            self.bytes += last.push(entry, is_alone);
+            self.events += 1;
+            self.messages += usize::from(entry.is_message());
+        }
+    }
+
     fn drop_oldest(&mut self) {
-        if let Some(entry) = self.entries.pop_front() {
-            self.bytes -= entry.cost();
-            self.messages -= usize::from(entry.message().is_some());
+        let Some(leaf) = self.leaves.front_mut() else { return };
+        self.events -= 1;
+        self.messages -= usize::from(leaf.drop_first());
+        if leaf.is_empty()
+            && let Some(leaf) = self.leaves.pop_front()
+        {
+            self.bytes -= leaf.bytes();
         }
     }
 
     /// Puts older events in front, where they lead up to what is held (or, with nothing held, up to `head`).
-    pub fn warm(&mut self, older: Vec<Event>, head: Seq, keep: Keep) {
+    pub fn warm(&mut self, older: &[Event], head: Seq, keep: Keep) {
         let up_to = self.first().map_or(head, |first| Seq(first.0.saturating_sub(1)));
-        let older: Vec<Entry> = older.into_iter().filter(|event| event.seq() <= up_to).map(Entry::from).collect();
+        let older = &older[..older.partition_point(|event| event.seq() <= up_to)];
         let whole = older.windows(2).all(|pair| pair[0].seq().next() == pair[1].seq());
-        if !whole || older.last().map(Entry::seq) != Some(up_to) {
+        if !whole || older.last().map(Event::seq) != Some(up_to) {
             return;
         }
-        for entry in older.into_iter().rev() {
-            let is_message = usize::from(entry.message().is_some());
-            if self.messages + is_message > keep.messages || self.entries.len() >= keep.messages.saturating_mul(2) {
-                break;
-            }
-            self.bytes += entry.cost();
-            self.messages += is_message;
-            self.entries.push_front(entry);
+        let (mut messages, mut events) = (self.messages, self.events);
+        let taken = older.iter().rev().take_while(|event| {
+            messages += usize::from(event.message().is_some());
+            events += 1;
+            messages <= keep.messages && events <= keep.messages.saturating_mul(2)
+        });
+        let taken = &older[older.len() - taken.count()..];
+        let mut all = Self::new(self.chat);
+        let mut body = Vec::new();
+        for event in taken {
+            body.clear();
+            packed::pack(event, &mut body);
+            all.append(event.seq(), Entry::new(&body));
         }
+        all.join(std::mem::replace(self, Self::new(self.chat)));
+        *self = all;
         // They were read some time ago: what has happened to them since is held, and not in them yet.
-        let since: Vec<Arc<Event>> =
-            self.entries.iter().filter(|entry| entry.seq() > up_to).filter_map(Entry::other).collect();
-        for event in since {
-            self.follow(&event);
+        let since = Seq(up_to.0.saturating_add(1));
+        let since: Vec<Event> = self.others(since).filter_map(|(_, entry)| entry.event(self.chat)).collect();
+        since.iter().for_each(|event| self.follow(event));
+    }
+
+    /// Adds what follows on it.
+    fn join(&mut self, mut newer: Self) {
+        if !newer.leaves.is_empty()
+            && let Some(last) = self.leaves.back_mut()
+        {
+            self.bytes -= last.tighten();
         }
+        self.leaves.append(&mut newer.leaves);
+        self.events += newer.events;
+        self.messages += newer.messages;
+        self.bytes += newer.bytes;
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.chat);
     }
 
     /// The newest message held.
-    pub fn last_message(&self) -> Option<&Arc<Message>> {
-        self.newest_first().next()
+    pub fn last_message(&self) -> Option<Message> {
+        let leaf = self.leaves.iter().rev().find(|leaf| leaf.count(What::Messages) > 0)?;
+        leaf.messages(self.chat).last()?.to_message()
     }
 
     /// The message with this id.
-    pub fn message(&self, id: MessageId) -> Option<&Arc<Message>> {
+    pub fn message(&self, id: MessageId) -> Option<Message> {
         // Messages stand in the order of their ids.
-        self.newest_first().find(|message| message.id <= id).filter(|message| message.id == id)
+        let begins = |leaf: &&Leaf| leaf.messages(self.chat).next().is_some_and(|first| first.id <= id);
+        let leaf = self.leaves.iter().rev().find(begins)?;
+        leaf.messages(self.chat).find(|message| message.id == id)?.to_message()
     }
 
     /// Does to what is held what `event` does: an edit replaces a message, a deletion empties it and its edits.
@@ -218,120 +211,126 @@ impl Recent {
     }
 
     fn change(&mut self, seq: Seq, change: impl FnOnce(&mut Message)) {
-        let Some(index) = self.first().and_then(|first| seq.0.checked_sub(first.0)) else { return };
-        let Some(slot) = usize::try_from(index).ok().and_then(|index| self.entries.get_mut(index)) else { return };
-        if let Entry::Message(message) = slot {
-            let mut message = Message::clone(message);
+        let Some(leaf) = self.leaf_of(seq).and_then(|index| self.leaves.get(index)) else { return };
+        let found = leaf.numbered().find(|(number, _)| *number == seq);
+        let message = found.and_then(|(_, entry)| entry.message(self.chat)?.to_message());
+        if let Some(mut message) = message {
             change(&mut message);
-            replace(&mut self.bytes, slot, Entry::Message(Arc::new(message)));
+            self.replace(seq, &Event::Message(message.into()));
         }
     }
 
     /// Empties the contents of all edits of the message that was event `seq`: it was deleted.
     fn redact_edits(&mut self, seq: Seq) {
-        for slot in &mut self.entries {
-            if let Entry::Other(event) = slot
-                && let Event::MessageEdited(edited) = &**event
-                && edited.message_seq == seq
-                && !edited.content.is_empty()
-            {
-                let mut edited = edited.clone();
-                edited.content = Box::default();
-                replace(&mut self.bytes, slot, Entry::Other(Arc::new(Event::MessageEdited(edited))));
-            }
+        let edits = self.others(seq).filter_map(|(_, entry)| match entry.event(self.chat)? {
+            Event::MessageEdited(edited) if edited.message_seq == seq && !edited.content.is_empty() => Some(edited),
+            _ => None,
+        });
+        for mut edited in edits.collect::<Vec<_>>() {
+            edited.content = Box::default();
+            self.replace(edited.seq, &Event::MessageEdited(edited));
         }
     }
 
-    /// The events after a number, if all of them are held.
-    pub fn events_after(&self, after: Seq) -> Option<impl Iterator<Item = &Entry>> {
-        let skip = after.0.checked_add(1)?.checked_sub(self.first()?.0)?;
-        Some(self.entries.iter().skip(usize::try_from(skip).ok()?))
+    /// Puts `event` into the place of the one numbered `seq`. Its leaf is written anew, as several if it became too large.
+    fn replace(&mut self, seq: Seq, event: &Event) {
+        let Some(index) = self.leaf_of(seq) else { return };
+        let mut newer = self.leaves.split_off(index);
+        let Some(old) = newer.pop_front() else { return };
+        let mut anew = Self::new(self.chat);
+        let mut body = Vec::new();
+        packed::pack(event, &mut body);
+        for (number, entry) in old.numbered() {
+            anew.append(number, if number == seq { Entry::new(&body) } else { entry });
+        }
+        self.events -= old.count(What::Events);
+        self.messages -= old.count(What::Messages);
+        self.bytes -= old.bytes();
+        self.join(anew);
+        if !newer.is_empty()
+            && let Some(last) = self.leaves.back_mut()
+        {
+            self.bytes -= last.tighten();
+        }
+        self.leaves.append(&mut newer);
+    }
+
+    /// Which leaf holds the event with this number.
+    fn leaf_of(&self, seq: Seq) -> Option<usize> {
+        self.leaves.partition_point(|leaf| leaf.first <= seq).checked_sub(1)
+    }
+
+    /// All that is not a message, from the leaf on that holds `seq`.
+    fn others(&self, seq: Seq) -> impl Iterator<Item = (Seq, Entry<'_>)> {
+        let leaves = self.leaves.iter().skip(self.leaf_of(seq).unwrap_or(0));
+        let mixed = leaves.filter(|leaf| leaf.count(What::Messages) < leaf.count(What::Events));
+        mixed.flat_map(Leaf::numbered).filter(|(_, entry)| !entry.is_message())
+    }
+
+    /// How many messages, or events, with a number up to `seq` are held, if that one is held or the next.
+    pub fn count_up_to(&self, what: What, seq: Seq) -> Option<usize> {
+        let next = Seq(seq.0.checked_add(1)?);
+        if next < self.first()? {
+            return None;
+        }
+        let index = self.leaves.partition_point(|leaf| leaf.first < next);
+        let mut leaves = self.leaves.iter().take(index);
+        let last = leaves.next_back();
+        let before: usize = leaves.map(|leaf| leaf.count(what)).sum();
+        let within = |leaf: &Leaf| {
+            leaf.numbered().take_while(|(number, _)| *number <= seq).filter(|(_, entry)| what.is(*entry)).count()
+        };
+        Some(before + last.map_or(0, within))
     }
 
     /// How many messages have a number above `seq`, if that can be told from what is held.
     pub fn messages_after(&self, seq: Seq) -> Option<u64> {
-        Some(self.events_after(seq)?.filter(|entry| entry.message().is_some()).count() as u64)
+        Some((self.messages - self.count_up_to(What::Messages, seq)?) as u64)
     }
 
-    /// The messages held, newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = &Arc<Message>> {
-        self.entries.iter().rev().filter_map(Entry::message)
+    /// A range of the messages, or of all events, counted from the oldest held: of what does not fit into one page only
+    /// what stands at `end`.
+    pub fn page(&self, what: What, mut range: Range<usize>, end: End) -> Packed {
+        let room: usize = self.leaves_of(what, &range).map(|(leaf, _)| leaf.live().len()).sum();
+        if room > PAGE_BYTES {
+            let entries = self.leaves_of(what, &range).flat_map(|(leaf, part)| leaf.part(what, part));
+            let sizes: Vec<usize> = entries.map(|entry| self.text_bytes(entry)).collect();
+            match end {
+                End::Oldest => range.end = range.start + fitting(sizes.into_iter()),
+                End::Newest => range.start = range.end - fitting(sizes.into_iter().rev()),
+            }
+        }
+        let mut packed = Packed::new(self.chat, room.min(2 * PAGE_BYTES));
+        for (leaf, part) in self.leaves_of(what, &range) {
+            if part.len() == leaf.count(What::Events) {
+                packed.extend(part.len(), leaf.live());
+            } else {
+                leaf.part(what, part).for_each(|entry| packed.push(entry));
+            }
+        }
+        packed
     }
-}
 
-fn replace(bytes: &mut usize, slot: &mut Entry, entry: Entry) {
-    *bytes = *bytes - slot.cost() + entry.cost();
-    *slot = entry;
+    /// The leaves in which a range lies, and which part of each it is.
+    fn leaves_of(&self, what: What, range: &Range<usize>) -> impl Iterator<Item = (&Leaf, Range<usize>)> {
+        let (from, to) = (range.start, range.end);
+        let mut at = 0;
+        self.leaves.iter().filter_map(move |leaf| {
+            let begin = at;
+            at += leaf.count(what);
+            let part = from.max(begin)..to.min(at);
+            (!part.is_empty()).then(|| (leaf, part.start - begin..part.end - begin))
+        })
+    }
+
+    fn text_bytes(&self, entry: Entry<'_>) -> usize {
+        match entry.message(self.chat) {
+            Some(message) => message.content.len(),
+            None => entry.event(self.chat).as_ref().map_or(0, page::text_bytes),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use chappe_proto::event::MemberLeft;
-    use chappe_proto::{ChatId, Millis, UserId};
-
-    use super::*;
-
-    const KEEP: Keep = Keep { messages: 4 };
-
-    fn message(seq: u64) -> Event {
-        Event::Message(Arc::new(Message {
-            id: MessageId::parse(seq * 10).unwrap(),
-            chat_id: ChatId::parse(1).unwrap(),
-            seq: Seq(seq),
-            sender_id: UserId::parse(1).unwrap(),
-            content: "x".into(),
-            message_type: Default::default(),
-            client_id: None,
-            reply_to: None,
-            created_at: Millis(0),
-            edited_at: None,
-            deleted: false,
-            signature: None,
-        }))
-    }
-
-    fn left(seq: u64) -> Event {
-        let (chat_id, user_id) = (ChatId::parse(1).unwrap(), UserId::parse(1).unwrap());
-        Event::MemberLeft(MemberLeft { chat_id, seq: Seq(seq), user_id, at: Millis(0) })
-    }
-
-    fn seqs(recent: &Recent) -> Vec<u64> {
-        recent.entries.iter().map(|entry| entry.seq().0).collect()
-    }
-
-    #[test]
-    fn the_oldest_go_first_and_the_bytes_with_them() {
-        let mut recent = Recent::default();
-        for seq in 1..=20 {
-            recent.push(if seq % 2 == 0 { left(seq) } else { message(seq) }.into(), KEEP);
-        }
-        assert_eq!(seqs(&recent), [13, 14, 15, 16, 17, 18, 19, 20]);
-        assert_eq!(recent.bytes, recent.entries.iter().map(Entry::cost).sum::<usize>());
-        recent.clear();
-        assert_eq!(recent.bytes(), 0);
-    }
-
-    #[test]
-    fn a_message_is_found_by_number_and_by_id() {
-        let mut recent = Recent::default();
-        for event in [message(5), left(6), message(7)] {
-            recent.push(event.into(), KEEP);
-        }
-        assert_eq!(recent.message(MessageId::parse(70).unwrap()).map(|m| m.seq), Some(Seq(7)));
-        assert_eq!(recent.message(MessageId::parse(60).unwrap()), None);
-        assert_eq!(recent.messages_after(Seq(5)), Some(1));
-        assert_eq!(recent.messages_after(Seq(4)), Some(2));
-        assert_eq!(recent.messages_after(Seq(3)), None, "what came before 5 is not known here");
-        assert_eq!(recent.messages_after(Seq(7)), Some(0));
-    }
-
-    #[test]
-    fn older_events_are_taken_only_where_they_lead_up_to_what_is_held() {
-        let mut recent = Recent::default();
-        recent.push(message(8).into(), KEEP);
-        recent.warm(vec![message(5), message(6)], Seq(8), KEEP);
-        assert_eq!(seqs(&recent), [8]);
-        recent.warm(vec![message(5), message(6), message(7), message(8)], Seq(8), KEEP);
-        assert_eq!(seqs(&recent), [5, 6, 7, 8]);
-    }
-}
+#[path = "recent_tests.rs"]
+mod tests;

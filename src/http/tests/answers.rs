@@ -91,7 +91,7 @@ async fn a_message_is_posted_once_and_told_apart_from_its_repeat() {
 
     // The engine knows the number of a message posted long ago, and no longer its text.
     let page = Messages { chat_id: 1.try_into().unwrap(), messages: vec![Arc::new(message())], has_more: true };
-    let (answer, asked) = ask(post(), [accepted(true, None), Reply::Messages(page)]).await;
+    let (answer, asked) = ask(post(), [accepted(true, None), Reply::Messages(page.into())]).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, repeated));
     assert!(matches!(asked[1], Command::GetMessages { page: Page::Before(Seq(5)), limit: 1, .. }), "{asked:?}");
 }

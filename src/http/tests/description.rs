@@ -250,7 +250,7 @@ fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)>
     let happened = if full {
         Reply::Reset(Reset { chat_id, head: Seq(4), reason: "beyond the newest".into() })
     } else {
-        Reply::Events(Events { chat_id, events: [events(false), events(true)].concat(), head: Seq(5) })
+        Reply::Events(Events { chat_id, events: [events(false), events(true)].concat(), head: Seq(5) }.into())
     };
     vec![
         ("GET", "/api/chats", "", Reply::Chats(Chats { chats: vec![chat(full)], has_more: full })),
@@ -275,7 +275,7 @@ fn replies(full: bool) -> Vec<(&'static str, &'static str, &'static str, Reply)>
             "GET",
             "/api/chats/1/messages",
             "",
-            Reply::Messages(Messages { chat_id, messages: vec![message(full)], has_more: full }),
+            Reply::Messages(Messages { chat_id, messages: vec![message(full)], has_more: full }.into()),
         ),
         ("POST", "/api/chats/1/messages", FULL_MESSAGE, accepted()),
         ("GET", "/api/chats/1/events", "", happened),

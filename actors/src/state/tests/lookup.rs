@@ -27,13 +27,13 @@ pub(super) fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
         Ask::Messages { to, chat, page, limit } => {
             let (messages, has_more) = model::page(records, chat, page, usize::try_from(limit).unwrap());
             let page = Messages { chat_id: chat, messages, has_more };
-            Looked::Reply(to, Reply::Messages(page))
+            Looked::Reply(to, Reply::Messages(page.into()))
         }
         Ask::Events { to, chat, after, limit, head } => {
             let mut events = model::events(records, chat, after);
             events.truncate(usize::try_from(limit).unwrap());
             let head = events.last().map_or(head, |event| event.seq().max(head));
-            Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }))
+            Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }.into()))
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use chappe_proto::event::ChatKind;
 use chappe_proto::message::MessageType;
+use chappe_proto::packed::Packed;
+use chappe_proto::packet::Messages;
 use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 use proptest::prelude::*;
@@ -270,10 +272,12 @@ fn is_the_same(world: &mut World, rebuilt: &mut World) {
             for command in [events, members, messages] {
                 let reply = same(world, rebuilt, name, &command, without_last);
                 match reply {
-                    Reply::Events(events) => assert_eq!(events.events, model::events(&records, *chat, Seq(0))),
+                    Reply::Events(events) => {
+                        assert_eq!(events.events, Packed::of(*chat, &model::events(&records, *chat, Seq(0))));
+                    }
                     Reply::Messages(found) => {
-                        let page = model::page(&records, *chat, Page::Newest { skip: 0 }, 5);
-                        assert_eq!((found.messages, found.has_more), page);
+                        let (messages, has_more) = model::page(&records, *chat, Page::Newest { skip: 0 }, 5);
+                        assert_eq!(found, Messages { chat_id: *chat, messages, has_more }.into());
                     }
                     _ => {}
                 }

@@ -2,6 +2,7 @@
 
 use chappe_proto::Seq;
 use chappe_proto::event::ChatKind;
+use chappe_proto::packet::Messages;
 
 use super::world::{SETTINGS, World};
 use crate::command::Page;
@@ -88,15 +89,18 @@ fn every_page_from_memory_is_what_the_log_says() {
             assert_eq!(seen.asked, 0, "{page:?} {limit}");
             let Reply::Messages(found) = seen.reply() else { panic!("{:?}", seen.replies) };
             let (messages, has_more) = model::page(&records, chat, page, usize::try_from(limit).unwrap());
-            assert_eq!((&found.messages, found.has_more), (&messages, has_more), "{page:?} {limit}");
+            assert_eq!(found, &Messages { chat_id: chat, messages, has_more }.into(), "{page:?} {limit}");
         }
     }
     assert!(matches!(world.events("bob", "ops", 99).reply(), Reply::Reset(reset) if reset.head == Seq(28)));
 }
 
+/// Room for about five of these chats.
+const CROWDED_BYTES: usize = 1500;
+
 /// Twenty chats of which few fit into memory, with five messages each.
 fn crowded() -> World {
-    let settings = Settings { cache_bytes: 6000, ..SETTINGS };
+    let settings = Settings { cache_bytes: CROWDED_BYTES, ..SETTINGS };
     let mut world = World::with_chat_and(settings, "c0", ["ann", "bob"]);
     for chat in 1..20 {
         world.create("ann", &format!("c{chat}"), ChatKind::Group, &["bob"]);
@@ -114,7 +118,7 @@ fn crowded() -> World {
 #[test]
 fn the_longest_unused_chats_leave_memory_and_a_read_brings_them_back() {
     let mut world = crowded();
-    assert!(world.state.sizes()[3] <= 6000, "{}", world.state.sizes()[3]);
+    assert!(world.state.sizes()[3] <= CROWDED_BYTES, "{}", world.state.sizes()[3]);
     assert!(world.state.take_tally().evictions > 0);
     assert_eq!(world.newest("bob", "c19", 5).asked, 0);
     let seen = world.newest("bob", "c0", 5);
@@ -122,7 +126,7 @@ fn the_longest_unused_chats_leave_memory_and_a_read_brings_them_back() {
     assert_eq!(world.newest("bob", "c0", 5).asked, 1, "asked to warm once");
     assert_eq!(world.settle(), ["bob: 0-0 0-1 0-2 0-3 0-4", "bob: 0-0 0-1 0-2 0-3 0-4"]);
     assert_eq!(world.newest("bob", "c0", 5).replies, ["bob: 0-0 0-1 0-2 0-3 0-4"]);
-    assert!(world.state.sizes()[3] <= 6000);
+    assert!(world.state.sizes()[3] <= CROWDED_BYTES);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chappe_proto::Seq;
-use chappe_proto::event::Event;
 use chappe_proto::message::Message;
 
 use super::words::user;
@@ -16,7 +15,7 @@ fn page(world: &mut World, chat: &str) -> Vec<Arc<Message>> {
     let (chat, user) = (world.chat(chat), Some(user("ann")));
     let seen = world.ask("ann", Command::GetMessages { user, chat, page: Page::Newest { skip: 0 }, limit: 50 });
     let Reply::Messages(page) = seen.reply() else { panic!("{:?}", seen.replies) };
-    page.messages.clone()
+    page.messages.messages().filter_map(|message| message.to_message()).map(Arc::new).collect()
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn a_signature_goes_with_the_message_until_it_is_edited_or_deleted() {
     let (chat, user) = (world.chat("ops"), Some(user("bob")));
     let seen = world.ask("bob", Command::GetEvents { user, chat, after: Seq(1), limit: 50 });
     let Reply::Events(events) = seen.reply() else { panic!("{:?}", seen.replies) };
-    let messages: Vec<_> = events.events.iter().filter_map(Event::message).cloned().collect();
+    let messages: Vec<_> = events.events.events().filter_map(|event| event.message().cloned()).collect();
     assert_eq!(signed(&messages), [true, false, false]);
 }
 

@@ -1,9 +1,7 @@
 //! Replies and events in a few words, so that a test reads as a sentence.
 
-use std::sync::Arc;
-
 use chappe_proto::event::Event;
-use chappe_proto::message::Message;
+use chappe_proto::packed::MessageView;
 use chappe_proto::packet::{ChatSummary, Packet, StatusNow};
 use chappe_proto::{ChatId, MessageId, UserId};
 
@@ -48,10 +46,12 @@ impl World {
             }
             Reply::Messages(page) => {
                 let more = if page.has_more { " more" } else { "" };
-                let one = |message: &Arc<Message>| message.content.to_string();
-                format!("{}{more}", page.messages.iter().map(one).collect::<Vec<_>>().join(" "))
+                let one = |message: MessageView<'_>| String::from_utf8_lossy(message.content).into_owned();
+                format!("{}{more}", page.messages.messages().map(one).collect::<Vec<_>>().join(" "))
             }
-            Reply::Events(events) => events.events.iter().map(in_words).collect::<Vec<_>>().join(", "),
+            Reply::Events(events) => {
+                events.events.events().map(|event| in_words(&event)).collect::<Vec<_>>().join(", ")
+            }
             Reply::User(user) => format!("{} with key {:?}", user.nickname, user.public_key.map(|key| key.0[0])),
             Reply::Presence(presence) => {
                 let one = |status: &StatusNow| format!("{} {}", name(status.user_id), status.status_data);

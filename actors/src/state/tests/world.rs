@@ -288,7 +288,7 @@ impl World {
             Looked::Answered(question, key, answer) => {
                 self.state.answered(question, key, answer, self.now, &mut step);
             }
-            Looked::Warmed(chat, events) => self.state.warmed(chat, events),
+            Looked::Warmed(chat, events) => self.state.warmed(chat, &events),
             Looked::Reply(to, reply) => step.deliver.push(Delivery::Reply { to, reply }),
         }
         self.carry_out(step)
