@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use chappe_proto::{ChatId, MessageId, UserId};
 
-use super::dedup::Print;
+use super::print::Print;
 use crate::command::Command;
 use crate::map::Map;
 use crate::origin::{Origin, SessionId};

@@ -7,8 +7,8 @@ use chappe_proto::message::Message;
 use chappe_proto::{ChatId, ClientId, Code, MessageId, Reject, Seq, UserId};
 
 use super::State;
-use super::dedup::Print;
 use super::holds::Key;
+use super::print::Print;
 use super::step::{Question, Spot, Step};
 use crate::clock::Now;
 use crate::command::{Command, Post};
@@ -38,41 +38,36 @@ impl State {
         let Some(Command::Post(post)) = self.wait_for(&keys, origin, Command::Post(post)) else { return };
         let Some(name) = &post.client_id else { return self.post_new(origin, post, None, now, step) };
         let print = self.dedup.print(chat, sender, name);
-        let first = self.dedup.find(print, chat, sender, name);
         let Some(Command::Post(post)) = self.wait_for(&[Key::Name(print)], origin, Command::Post(post)) else { return };
-        match first {
-            Some(first) => self.post_again(origin, post, print, first, now, step),
-            None => self.post_new(origin, post, Some(print), now, step),
-        }
+        self.post_named(origin, post, print, now, step);
     }
 
-    /// A name that was used before: the first message's ack again, if this is the same message.
-    fn post_again(
-        &mut self,
-        origin: Origin,
-        post: Box<Post>,
-        print: Print,
-        first: MessageId,
-        now: Now,
-        step: &mut Step,
-    ) {
-        let current = self.chats.get(&post.chat).and_then(|chat| chat.recent.message(first)).map(Arc::new);
-        let original = match &current {
-            Some(message) if message.edited_at.is_none() && !message.deleted => Some(Arc::clone(message)),
-            _ => match self.known.original(first) {
-                Some(original) => original,
-                None => {
-                    let command = Command::Post(post);
-                    return self.ask(Question::Original(first), Key::Name(print), origin, command, step);
-                }
-            },
-        };
+    /// A name that was used before gets the first message's ack again, if this is the same message.
+    fn post_named(&mut self, origin: Origin, post: Box<Post>, print: Print, now: Now, step: &mut Step) {
         let named = |message: &Message| {
             message.chat_id == post.chat && message.sender_id == post.sender && message.client_id == post.client_id
         };
-        let Some(original) = original.filter(|original| named(original)) else {
-            // Another name with the same fingerprint.
-            return self.post_new(origin, post, Some(print), now, step);
+        let mut nth = 0;
+        let (original, current) = loop {
+            let Some(first) = self.dedup.find(print, nth) else {
+                return self.post_new(origin, post, Some(print), now, step);
+            };
+            let held = self.chats.get(&post.chat).and_then(|chat| chat.recent.message(first)).map(Arc::new);
+            let original = match &held {
+                Some(message) if message.edited_at.is_none() && !message.deleted => Some(Arc::clone(message)),
+                _ => match self.known.original(first) {
+                    Some(original) => original,
+                    None => {
+                        let command = Command::Post(post);
+                        return self.ask(Question::Original(first), Key::Name(print), origin, command, step);
+                    }
+                },
+            };
+            match original {
+                Some(original) if named(&original) => break (original, held),
+                // Another name with the same fingerprint.
+                _ => nth += 1,
+            }
         };
         if original.content != post.content
             || original.message_type != post.message_type
