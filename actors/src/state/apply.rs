@@ -37,8 +37,8 @@ impl State {
         match &record.entry.fact {
             Fact::UserCreated { user, nickname } => {
                 let user = *user;
-                self.users
-                    .insert(user, User { nickname: nickname.clone(), created_at: at, chats: Vec::new(), key: None });
+                let made = || User { nickname: nickname.clone(), created_at: at, chats: Vec::new(), key: None };
+                self.users.entry(user).or_insert_with(made);
                 return Applied::User(user);
             }
             Fact::KeyRegistered { user, key } => {
@@ -69,10 +69,17 @@ impl State {
 
     fn apply_event(&mut self, event: &Arc<Event>, mut step: Option<&mut Step>) {
         let id = event.chat_id();
-        if let Event::ChatCreated(created) = &**event {
-            self.begin_chat(created);
+        match &**event {
+            Event::Message(message) => self.note_message(message),
+            Event::MessageDeleted(deleted) => self.known.deleted(deleted.message_id),
+            Event::ChatCreated(created) if !self.chats.contains_key(&id) => self.begin_chat(created),
+            _ => {}
         }
         let Some(chat) = self.chats.get_mut(&id) else { return };
+        if event.seq() <= chat.head {
+            // A snapshot knew it already.
+            return;
+        }
         chat.head = event.seq();
         let keep = super::recent::Keep { messages: self.settings.messages_per_chat };
         let before = chat.recent.bytes();
@@ -85,11 +92,7 @@ impl State {
                     (member.read, member.read_count) = (message.seq, chat.messages);
                 }
             }
-            Event::MessageEdited(_) => chat.recent.follow(event),
-            Event::MessageDeleted(deleted) => {
-                chat.recent.follow(event);
-                self.known.deleted(deleted.message_id);
-            }
+            Event::MessageEdited(_) | Event::MessageDeleted(_) => chat.recent.follow(event),
             Event::Reaction(_) => {}
             Event::ChatCreated(created) => {
                 for user in &created.members {
@@ -113,9 +116,6 @@ impl State {
         packed::pack(event, &mut self.packed);
         chat.recent.push(event.seq(), Entry::new(&self.packed), keep);
         let after = chat.recent.bytes();
-        if let Event::Message(message) = &**event {
-            self.note_message(message);
-        }
         self.account(id, before, after);
         for user in joined {
             self.join(user, id, step.as_deref_mut());
@@ -138,7 +138,7 @@ impl State {
     }
 
     fn begin_chat(&mut self, created: &ChatCreated) {
-        let chat = Chat {
+        self.begin(Chat {
             id: created.chat_id,
             title: created.title.clone(),
             kind: created.kind,
@@ -150,12 +150,16 @@ impl State {
             recent: Recent::new(created.chat_id),
             cold: false,
             warming: false,
-        };
-        self.chats.insert(created.chat_id, chat);
-        self.quotas.chat_began(created.created_by);
-        if created.kind == ChatKind::Open {
-            self.open.insert(created.chat_id);
+        });
+    }
+
+    pub(super) fn begin(&mut self, chat: Chat) {
+        self.last_chat = self.last_chat.max(chat.id.get());
+        self.quotas.chat_began(chat.created_by);
+        if chat.kind == ChatKind::Open {
+            self.open.insert(chat.id);
         }
+        self.chats.insert(chat.id, chat);
     }
 
     fn end_chat(&mut self, id: ChatId, mut step: Option<&mut Step>) {

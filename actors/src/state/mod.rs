@@ -22,10 +22,12 @@ mod rates;
 mod reads;
 pub mod recent;
 pub mod roster;
+pub mod slices;
 pub mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod typing;
+mod varint;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -129,6 +131,10 @@ pub struct State {
     /// Where an event is packed before it is known how much room it needs.
     packed: Vec<u8>,
     head: Position,
+    /// The newest chat there has been.
+    last_chat: u64,
+    /// Chats that were in memory before the start, the most useful last.
+    to_warm: Vec<ChatId>,
     /// The next user id to try for users that do not choose theirs.
     next_user: u64,
     tally: Tally,
@@ -156,6 +162,8 @@ impl State {
             warm_bytes: 0,
             packed: Vec::new(),
             head: Position::default(),
+            last_chat: 0,
+            to_warm: Vec::new(),
             next_user: 1001,
             tally: Tally::default(),
         }

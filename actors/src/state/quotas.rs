@@ -59,6 +59,11 @@ impl Quotas {
         up(&mut self.made, by);
     }
 
+    #[cfg(test)]
+    pub(super) fn made(&self) -> impl Iterator<Item = (Option<UserId>, u32)> {
+        self.made.iter().map(|(by, count)| (*by, *count))
+    }
+
     pub(super) fn chat_ended(&mut self, by: Option<UserId>) {
         down(&mut self.made, by);
     }

@@ -243,7 +243,7 @@ fn requests_took_effect_in_order(world: &World) {
 }
 
 /// Asks both states the same, and answers what neither has in memory from the model.
-fn is_the_same(world: &mut World, rebuilt: &mut World) {
+pub(crate) fn is_the_same(world: &mut World, rebuilt: &mut World) {
     let records = world.records();
     let chats: Vec<ChatId> = world.titles.keys().copied().collect();
     for name in PEOPLE {

@@ -1,0 +1,213 @@
+//! The state in slices, for a snapshot that is taken while the state goes on: chats first, then users.
+//!
+//! Each slice tells what was true when it was taken; slices of one snapshot may be of different moments. What happened
+//! after the first was taken is applied again ([`State::replay`]), and leads to the state of the end all the same: an
+//! event of a chat that its slice knows is passed over by its number, a read mark only moves forward, a user is made
+//! once and has the key of the last word about it, and who is in which chat is told by the chats alone.
+
+use std::collections::BTreeMap;
+
+use chappe_proto::event::{ChatKind, Role};
+use chappe_proto::signature::Bytes;
+use chappe_proto::{ChatId, Millis, Seq, UserId};
+
+use super::chat::{Chat, Member};
+use super::recent::Recent;
+use super::varint::{Reader, put};
+use super::{State, User};
+use crate::log::record::Position;
+
+/// About so many bytes make a slice: some 100 µs of work.
+const SLICE_BYTES: usize = 16 * 1024;
+/// So many chats are looked for at most: they may be gone.
+const SLICE_CHATS: u64 = 4096;
+
+const CHATS: u8 = 0;
+const USERS: u8 = 1;
+
+/// Which slice comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cursor {
+    /// Of the chats, from this id on.
+    Chats(u64),
+    /// Of the users, from this id on.
+    Users(u64),
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self::Chats(1)
+    }
+}
+
+impl State {
+    /// The slice at `cursor`, and where the next one is, if there is more.
+    pub fn slice(&self, cursor: Cursor) -> (Vec<u8>, Option<Cursor>) {
+        self.slice_of(cursor, SLICE_BYTES)
+    }
+
+    /// The same, of `bytes` and one more chat or user.
+    fn slice_of(&self, cursor: Cursor, bytes: usize) -> (Vec<u8>, Option<Cursor>) {
+        let mut out = Vec::with_capacity(bytes + bytes / 4);
+        let next = match cursor {
+            Cursor::Chats(from) => {
+                out.push(CHATS);
+                Some(self.slice_of_chats(from, bytes, &mut out))
+            }
+            Cursor::Users(from) => {
+                out.push(USERS);
+                self.slice_of_users(from, bytes, &mut out).map(Cursor::Users)
+            }
+        };
+        (out, next)
+    }
+
+    fn slice_of_chats(&self, from: u64, bytes: usize, out: &mut Vec<u8>) -> Cursor {
+        let mut before = 0;
+        for raw in from..from + SLICE_CHATS {
+            if raw > self.last_chat {
+                return Cursor::Users(1);
+            }
+            if out.len() > bytes {
+                return Cursor::Chats(raw);
+            }
+            if let Some(chat) = ChatId::parse(raw).ok().and_then(|id| self.chats.get(&id)) {
+                put_chat(chat, raw - before, out);
+                before = raw;
+            }
+        }
+        Cursor::Chats(from + SLICE_CHATS)
+    }
+
+    fn slice_of_users(&self, from: u64, bytes: usize, out: &mut Vec<u8>) -> Option<u64> {
+        let mut before = 0;
+        for (id, user) in self.users.range(UserId::parse(from).ok()?..) {
+            if out.len() > bytes {
+                return Some(id.get());
+            }
+            put(id.get() - before, out);
+            put_text(&user.nickname, out);
+            put(user.created_at.0, out);
+            out.push(u8::from(user.key.is_some()));
+            out.extend(user.key.iter().flat_map(|key| key.0));
+            before = id.get();
+        }
+        None
+    }
+
+    /// Takes a slice in; `None` if it is not one.
+    pub fn restore(&mut self, slice: &[u8]) -> Option<()> {
+        let mut bytes = Reader(slice);
+        let kind = bytes.byte()?;
+        let mut before = 0;
+        while !bytes.0.is_empty() {
+            before = bytes.number()?.checked_add(before)?;
+            match kind {
+                CHATS => self.restore_chat(ChatId::parse(before).ok()?, &mut bytes)?,
+                USERS => self.restore_user(UserId::parse(before).ok()?, &mut bytes)?,
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn restore_chat(&mut self, id: ChatId, bytes: &mut Reader<'_>) -> Option<()> {
+        let title = bytes.text()?.into();
+        let flags = bytes.byte()?;
+        let kind = match flags & 3 {
+            0 => ChatKind::Group,
+            1 => ChatKind::Direct,
+            2 => ChatKind::Open,
+            _ => return None,
+        };
+        if flags & 4 != 0 {
+            self.to_warm.push(id);
+        }
+        let created_by = if flags & 8 != 0 { Some(UserId::parse(bytes.number()?).ok()?) } else { None };
+        let created_at = Millis(bytes.number()?);
+        let [head, messages, count] = [bytes.number()?, bytes.number()?, bytes.number()?];
+        let mut user = 0;
+        let member = |_| {
+            let number = bytes.number()?;
+            user = (number >> 1).checked_add(user)?;
+            let role = if number & 1 == 1 { Role::Owner } else { Role::Member };
+            let read = Seq(head.checked_sub(bytes.number()?)?);
+            let read_count = messages.checked_sub(bytes.number()?)?;
+            Some((UserId::parse(user).ok()?, Member { role, read, read_count }))
+        };
+        let members: BTreeMap<_, _> = (0..count).map(member).collect::<Option<_>>()?;
+        let chat = Chat {
+            id,
+            title,
+            kind,
+            created_by,
+            created_at,
+            members,
+            head: Seq(head),
+            messages,
+            recent: Recent::default(),
+            cold: true,
+            warming: false,
+        };
+        self.begin(chat);
+        Some(())
+    }
+
+    fn restore_user(&mut self, id: UserId, bytes: &mut Reader<'_>) -> Option<()> {
+        let nickname = bytes.text()?.into();
+        let created_at = Millis(bytes.number()?);
+        let key = if bytes.byte()? == 1 { Some(Bytes(*bytes.take(32)?.as_array()?)) } else { None };
+        self.users.insert(id, User { nickname, created_at, chats: Vec::new(), key });
+        Some(())
+    }
+
+    /// All slices are in: the first was taken at `head`, and when the last was, `last_chat` was the newest.
+    pub fn restored(&mut self, head: Position, last_chat: u64) {
+        (self.head, self.last_chat) = (head, last_chat.max(self.last_chat));
+        let mut places: Vec<(UserId, ChatId)> =
+            self.chats.values().flat_map(|chat| chat.members.keys().map(|user| (*user, chat.id))).collect();
+        places.sort_unstable();
+        let mut rest = places.as_slice();
+        for (id, user) in &mut self.users {
+            let count = rest.iter().take_while(|(of, _)| of == id).count();
+            user.chats = rest[..count].iter().map(|(_, chat)| *chat).collect();
+            rest = &rest[count..];
+        }
+    }
+}
+
+fn put_chat(chat: &Chat, id: u64, out: &mut Vec<u8>) {
+    put(id, out);
+    put_text(&chat.title, out);
+    let kind = match chat.kind {
+        ChatKind::Group => 0,
+        ChatKind::Direct => 1,
+        ChatKind::Open => 2,
+    };
+    let warm = if chat.recent.is_empty() { 0 } else { 4 };
+    out.push(kind | warm | if chat.created_by.is_some() { 8 } else { 0 });
+    chat.created_by.into_iter().for_each(|user| put(user.get(), out));
+    for number in [chat.created_at.0, chat.head.0, chat.messages, chat.members.len() as u64] {
+        put(number, out);
+    }
+    let mut before = 0;
+    for (user, member) in &chat.members {
+        let role = match member.role {
+            Role::Member => 0,
+            Role::Owner => 1,
+        };
+        put((user.get() - before) << 1 | role, out);
+        put(chat.head.0.saturating_sub(member.read.0), out);
+        put(chat.messages.saturating_sub(member.read_count), out);
+        before = user.get();
+    }
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    put(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+#[path = "slices_tests.rs"]
+mod tests;
