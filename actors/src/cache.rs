@@ -2,6 +2,7 @@
 //! out, to the log, the readers and the hubs.
 
 mod renewal;
+mod slices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::persist::{Append, Hub, PersistActor, Written};
 use crate::reader::{self, Look, Looked, Reader};
 use crate::reply::Reply;
 use crate::session::outbox::{Change, Topic};
+use crate::snapshot::scribe::ToScribe;
 use crate::state::State;
 use crate::state::step::{Ask, Changed, Delivery, Step};
 use crate::vital::AreYouThere;
@@ -32,7 +34,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// So many questions may wait for the readers; more are refused as `busy`.
 const MAX_LOOKS: usize = 2048;
 
-/// Where the log's writer and the readers are. Sent once, before anything else.
+/// Where the log's writer, the readers and the scribe are. Sent once, before anything else.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Connect {
@@ -40,6 +42,8 @@ pub struct Connect {
     pub persist: Addr<PersistActor>,
     /// The readers.
     pub readers: Addr<Reader>,
+    /// Where snapshots are written.
+    pub scribe: ToScribe,
 }
 
 /// Takes no more writes, and tells once all that were taken are on disk.
@@ -64,6 +68,7 @@ pub struct CacheActor {
     clock: Clock,
     persist: Option<Addr<PersistActor>>,
     readers: Option<Addr<Reader>>,
+    scribe: Option<ToScribe>,
     hubs: Vec<Option<HubLink>>,
     looks: usize,
     /// What stands in `/health`.
@@ -83,6 +88,7 @@ impl CacheActor {
             clock,
             persist: None,
             readers: None,
+            scribe: None,
             hubs: Vec::new(),
             looks: 0,
             phase: Phase::Serving,
@@ -237,6 +243,7 @@ impl Actor for CacheActor {
             cache.state.tick(cache.clock.now(), &mut step);
             cache.carry_out(step);
             cache.publish_sizes();
+            cache.tell_scribe();
         });
     }
 }
@@ -332,6 +339,7 @@ impl Handler<Connect> for CacheActor {
     fn handle(&mut self, message: Connect, _: &mut Self::Context) {
         self.persist = Some(message.persist);
         self.readers = Some(message.readers);
+        self.scribe = Some(message.scribe);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::log::record::Record;
 use crate::log::sqlite::{self, SqliteLog, TornTail};
-use crate::log::{LogError, wal};
+use crate::log::{LogError, Numbering, wal};
 
 /// The file whose lock says that a server uses the folder.
 const LOCK: &str = "lock";
@@ -102,12 +102,11 @@ impl Folder {
         &self.path
     }
 
-    /// Opens the log and hands every record in it to `each`. An end torn by a crash is taken off, kept beside the log
-    /// in a file of its own, and reported.
+    /// Opens the log, or begins one of this `epoch`. It has to be read before it takes anything.
     ///
     /// # Errors
     /// [`FolderError::DamagedWal`] and [`FolderError::Log`]: nothing is lost silently.
-    pub fn open_log(&self, epoch: u64, each: impl FnMut(Record)) -> Result<(SqliteLog, Option<TornTail>), FolderError> {
+    pub fn open_log(&self, epoch: u64) -> Result<SqliteLog, FolderError> {
         let wal_path = self.path.join(format!("{}-wal", sqlite::FILE));
         let report = wal::inspect(&wal_path).map_err(|source| io(&wal_path, source))?;
         if report.lost_commits > 0 {
@@ -122,7 +121,21 @@ impl Folder {
                  was told; after a clean stop it would be the disk's fault"
             );
         }
-        let (log, torn) = SqliteLog::open(&self.path, epoch, each).map_err(|source| self.log_error(source))?;
+        SqliteLog::open_unread(&self.path, epoch).map_err(|source| self.log_error(source))
+    }
+
+    /// Hands every record behind those that are `known` to `each`. An end torn by a crash is taken off, kept beside the
+    /// log in a file of its own, and reported.
+    ///
+    /// # Errors
+    /// [`FolderError::Log`]: nothing is lost silently.
+    pub fn read_log(
+        &self,
+        log: &mut SqliteLog,
+        known: Numbering,
+        each: impl FnMut(Record),
+    ) -> Result<Option<TornTail>, FolderError> {
+        let torn = log.read(known, each).map_err(|source| self.log_error(source))?;
         if let Some(torn) = &torn {
             let beside = self.path.join(format!("torn-at-{}.bin", torn.position.0));
             std::fs::write(&beside, &torn.bytes).map_err(|source| io(&beside, source))?;
@@ -133,7 +146,7 @@ impl Folder {
                 "the end of the log is damaged: what is whole before it is kept"
             );
         }
-        Ok((log, torn))
+        Ok(torn)
     }
 
     /// Says which folder an error of the log is about, and what to do.
@@ -176,7 +189,8 @@ mod tests {
     fn written(commits: usize) -> (tempfile::TempDir, Folder) {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::lock(place.path()).unwrap();
-        let (mut log, _) = folder.open_log(1, |_| {}).unwrap();
+        let mut log = folder.open_log(1).unwrap();
+        folder.read_log(&mut log, Numbering::default(), |_| {}).unwrap();
         log.append(vec![new_chat()]).unwrap();
         for commit in 1..commits {
             log.append(vec![post(1, &format!("message {commit}")), post(1, "another")]).unwrap();
@@ -186,7 +200,7 @@ mod tests {
 
     fn count(folder: &Folder) -> Result<(usize, Option<TornTail>), FolderError> {
         let mut count = 0;
-        let (_, torn) = folder.open_log(1, |_| count += 1)?;
+        let torn = folder.read_log(&mut folder.open_log(1)?, Numbering::default(), |_| count += 1)?;
         Ok((count, torn))
     }
 

@@ -23,6 +23,7 @@ pub mod rate;
 pub mod reader;
 pub mod reply;
 pub mod session;
+pub mod snapshot;
 pub mod state;
 pub mod udp_session;
 pub mod vital;

@@ -174,6 +174,12 @@ pub struct Numbering {
 }
 
 impl Numbering {
+    /// One that goes on behind `head`: chats have been given numbers up to `last_chat`, and those in `heads` have events
+    /// up to these. Some may be from beyond `head`; the records that follow are noted then.
+    pub fn new(head: Position, last_chat: u64, heads: HashMap<ChatId, Seq>) -> Self {
+        Self { head, last_chat, heads }
+    }
+
     /// The last position given out.
     pub fn head(&self) -> Position {
         self.head
@@ -182,6 +188,11 @@ impl Numbering {
     /// The last number given out in `chat`.
     pub fn seq(&self, chat: ChatId) -> Seq {
         self.heads.get(&chat).copied().unwrap_or_default()
+    }
+
+    /// The log ends here.
+    pub fn stand(&mut self, head: Position) {
+        self.head = head;
     }
 
     /// Takes note of a record that is in the log.

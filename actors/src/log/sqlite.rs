@@ -60,14 +60,21 @@ pub struct TornTail {
 }
 
 impl SqliteLog {
-    /// Opens the log in `folder`, or begins one, and reads all of it: every record is checked and handed to `each`.
-    ///
-    /// A damaged end is taken off and returned; it holds at most the last row, and a new epoch begins. Damage before the
-    /// end is an error.
+    /// Opens the log in `folder`, or begins one, and reads all of it. See [`Self::read`].
     ///
     /// # Errors
     /// [`LogError`]: `Newer`, `Foreign`, `Damaged`, `Missing`, `Full` or `Failed`.
-    pub fn open(folder: &Path, epoch: u64, mut each: impl FnMut(Record)) -> Result<(Self, Option<TornTail>), LogError> {
+    pub fn open(folder: &Path, epoch: u64, each: impl FnMut(Record)) -> Result<(Self, Option<TornTail>), LogError> {
+        let mut log = Self::open_unread(folder, epoch)?;
+        let torn = log.read(Numbering::default(), each)?;
+        Ok((log, torn))
+    }
+
+    /// Opens the log in `folder`, or begins one. Before it takes anything, it has to be read.
+    ///
+    /// # Errors
+    /// [`LogError`]: `Newer`, `Foreign`, `Full` or `Failed`.
+    pub fn open_unread(folder: &Path, epoch: u64) -> Result<Self, LogError> {
         let connection = Connection::open(folder.join(FILE))?;
         prepare(&connection, epoch)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
@@ -84,10 +91,9 @@ impl SqliteLog {
         };
         let place = std::fs::metadata(folder.join(FILE)).map_err(|error| LogError::Failed(error.to_string()))?;
         log.file = Some((place.dev(), place.ino()));
-        let torn = log.read_all(&mut each)?;
         checkpoint::reserve(folder);
         log.checkpointer = Some(Checkpointer::start(folder)?);
-        Ok((log, torn))
+        Ok(log)
     }
 
     /// Opens a second, read-only view for [`EventLog::scan`] and [`EventLog::record`].
@@ -126,23 +132,39 @@ impl SqliteLog {
         Ok(())
     }
 
-    fn read_all(&mut self, each: &mut impl FnMut(Record)) -> Result<Option<TornTail>, LogError> {
+    /// Reads the log from its beginning, or behind what `known` has numbered already. Every record there is checked and
+    /// handed to `each`; before that, those that stand in one row with the last that is known are checked.
+    ///
+    /// A damaged end is taken off and returned; it holds at most the last row, and a new epoch begins. Damage before the
+    /// end is an error. A log that ends before `known` does is read up to its end, and [`Self::head`] tells.
+    ///
+    /// # Errors
+    /// [`LogError`]: `Damaged`, `Missing`, `Full` or `Failed`.
+    pub fn read(&mut self, known: Numbering, mut each: impl FnMut(Record)) -> Result<Option<TornTail>, LogError> {
         let last: Option<i64> = self.connection.query_row("SELECT max(first) FROM batch", (), |row| row.get(0))?;
+        let after = known.head();
+        let start = self.row_of(Position(after.0.max(1)))?.unwrap_or(1);
+        self.numbering = known;
+        let mut at = Position(u64::try_from(start - 1).unwrap_or_default());
         let mut torn = None;
         {
-            let mut rows = self.connection.prepare("SELECT first, count, body FROM batch ORDER BY first")?;
-            let mut rows = rows.query(())?;
+            let mut rows =
+                self.connection.prepare("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
+            let mut rows = rows.query([start])?;
             while let Some(row) = rows.next()? {
                 let first: i64 = row.get(0)?;
                 let count: i64 = row.get(1)?;
                 let body = row.get_ref(2)?.as_blob().map_err(|error| LogError::Failed(error.to_string()))?;
-                expect_next(self.numbering.head(), first)?;
+                expect_next(at, first)?;
                 let mut rest = body;
                 for _ in 0..count {
-                    match record::decode_from(self.numbering.head().next(), &mut rest) {
+                    match record::decode_from(at.next(), &mut rest) {
                         Ok(record) => {
-                            self.numbering.note(&record);
-                            each(record);
+                            at = record.position;
+                            if at > after {
+                                self.numbering.note(&record);
+                                each(record);
+                            }
                         }
                         Err(damage @ Damage::Unreadable(..)) => return Err(damage.into()),
                         Err(damage) if Some(first) == last => {
@@ -155,8 +177,9 @@ impl SqliteLog {
                 }
             }
         }
+        self.numbering.stand(at);
         let Some((first, kept, damage, bytes)) = torn else { return Ok(None) };
-        let position = self.numbering.head().next();
+        let position = at.next();
         // First, so that what is cut off is never numbered anew in the same epoch, whatever happens in between.
         self.begin_epoch()?;
         self.cut_row(first, kept, position)?;

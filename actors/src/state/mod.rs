@@ -27,7 +27,7 @@ pub mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod typing;
-mod varint;
+pub(crate) mod varint;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

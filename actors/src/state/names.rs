@@ -17,6 +17,9 @@ pub struct Name {
     pub message: u64,
 }
 
+/// A [`Name`] as it is kept on disk: fingerprint and message, little-endian.
+pub type PackedName = [u8; 16];
+
 const FREE: Name = Name { print: Print(0), message: 0 };
 /// The top bits that choose a table.
 const TABLE_BITS: u32 = 12;
@@ -45,16 +48,16 @@ impl Default for Names {
 }
 
 impl Names {
-    /// A table of all names in `runs`, each ascending.
-    pub fn of_runs(mut runs: Vec<&[Name]>) -> Self {
+    /// All the names in `runs`, each ascending: they are gone through together, one small table after the other.
+    pub fn of_runs(mut runs: Vec<&[PackedName]>) -> Self {
         let mut names = Self::default();
         for (index, table) in names.tables.iter_mut().enumerate() {
-            let mine = |name: &Name| table_of(name.print) == index;
-            let counts: Vec<usize> = runs.iter().map(|run| run.iter().take_while(|name| mine(name)).count()).collect();
+            let is_of_table = |name: &&PackedName| table_of(Name::unpack(name).print) <= index;
+            let counts: Vec<usize> = runs.iter().map(|run| run.iter().take_while(is_of_table).count()).collect();
             *table = Table::with_room_for(counts.iter().sum());
             for (run, count) in runs.iter_mut().zip(counts) {
                 let (of_table, rest) = run.split_at(count);
-                of_table.iter().for_each(|name| table.insert(*name));
+                of_table.iter().for_each(|name| table.insert(Name::unpack(name)));
                 *run = rest;
             }
         }
@@ -88,6 +91,18 @@ impl Names {
 }
 
 impl Name {
+    /// As it is kept on disk.
+    pub fn packed(&self) -> PackedName {
+        (u128::from(self.message) << 64 | u128::from(self.print.0)).to_le_bytes()
+    }
+
+    /// The name that was packed.
+    fn unpack(packed: &PackedName) -> Self {
+        let &[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = packed;
+        let print = Print(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        Self { print, message: u64::from_le_bytes([i, j, k, l, m, n, o, p]) }
+    }
+
     const fn is_used(&self) -> bool {
         self.message != 0
     }

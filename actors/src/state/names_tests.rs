@@ -43,6 +43,7 @@ proptest! {
             run.sort_unstable();
             run
         }).collect();
+        let runs: Vec<Vec<PackedName>> = runs.iter().map(|run| run.iter().map(Name::packed).collect()).collect();
         let built = Names::of_runs(runs.iter().map(Vec::as_slice).collect());
         prop_assert!(built.iter().eq(expected.iter().copied()));
     }

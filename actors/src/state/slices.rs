@@ -12,9 +12,12 @@ use chappe_proto::signature::Bytes;
 use chappe_proto::{ChatId, Millis, Seq, UserId};
 
 use super::chat::{Chat, Member};
+use super::dedup::Dedup;
+use super::names::Name;
 use super::recent::Recent;
 use super::varint::{Reader, put};
 use super::{State, User};
+use crate::log::Numbering;
 use crate::log::record::Position;
 
 /// About so many bytes make a slice: some 100 µs of work.
@@ -156,7 +159,7 @@ impl State {
     fn restore_user(&mut self, id: UserId, bytes: &mut Reader<'_>) -> Option<()> {
         let nickname = bytes.text()?.into();
         let created_at = Millis(bytes.number()?);
-        let key = if bytes.byte()? == 1 { Some(Bytes(*bytes.take(32)?.as_array()?)) } else { None };
+        let key = if bytes.byte()? == 1 { Some(Bytes(bytes.take(32)?.try_into().ok()?)) } else { None };
         self.users.insert(id, User { nickname, created_at, chats: Vec::new(), key });
         Some(())
     }
@@ -173,6 +176,26 @@ impl State {
             user.chats = rest[..count].iter().map(|(_, chat)| *chat).collect();
             rest = &rest[count..];
         }
+    }
+
+    /// These are the names of all messages so far.
+    pub fn set_names(&mut self, names: Dedup) {
+        self.dedup = names;
+    }
+
+    /// The names of the messages since the last time, if there are as many as `at_least`.
+    pub fn take_names(&mut self, at_least: usize) -> Option<Vec<Name>> {
+        self.dedup.take_fresh(at_least)
+    }
+
+    /// The newest chat there has been.
+    pub fn last_chat(&self) -> u64 {
+        self.last_chat
+    }
+
+    /// How the log goes on behind what was applied.
+    pub fn numbering(&self) -> Numbering {
+        Numbering::new(self.head, self.last_chat, self.chats.iter().map(|(id, chat)| (*id, chat.head)).collect())
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::log::record::Record;
 use crate::state::dedup::Dedup;
-use crate::state::names::Names;
+use crate::state::names::{Name, Names};
 use crate::state::print::PrintKey;
 use crate::state::tests::properties::{Story, happening, is_the_same, settings};
 use crate::state::tests::world::World;
@@ -45,7 +45,7 @@ struct Snapshot {
     from: Position,
     slices: Vec<Vec<u8>>,
     last_chat: u64,
-    names: Vec<crate::state::names::Name>,
+    names: Vec<Name>,
 }
 
 impl Snapshot {
@@ -55,7 +55,8 @@ impl Snapshot {
             state.restore(slice).unwrap();
         }
         state.restored(self.from, self.last_chat);
-        state.dedup = Dedup::new(PrintKey::default(), Names::of_runs(vec![&self.names]));
+        let names: Vec<_> = self.names.iter().map(Name::packed).collect();
+        state.set_names(Dedup::new(PrintKey::default(), Names::of_runs(vec![&names])));
         state
     }
 }
