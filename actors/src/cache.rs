@@ -1,8 +1,8 @@
 //! The actor that owns the state. It decides nothing itself: commands go into the state, and what comes out is carried
 //! out, to the log, the readers and the hubs.
 
+mod background;
 mod renewal;
-mod slices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use crate::accounts::NewAccounts;
 use crate::clock::Clock;
-use crate::health::{Health, Phase, Storage};
-use crate::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, Item, NewAuth, NewLimits, RegisterHub};
+use crate::health::{Phase, Storage};
+use crate::messages::{Batch, CloseAll, Deliver, Formats, Item, NewAuth, NewLimits, RegisterHub};
 use crate::metrics::metrics;
 use crate::origin::SessionId;
 use crate::persist::{Append, Hub, PersistActor, Written};
@@ -76,6 +76,8 @@ pub struct CacheActor {
     draining: bool,
     drained: Option<oneshot::Sender<()>>,
     storage: Storage,
+    /// What is damaged of the log, if something is.
+    damage: Option<Box<str>>,
     /// The keys, if they are not those of the start any more.
     auth: Option<NewAuth>,
 }
@@ -95,6 +97,7 @@ impl CacheActor {
             draining: false,
             drained: None,
             storage: Storage::Writable,
+            damage: None,
             auth: None,
         }
     }
@@ -363,20 +366,6 @@ impl Handler<NewAccounts> for CacheActor {
             self.state.make_user(account.user, account.nickname.into(), now, &mut step);
         }
         self.carry_out(step);
-    }
-}
-
-impl Handler<GetHealth> for CacheActor {
-    type Result = MessageResult<GetHealth>;
-
-    fn handle(&mut self, _: GetHealth, _: &mut Self::Context) -> Self::Result {
-        MessageResult(Health {
-            phase: self.phase,
-            storage: self.storage.clone(),
-            log_position: self.state.head().0,
-            projected_position: metrics().projected_position.get(),
-            ..Health::default()
-        })
     }
 }
 

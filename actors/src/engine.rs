@@ -10,10 +10,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use self::rebuild::{Rebuilt, rebuild};
+pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified, verify};
+use crate::afterwards::Afterwards;
 use crate::cache::{CacheActor, Connect, Drain};
 use crate::clock::Clock;
-pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified, verify};
-use self::rebuild::{Rebuilt, rebuild};
 use crate::folder::{Folder, FolderError};
 use crate::log::EventLog;
 use crate::log::record::Position;
@@ -59,6 +60,7 @@ pub struct Engine {
     arbiters: [Arbiter; 2],
     projector: JoinHandle<()>,
     scribe: Scribe,
+    afterwards: Afterwards,
     _folder: Folder,
 }
 
@@ -72,14 +74,14 @@ impl Engine {
         let clock = Clock::default();
         let folder = Folder::lock(folder)?;
         let mut log = folder.open_log(epoch)?;
-        let Rebuilt { mut state, scribe, .. } = rebuild(&folder, &mut log, settings)?;
+        let Rebuilt { mut state, scribe, unread } = rebuild(&folder, &mut log, settings)?;
         state.set_epoch(log.epoch());
         if state.head() == Position::default() {
             let first = log.append(State::beginning(clock.now())).map_err(|source| folder.log_error(source))?;
             first.into_iter().for_each(|record| state.replay(record));
         }
         metrics().log_position.set(state.head().0);
-        let of_epoch = log.epoch();
+        let (of_epoch, head) = (log.epoch(), log.head());
         let (messages, chats) = (state.messages(), state.sizes()[0] as u64);
 
         let projector = Projector::open(folder.path()).map_err(|source| folder.log_error(source))?;
@@ -99,6 +101,7 @@ impl Engine {
         let persist = PersistActor::start_in_arbiter(&beside.handle(), move |_| persist);
         let (path, warm, to) = (folder.path().to_owned(), settings.messages_per_chat, cache.clone().recipient());
         let readers = SyncArbiter::start(READERS, move || Reader::new(&path, warm, to.clone()));
+        let afterwards = Afterwards::start(folder.path(), unread, head, warm, cache.clone().recipient())?;
         cache.do_send(Connect { persist: persist.clone(), readers, scribe: scribe.link() });
         scribe.link().source(cache.clone().recipient(), of_epoch);
 
@@ -107,7 +110,17 @@ impl Engine {
         vital::watch("the cache actor does not answer", patience, move |question| vital::ask(&watched, question))?;
         let patience = vital::PATIENCE_WITH_THE_DISK;
         vital::watch("the log's writer does not answer", patience, move |question| vital::ask(&persist, question))?;
-        Ok(Self { cache, clock, messages, chats, arbiters: [arbiter, beside], projector, scribe, _folder: folder })
+        Ok(Self {
+            cache,
+            clock,
+            messages,
+            chats,
+            arbiters: [arbiter, beside],
+            projector,
+            scribe,
+            afterwards,
+            _folder: folder,
+        })
     }
 
     /// Takes no more writes, and waits until those that were taken are on disk and answered. `false` if that takes
@@ -120,6 +133,7 @@ impl Engine {
 
     /// Ends the actors, then the threads: a snapshot is there, the log is flushed and the query tables are caught up.
     pub fn stop(self) {
+        self.afterwards.stop();
         self.scribe.finish();
         drop(self.cache);
         for arbiter in self.arbiters {

@@ -9,6 +9,8 @@ pub struct Health {
     pub phase: Phase,
     /// Whether the log takes writes.
     pub storage: Storage,
+    /// What is damaged of the log, if something is that the start did not read. The server goes on.
+    pub damage: Option<Box<str>>,
     /// The position of the newest event on disk; 0 in an empty log.
     pub log_position: u64,
     /// Up to which position the query tables are built; never beyond `log_position`.

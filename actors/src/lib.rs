@@ -1,6 +1,7 @@
 //! The chappe engine: state, actors, the durable log and the query tables. No sockets, no command line.
 
 pub mod accounts;
+pub mod afterwards;
 pub mod bounds;
 pub mod cache;
 pub mod clock;

@@ -136,6 +136,7 @@ pub struct Metrics {
     pub projected_position: Gauge<u64, AtomicU64>,
     pub projector_lag: Gauge<u64, AtomicU64>,
     pub storage_writable: Level,
+    pub log_damaged: Level,
     registry: Registry,
 }
 
@@ -246,6 +247,7 @@ impl Metrics {
             projected_position: Gauge::default(),
             projector_lag: Gauge::default(),
             storage_writable: Level::default(),
+            log_damaged: Level::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections", doors);
@@ -299,6 +301,8 @@ impl Metrics {
         let writable = metrics.storage_writable.clone();
         registry.register("storage_writable", "Whether the last commit was taken: 1 or 0", writable);
         metrics.storage_writable.set(1);
+        let damaged = "Whether damage was found in a part of the log that the start did not read: 1 or 0";
+        registry.register("log_damaged", damaged, metrics.log_damaged.clone());
         Self { registry, ..metrics }
     }
 }

@@ -40,6 +40,7 @@ mod scripted {
     const SERVING: Health = Health {
         phase: Phase::Serving,
         storage: Storage::Writable,
+        damage: None,
         log_position: 0,
         projected_position: 0,
         connections: Connections { websocket: 0, tcp: 0 },

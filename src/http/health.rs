@@ -23,6 +23,10 @@ pub(crate) struct Report<'a> {
     /// How long it has been running, in seconds.
     uptime_s: u64,
     storage: StorageReport<'a>,
+    /// What is damaged of the log, if something is: restore the folder from a backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    damage: Option<&'a str>,
     /// The position of the newest event on disk.
     log_position: u64,
     /// How many events the query tables are behind the log.
@@ -75,7 +79,7 @@ impl<'a> Report<'a> {
         let status = match health.phase {
             Phase::Starting => Status::Starting,
             Phase::Draining => Status::Draining,
-            Phase::Serving if reason.is_some() => Status::Degraded,
+            Phase::Serving if reason.is_some() || health.damage.is_some() => Status::Degraded,
             Phase::Serving => Status::Ok,
         };
         Self {
@@ -83,6 +87,7 @@ impl<'a> Report<'a> {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s,
             storage: StorageReport { writable: reason.is_none(), reason },
+            damage: health.damage.as_deref(),
             log_position: health.log_position,
             projector_lag: health.projector_lag(),
             connections: ConnectionsReport { websocket: health.connections.websocket, tcp: health.connections.tcp },

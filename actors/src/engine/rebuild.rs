@@ -55,6 +55,7 @@ fn go_on(folder: &Folder, log: &mut SqliteLog, loaded: Loaded) -> Result<Option<
     let scribe = Scribe::start(folder.path().to_owned(), log.epoch(), names, (from, bytes))?;
     let torn = replay(folder, log, &mut state, &scribe)?;
     if log.head() >= until {
+        state.replayed();
         return Ok(Some(Rebuilt { state, scribe, unread: from }));
     }
     // Before another writes the same files.

@@ -10,6 +10,7 @@ use crate::history::tables::{self, Tables};
 use crate::log::record::Position;
 use crate::log::sqlite::{self, SqliteLog};
 use crate::log::{EventLog, LogError, Numbering};
+use crate::snapshot::load::{Loaded, Unusable, load};
 use crate::state::{Settings, State};
 
 /// What `verify` found.
@@ -47,7 +48,11 @@ pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError
     }
     let folder = Folder::lock(folder)?;
     let mut log = folder.open_log(0)?;
+    let snapshot = load(folder.path(), log.epoch(), settings);
     let mut state = State::new(settings);
+    if let Ok(Some(Loaded { state: told, .. })) = &snapshot {
+        state.set_names(told.names().without_names());
+    }
     folder.read_log(&mut log, Numbering::default(), |record| state.replay(record))?;
     let beside = folder.path().join("verify.db");
     let live = folder.path().join(tables::FILE);
@@ -59,8 +64,34 @@ pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError
         // Reading alone makes them, empty and in the name of whoever verifies.
         remove(&live, &["-wal", "-shm"]);
     }
-    let (projected, differences) = result.map_err(|source| folder.log_error(source))?;
+    let (projected, mut differences) = result.map_err(|source| folder.log_error(source))?;
+    let differs = look_at_snapshot(snapshot, &mut log, &state).map_err(|source| folder.log_error(source))?;
+    differences.extend(Some((SNAPSHOT, differs)).filter(|(_, differs)| *differs > 0));
     Ok(Verified { records: state.head().0, projected, chats: state.sizes()[0] as u64, differences })
+}
+
+/// How many chats and users the snapshot, with what came behind it, knows otherwise than the log; 1 if it cannot be used.
+/// None is missed where there is no snapshot, or one that is not for this log and this version.
+fn look_at_snapshot(
+    snapshot: Result<Option<Loaded>, Unusable>,
+    log: &mut impl EventLog,
+    state: &State,
+) -> Result<u64, LogError> {
+    let Loaded { state: mut told, until, .. } = match snapshot {
+        Ok(Some(loaded)) => loaded,
+        Ok(None) | Err(Unusable::Version(_) | Unusable::OfAnotherLog) => return Ok(0),
+        Err(reason) => {
+            tracing::warn!(%reason, "read the snapshot");
+            return Ok(1);
+        }
+    };
+    if until > state.head() {
+        return Ok(until.0 - state.head().0);
+    }
+    while told.head() < state.head() {
+        log.scan(told.head(), 8192)?.into_iter().for_each(|record| told.replay(record));
+    }
+    Ok(state.differences(&told))
 }
 
 fn compare(log: &mut SqliteLog, head: Position, live: &Path, beside: &Path) -> Result<(u64, Differences), LogError> {

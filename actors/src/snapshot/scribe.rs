@@ -106,7 +106,8 @@ impl Scribe {
         let (to_jobs, jobs) = channel();
         let (to_names, new_names) = channel();
         let (written, bytes) = last;
-        let desk = Desk { folder, epoch, names, new_names, waiting: Vec::new(), written, tried: written, bytes, source: None };
+        let desk =
+            Desk { folder, epoch, names, new_names, waiting: Vec::new(), written, tried: written, bytes, source: None };
         let thread = std::thread::Builder::new().name("chappe-snapshot".to_owned()).spawn(move || desk.run(&jobs))?;
         Ok(Self { to: ToScribe { jobs: to_jobs, names: to_names }, thread })
     }

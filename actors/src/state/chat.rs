@@ -10,7 +10,7 @@ use chappe_proto::{ChatId, Code, Millis, Reject, Seq, UserId};
 use super::recent::Recent;
 
 /// A member.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// What they may do.
     pub role: Role,

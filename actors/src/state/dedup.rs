@@ -48,6 +48,11 @@ impl Dedup {
         (self.fresh.len() >= at_least.max(1)).then(|| std::mem::take(&mut self.fresh))
     }
 
+    /// None yet, and fingerprints as here.
+    pub fn without_names(&self) -> Self {
+        Self::new(self.key, Names::default())
+    }
+
     /// All names.
     pub fn names(&self) -> &Names {
         &self.names

@@ -28,10 +28,11 @@ pub mod step;
 pub(crate) mod tests;
 pub mod typing;
 pub(crate) mod varint;
+mod warming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use chappe_proto::event::{ChatKind, Event};
+use chappe_proto::event::ChatKind;
 use chappe_proto::limits::Limits;
 use chappe_proto::signature::PublicKey;
 use chappe_proto::{ChatId, Code, Millis, Reject, UserId};
@@ -79,7 +80,7 @@ pub struct Settings {
 }
 
 /// A user.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct User {
     /// What people call them.
     pub nickname: Box<str>,
@@ -309,21 +310,6 @@ impl State {
         }
         self.known.learn(question, answer);
         self.resume(key, now, step);
-    }
-
-    /// Takes the newest events of a chat whose recent events had been dropped.
-    pub fn warmed(&mut self, chat: ChatId, events: &[Event]) {
-        let keep = self.keep();
-        if let Some(chat) = self.chats.get_mut(&chat) {
-            chat.warming = false;
-            // With nothing read, the next one who misses it asks again.
-            chat.cold &= events.is_empty();
-            let before = chat.recent.bytes();
-            chat.recent.warm(events, chat.head, keep);
-            let after = chat.recent.bytes();
-            let id = chat.id;
-            self.account(id, before, after);
-        }
     }
 
     /// What others have to be told of users' presence, and of those who type no longer; to be called about once a second.

@@ -183,6 +183,20 @@ impl State {
         self.dedup = names;
     }
 
+    /// The names of all messages so far.
+    pub fn names(&self) -> &Dedup {
+        &self.dedup
+    }
+
+    /// How many chats and users are not the same there, or not there at all; and one more if names are not.
+    pub fn differences(&self, other: &Self) -> u64 {
+        let chats = self.chats.iter().filter(|(id, chat)| other.chats.get(id).is_none_or(|other| !chat.is_same(other)));
+        let users = self.users.iter().filter(|(id, user)| other.users.get(id) != Some(user));
+        let more = other.chats.len().abs_diff(self.chats.len()) + other.users.len().abs_diff(self.users.len());
+        let names = !self.dedup.names().iter().eq(other.dedup.names().iter());
+        (chats.count() + users.count() + more + usize::from(names)) as u64
+    }
+
     /// The names of the messages since the last time, if there are as many as `at_least`.
     pub fn take_names(&mut self, at_least: usize) -> Option<Vec<Name>> {
         self.dedup.take_fresh(at_least)
@@ -196,6 +210,17 @@ impl State {
     /// How the log goes on behind what was applied.
     pub fn numbering(&self) -> Numbering {
         Numbering::new(self.head, self.last_chat, self.chats.iter().map(|(id, chat)| (*id, chat.head)).collect())
+    }
+}
+
+impl Chat {
+    /// Whether all that is kept of the two is the same.
+    fn is_same(&self, other: &Self) -> bool {
+        let Self { id, title, kind, created_by, created_at, members, head, messages, recent: _, cold: _, warming: _ } =
+            self;
+        (id, title, kind, created_by) == (&other.id, &other.title, &other.kind, &other.created_by)
+            && (created_at, head, messages) == (&other.created_at, &other.head, &other.messages)
+            && *members == other.members
     }
 }
 

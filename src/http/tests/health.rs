@@ -17,7 +17,8 @@ async fn health_says_what_is_wrong_and_answers_all_the_same() {
     let connections = Connections { websocket: 3, tcp: 2 };
     let (log_position, projected_position) = (9, 7);
     let storage = broken();
-    let health = Health { phase: Phase::Serving, storage, log_position, projected_position, connections };
+    let damage = None;
+    let health = Health { phase: Phase::Serving, storage, damage, log_position, projected_position, connections };
     engine::script_health(Some(health));
     let answer = send(request("GET", "/health")).await;
     let expected = json!({
