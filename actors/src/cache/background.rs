@@ -39,7 +39,7 @@ impl Handler<Found> for CacheActor {
         match found {
             Found::Newest(read, answer) => {
                 for (chat, events) in read {
-                    self.state.warmed(chat, events);
+                    self.state.warmed(chat, &events);
                 }
                 // It has room for one, and waits for it.
                 let _ = answer.try_send(self.state.next_to_warm());

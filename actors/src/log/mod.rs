@@ -176,7 +176,7 @@ pub struct Numbering {
 impl Numbering {
     /// One that goes on behind `head`: chats have been given numbers up to `last_chat`, and those in `heads` have events
     /// up to these. Some may be from beyond `head`; the records that follow are noted then.
-    pub fn new(head: Position, last_chat: u64, heads: HashMap<ChatId, Seq>) -> Self {
+    pub fn new(head: Position, last_chat: u64, heads: Map<ChatId, Seq>) -> Self {
         Self { head, last_chat, heads }
     }
 

@@ -148,7 +148,7 @@ impl State {
             members,
             head: Seq(head),
             messages,
-            recent: Recent::default(),
+            recent: Recent::new(id),
             cold: true,
             warming: false,
         };
@@ -232,7 +232,7 @@ fn put_chat(chat: &Chat, id: u64, out: &mut Vec<u8>) {
         ChatKind::Direct => 1,
         ChatKind::Open => 2,
     };
-    let warm = if chat.recent.is_empty() { 0 } else { 4 };
+    let warm = if chat.recent.first().is_none() { 0 } else { 4 };
     out.push(kind | warm | if chat.created_by.is_some() { 8 } else { 0 });
     chat.created_by.into_iter().for_each(|user| put(user.get(), out));
     for number in [chat.created_at.0, chat.head.0, chat.messages, chat.members.len() as u64] {

@@ -82,7 +82,7 @@ impl SqliteLog {
     }
 
     /// The key of the row in which a position stands, if it is in the log.
-    fn row_of(&self, at: Position) -> Result<Option<i64>, LogError> {
+    pub(super) fn row_of(&self, at: Position) -> Result<Option<i64>, LogError> {
         let sql = "SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
         Ok(self.connection.prepare_cached(sql)?.query_row([to_sql(at.0)], |row| row.get(0)).optional()?)
     }
