@@ -27,9 +27,8 @@ use crate::listeners::Door;
 use crate::tls::Tls;
 use crate::tls::stream::Stream;
 use crate::transport::http_io::{self, HttpIo};
-use crate::transport::tcp::TcpSession;
 use crate::transport::udp::UdpHandler;
-use crate::transport::{self, HttpConnection, websocket};
+use crate::transport::{self, HttpConnection, tcp, websocket};
 
 /// Gives each thread that has connections its hub.
 #[derive(Clone)]
@@ -109,8 +108,8 @@ impl Doors<'_> {
                 .keep_alive(keep_alive)
                 .client_request_timeout(HEAD_TIME)
                 .client_disconnect_timeout(Duration::from_secs(2))
-                .on_connect_ext(|io: &HttpIo<Stream>, kept| {
-                    if let Some(connection) = io.hand_over() {
+                .on_connect_ext(|io: &HttpIo, kept| {
+                    if let Some(connection) = io.connection() {
                         kept.insert(connection);
                     }
                 })
@@ -120,10 +119,10 @@ impl Doors<'_> {
                 transport::prepare(&socket, heartbeat);
                 let from = proxies.direct(transport::peer(&socket));
                 let peer = socket.peer_addr().ok();
-                let mut io = HttpIo::new(Stream::new(socket, tls.as_ref().map(Tls::http)));
-                io.keep(HttpConnection::opened(from, io.quiet()));
+                let io = Stream::new(socket, tls.as_ref().map(Tls::http));
+                let mut io = HttpIo::new(io, |quiet| HttpConnection::opened(from, quiet));
                 async move {
-                    io.get_mut().secure().await.inspect_err(|error| {
+                    io.secure().await.inspect_err(|error| {
                         tracing::debug!(%error, "refuse an HTTP connection");
                     })?;
                     Ok::<_, DispatchError>((io, peer))
@@ -143,7 +142,7 @@ impl Doors<'_> {
             fn_service(move |socket: TcpStream| {
                 transport::prepare(&socket, heartbeat);
                 let permit = hub::enter(proxies.direct(transport::peer(&socket)));
-                TcpSession::serve(Stream::new(socket, tls.as_ref().map(Tls::tcp)), permit);
+                tcp::serve(Stream::new(socket, tls.as_ref().map(Tls::tcp)), permit);
                 ready(Ok::<_, Infallible>(()))
             })
         };

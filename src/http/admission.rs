@@ -1,6 +1,7 @@
 //! Which HTTP requests are let in: of connections that were, and not too many of one address.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use actix_web::HttpRequest;
 use chappe_actors::hub;
@@ -27,7 +28,7 @@ pub(crate) fn client(proxies: &Proxies, request: &HttpRequest) -> Option<IpAddr>
 /// # Errors
 /// `rate_limited` or `busy`; the connection ends where it was not let in itself.
 pub(crate) fn check(settings: &HttpSettings, request: &HttpRequest) -> Result<(), Problem> {
-    let refused = request.conn_data::<HttpConnection>().and_then(HttpConnection::refused);
+    let refused = request.conn_data::<Rc<HttpConnection>>().and_then(|connection| connection.refused());
     if let Some(reject) = refused.filter(|reject| !is_watched(reject, request.path())) {
         return Err(Problem::from(reject.clone()).closing());
     }

@@ -153,6 +153,16 @@ impl Io for Stream {
         matches!(self.stage, Stage::Plain(_, true))
             && !self.peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
     }
+
+    /// In the clear. TLS keeps what the socket does not take, and so needs a task that can be woken.
+    fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (&self.stage, pieces) {
+            // One call of the system that knows of one piece only is the faster one.
+            (Stage::Plain(socket, _), [piece]) => socket.try_write(piece),
+            (Stage::Plain(socket, _), _) => socket.try_write_vectored(pieces),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
 }
 
 impl AsyncRead for Stream {
@@ -167,8 +177,13 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(task, &[IoSlice::new(bytes)])
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_settle(task, false))?;
+        match &mut self.stage {
+            Stage::Waiting(socket, _) | Stage::Plain(socket, _) => Pin::new(socket).poll_write(task, bytes),
+            Stage::Open(stream) => Pin::new(stream).poll_write(task, bytes),
+            _ => Poll::Pending,
+        }
     }
 
     fn poll_write_vectored(

@@ -1,5 +1,6 @@
 //! The doors for packets: each turns bytes into packets and packets into bytes, and leaves the rest to the session.
 
+mod connection;
 pub mod http_io;
 #[cfg(test)]
 mod listening;
@@ -7,6 +8,7 @@ pub mod tcp;
 pub mod udp;
 pub mod websocket;
 
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::rc::Weak;
@@ -18,6 +20,7 @@ use chappe_proto::Reject;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::http_io::Quiet;
+use crate::tls::stream::Stream;
 
 /// What a connection's bytes come from and go to.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -25,10 +28,17 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
     fn is_refused(&self) -> bool {
         false
     }
+
+    /// Writes what the socket takes at once, if nothing stands between.
+    ///
+    /// # Errors
+    /// The socket's; `WouldBlock` also where somebody has to wait, or to work on the bytes.
+    fn try_write(&self, _pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 /// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
-#[derive(Debug)]
 pub struct HttpConnection {
     permit: Result<Permit, Reject>,
     quiet: Weak<Quiet>,
@@ -48,9 +58,11 @@ impl HttpConnection {
         self.permit.as_ref().err()
     }
 
-    /// It is a WebSocket now, and may be quiet.
-    pub fn upgraded(&self) {
-        http_io::release(&self.quiet);
+    /// The socket goes to `next` once all is sent that is to be sent at present.
+    pub fn hand_over(&self, next: impl FnOnce(Stream) + 'static) {
+        if let Some(quiet) = self.quiet.upgrade() {
+            quiet.hand_over(next);
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Tests of a connection over a transport that holds bytes back, as TLS does while its socket is full.
 
-use std::time::Duration;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context as Task, Poll, ready};
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, DuplexStream};
+use actix::prelude::*;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, DuplexStream, ReadBuf};
 
 use super::*;
 use crate::transport::listening;
@@ -48,7 +51,7 @@ fn what_the_transport_holds_back_leaves_as_soon_as_there_is_room() {
         let _engine = listening::start_hub(|_| {});
         // Less room than one answer takes.
         let (client, server) = tokio::io::duplex(16);
-        TcpSession::serve(Lazy { io: server, held: Vec::new() }, hub::enter(None));
+        serve(Lazy { io: server, held: Vec::new() }, hub::enter(None));
         let mut client = BufReader::new(client);
         for nonce in 0..3 {
             let ping = format!("{{\"packet_type\":\"Ping\",\"nonce\":{nonce}}}\n");

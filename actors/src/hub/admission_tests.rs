@@ -87,7 +87,7 @@ fn ends(core: &Core, outbox: &Outbox, mut each: impl FnMut()) -> Option<(u32, St
         each();
         core.end_slow();
         let (code, reason) = outbox.closing()?;
-        assert_eq!(code, CloseCode::TooSlow);
+        assert_eq!(code, CloseCode::TooSlow.number());
         Some((second, reason))
     })
 }

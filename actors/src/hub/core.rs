@@ -12,6 +12,7 @@ use chappe_proto::{ChatId, Seq};
 
 use super::admission::{Addresses, ConnectionLimits};
 use super::bearers::Expiries;
+use super::due::Due;
 use super::listeners::Listeners;
 use super::slots::{Slot, Slots};
 use super::{Door, HubSettings};
@@ -35,6 +36,7 @@ pub(super) struct Core {
     pub(super) slots: RefCell<Slots>,
     pub(super) listeners: RefCell<Listeners>,
     pub(super) encoder: RefCell<Encoder>,
+    pub(super) due: Due,
     /// Whether JSON, and whether binary bodies are in use here.
     formats: Cell<[bool; 2]>,
     pub(super) closing: Cell<bool>,
@@ -59,6 +61,7 @@ impl Core {
             slots: RefCell::default(),
             listeners: RefCell::default(),
             encoder: RefCell::default(),
+            due: Due::default(),
             formats: Cell::default(),
             closing: Cell::new(false),
         }
@@ -125,6 +128,7 @@ impl Core {
                 }
                 let turned_away = matches!(reply, Reply::TurnedAway(_));
                 let mut encoder = self.encoder.borrow_mut();
+                self.due.hold(slot, outbox);
                 if let Reply::Messages(page) = &reply {
                     outbox.page(&mut encoder, page, to.request_id, to.weight);
                 } else if let Reply::Events(page) = &reply {
@@ -159,10 +163,12 @@ impl Core {
             let (Some((chat, from, _)), Some((_, to, _))) = (events.first(), events.last()) else { continue };
             let mut framed: [Option<Bytes>; Wire::ALL.len()] = Default::default();
             let mut count = 0;
-            for outbox in listeners.of(*chat).filter_map(|slot| slots.outbox(slot)) {
+            for slot in listeners.of(*chat) {
+                let Some(outbox) = slots.outbox(slot) else { continue };
                 let wire = outbox.wire();
                 let bytes = framed[wire.index()]
                     .get_or_insert_with(|| frame(&mut encoder, wire, events.iter().map(|(.., b)| b)));
+                self.due.hold(slot, outbox);
                 outbox.events(&mut encoder, *chat, *from, *to, bytes.clone());
                 count += events.len() as u64;
             }
@@ -183,6 +189,7 @@ impl Core {
             let Some(outbox) = slots.outbox(slot) else { continue };
             let wire = outbox.wire();
             let bytes = framed[wire.index()].get_or_insert_with(|| frame(&mut encoder, wire, std::iter::once(bodies)));
+            self.due.hold(slot, outbox);
             outbox.ephemeral(topic, bytes.clone());
         }
     }

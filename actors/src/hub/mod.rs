@@ -7,6 +7,7 @@ mod admission;
 mod bearers;
 mod beat;
 mod core;
+mod due;
 mod identity;
 mod listeners;
 mod presence;
@@ -28,6 +29,7 @@ pub use self::addresses::AddressRates;
 use self::admission::TICK;
 pub use self::admission::{Addresses, ConnectionLimits, Permit, ask_from, close_code, enter, has_room};
 use self::core::Core;
+use self::due::Sending;
 use self::slots::Slot;
 use crate::accounts::{Denied, SubscribeToDenials};
 use crate::clock::{Clock, Now};
@@ -139,6 +141,7 @@ impl Actor for HubActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(self.core.settings.heartbeat, |hub, _| hub.core.beat());
         ctx.run_interval(TICK, |hub, _| hub.core.end_slow());
+        ctx.spawn(Sending);
         if self.core.asks_for_tokens() {
             ctx.run_interval(EXPIRY_TICK, |hub, _| hub.core.expire(hub.core.settings.clock.now().wall));
             ctx.run_interval(FORGET_TICK, |hub, _| hub.core.forget_denials(hub.core.settings.clock.now().wall));
@@ -151,7 +154,12 @@ impl Handler<Deliver> for HubActor {
 
     fn handle(&mut self, Deliver(items): Deliver, _: &mut Self::Context) {
         // A hub that is gone answers nobody on its thread.
-        vitally(|| self.core.deliver(items));
+        vitally(|| {
+            self.core.deliver(items);
+            if self.core.due.is_pressing() {
+                while self.core.send_due() {}
+            }
+        });
     }
 }
 

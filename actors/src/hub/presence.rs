@@ -26,6 +26,7 @@ impl Core {
         let mut shared: HashMap<Vec<u32>, Rc<Changes>> = HashMap::new();
         for (heard, slot) in heard.into_iter().zip(0u32..).filter(|(heard, _)| !heard.is_empty()) {
             let Some(outbox) = slots.outbox(slot) else { continue };
+            self.due.hold(slot, outbox);
             let pick = |heard: &Vec<u32>| {
                 let each = heard.iter().filter_map(|nth| changes.get(*nth as usize).cloned());
                 Rc::new(Changes(each.collect()))

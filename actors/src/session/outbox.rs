@@ -8,11 +8,13 @@
 //! Plain and for one thread: the hub puts in, the transport of the same thread takes out.
 
 mod ephemera;
+mod leaving;
 mod unkept;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io::IoSlice;
+use std::fmt;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -24,7 +26,8 @@ use chappe_proto::{ChatId, Seq};
 
 use self::ephemera::Ephemera;
 pub use self::ephemera::{Change, Changes, Topic};
-use super::queue::{PIECES, Queue};
+pub use self::leaving::Sink;
+use super::queue::Queue;
 use super::speech::Speech;
 use crate::metrics::metrics;
 
@@ -37,7 +40,6 @@ struct Early {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub struct Outbox {
     wire: Cell<Wire>,
     /// Whether the client reads compressed frames, should its next `Welcome` grant them.
@@ -50,7 +52,6 @@ pub struct Outbox {
     inner: RefCell<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     queue: Queue,
     /// What is not kept, apart from the rest: it leaves when nothing else waits.
@@ -64,10 +65,24 @@ struct Inner {
     /// Events that were dropped and not told of yet.
     gaps: BTreeMap<ChatId, (Seq, Seq)>,
     reader: Option<Waker>,
+    /// Whom to wake when there is something to send: the connection's task, while it waits for nothing else.
     writer: Option<Waker>,
-    closing: Option<(CloseCode, String)>,
+    /// Where the hub may write without waking anybody.
+    sink: Option<Rc<dyn Sink>>,
+    /// Who is to be woken is woken by [`Outbox::send`].
+    held: bool,
+    /// The close code, and why.
+    closing: Option<(u16, String)>,
+    /// Nothing gets in any more.
+    finished: bool,
     /// Nothing will take anything out any more.
     dead: bool,
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("wire", &self.wire).finish_non_exhaustive()
+    }
 }
 
 impl Outbox {
@@ -84,7 +99,10 @@ impl Outbox {
             gaps: BTreeMap::new(),
             reader: None,
             writer: None,
+            sink: None,
+            held: false,
             closing: None,
+            finished: false,
             dead: false,
         };
         Self {
@@ -202,7 +220,7 @@ impl Outbox {
     ) {
         let wire = self.wire.get();
         let mut inner = self.inner.borrow_mut();
-        if inner.dead {
+        if inner.dead || inner.finished {
             return;
         }
         match ticket {
@@ -236,7 +254,7 @@ impl Outbox {
     pub fn events(&self, encoder: &mut Encoder, chat: ChatId, from: Seq, to: Seq, bytes: Bytes) {
         let wire = self.wire.get();
         let mut inner = self.inner.borrow_mut();
-        if inner.dead {
+        if inner.dead || inner.finished {
             return;
         }
         if inner.gaps.contains_key(&chat) || !inner.queue.put_events(bytes) {
@@ -261,13 +279,18 @@ impl Outbox {
         let packet = Packet::Closing(Closing { code, reason: reason.into(), reconnect_after_ms });
         inner.ephemera = None;
         inner.encode(encoder, wire, &packet, None, 0);
-        inner.closing = Some((code, reason.to_owned()));
+        inner.closing = Some((code.number(), reason.to_owned()));
         inner.wake_writer();
         inner.wake_reader();
     }
 
+    /// Ends without a word, but for a close code of the transport's own: what is in leaves, then the connection ends.
+    pub fn leave(&self, code: u16) {
+        self.inner.borrow_mut().closing.get_or_insert((code, String::new()));
+    }
+
     /// Why the connection is to end, once it is.
-    pub fn closing(&self) -> Option<(CloseCode, String)> {
+    pub fn closing(&self) -> Option<(u16, String)> {
         self.inner.borrow().closing.clone()
     }
 
@@ -278,6 +301,7 @@ impl Outbox {
         inner.queue.clear();
         inner.ephemera = None;
         inner.early = BTreeMap::new();
+        inner.sink = None;
         inner.wake_writer();
         inner.wake_reader();
     }
@@ -285,64 +309,6 @@ impl Outbox {
     /// Whether [`Outbox::kill`] was called.
     pub fn is_dead(&self) -> bool {
         self.inner.borrow().dead
-    }
-
-    /// Hands the bytes at the front to `write`, which says how many of them it took; until none are left, or it takes
-    /// none. Remembers whom to wake when there are more.
-    ///
-    /// # Errors
-    /// `write`'s.
-    pub fn drain<E>(
-        &self,
-        encoder: &mut Encoder,
-        context: &mut Context<'_>,
-        mut write: impl FnMut(&mut Context<'_>, &[IoSlice<'_>]) -> Poll<Result<usize, E>>,
-    ) -> Result<(), E> {
-        let wire = self.wire.get();
-        loop {
-            let mut inner = self.inner.borrow_mut();
-            inner.tell_gaps(encoder, wire);
-            inner.turn_to_ephemera(encoder, wire);
-            if inner.queue.is_empty() {
-                keep(&mut inner.writer, context);
-                return Ok(());
-            }
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let count = inner.queue.front(&mut pieces);
-            match write(context, &pieces[..count]) {
-                Poll::Ready(Ok(taken)) => {
-                    self.taken.set(self.taken.get().saturating_add(taken));
-                    let freed = inner.queue.taken(taken);
-                    inner.release(freed);
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                // The socket wakes the task; only answers that come meanwhile need not.
-                Poll::Pending => {
-                    inner.writer = None;
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// Takes the chunk at the front as it is.
-    pub fn poll_chunk(&self, encoder: &mut Encoder, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let wire = self.wire.get();
-        let mut inner = self.inner.borrow_mut();
-        inner.tell_gaps(encoder, wire);
-        inner.turn_to_ephemera(encoder, wire);
-        match inner.queue.pop() {
-            Some((bytes, freed)) => {
-                self.taken.set(self.taken.get().saturating_add(bytes.len()));
-                inner.release(freed);
-                Poll::Ready(Some(bytes))
-            }
-            None if inner.dead || inner.closing.is_some() => Poll::Ready(None),
-            None => {
-                keep(&mut inner.writer, context);
-                Poll::Pending
-            }
-        }
     }
 }
 
@@ -374,7 +340,9 @@ impl Inner {
     }
 
     fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
+        if !self.held
+            && let Some(waker) = self.writer.take()
+        {
             waker.wake();
         }
     }

@@ -34,6 +34,10 @@ fn events(outbox: &Outbox, seq: u64, bytes: usize) {
 
 /// All that leaves, `at_once` bytes a write.
 fn drained(outbox: &Outbox, at_once: usize) -> String {
+    String::from_utf8(taken(outbox, at_once)).unwrap()
+}
+
+fn taken(outbox: &Outbox, at_once: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut context = Context::from_waker(Waker::noop());
     let written: Result<(), ()> = outbox.drain(&mut Encoder::default(), &mut context, |_, pieces| {
@@ -42,7 +46,7 @@ fn drained(outbox: &Outbox, at_once: usize) -> String {
         Poll::Ready(Ok(all.len()))
     });
     written.unwrap();
-    String::from_utf8(out).unwrap()
+    out
 }
 
 #[test]
@@ -115,17 +119,19 @@ fn bytes_leave_in_order_however_they_are_taken() {
 }
 
 #[test]
-fn a_closed_outbox_sends_what_is_in_and_ends() {
-    let outbox = outbox(1000);
-    let mut context = Context::from_waker(Waker::noop());
-    events(&outbox, 1, 10);
-    outbox.close(&mut Encoder::default(), CloseCode::ShuttingDown, "bye", Some(7));
-    let mut chunks = Vec::new();
-    while let Poll::Ready(Some(chunk)) = outbox.poll_chunk(&mut Encoder::default(), &mut context) {
-        chunks.push(chunk);
+fn a_closed_outbox_sends_what_is_in_and_ends_with_the_last_words_of_its_wire() {
+    for (wire, last) in [(Wire::JsonLines, None), (Wire::WsText, Some(b"\x88\x05\x0f\xa5bye"))] {
+        let outbox = Outbox::new(wire, 1000, 4);
+        events(&outbox, 1, 10);
+        outbox.close(&mut Encoder::default(), CloseCode::TlsRequired, "bye", Some(7));
+        let said = taken(&outbox, usize::MAX);
+        assert!(String::from_utf8_lossy(&said).contains("\"reason\":\"bye\""), "{said:?}");
+        assert_eq!(outbox.finish(), last.is_some());
+        events(&outbox, 3, 10);
+        outbox.answer(&mut Encoder::default(), ack(1), None, None, 0);
+        assert_eq!(taken(&outbox, usize::MAX), last.map_or(Vec::new(), |last| last.to_vec()));
+        assert!(!outbox.finish(), "once");
     }
-    assert_eq!(chunks.len(), 2);
-    assert!(matches!(outbox.poll_chunk(&mut Encoder::default(), &mut context), Poll::Ready(None)));
 }
 
 fn line(text: &str) -> Bytes {

@@ -168,16 +168,6 @@ impl Queue {
         freed
     }
 
-    /// Takes the chunk at the front, and how much of the window that frees.
-    pub(super) fn pop(&mut self) -> Option<(Bytes, u32)> {
-        let Chunk { body, weight, .. } = self.pop_chunk()?;
-        let bytes = match body {
-            Body::Own(bytes) => Bytes::from(bytes),
-            Body::Shared(bytes) => bytes,
-        };
-        Some((bytes, weight))
-    }
-
     fn pop_chunk(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
         let bytes = chunk.body.as_slice().len();
