@@ -149,7 +149,7 @@ fn what_may_have_to_be_replaced_stands_in_one_file() {
 
 #[test]
 fn files_say_what_they_are_and_stay_readable() {
-    let all = sources(&["src", "actors", "proto", "clients", "examples", "tests"]);
+    let all = sources(&["src", "actors", "proto", "clients", "examples", "tests", "benches"]);
     let silent = all.iter().filter(|source| !source.text.starts_with("//! ")).map(|source| source.path.clone());
     none(silent.collect(), "a file begins with what it owns");
     let long = all.iter().filter_map(|source| {
