@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::compare::Comparing;
+
 /// Where the server is, and how to report on it.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Target {
@@ -25,6 +27,8 @@ pub(super) struct Target {
     /// Print one JSON object on stdout.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) comparing: Comparing,
 }
 
 impl Target {

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     })?;
     let (results, measured) = crew.run(&args.load, Some(pacer), &done, "beacons")?;
     let after = block_on(counter(&args.load.http, COUNTER))?;
-    let mut report = Report::new("udp", settings(args));
+    let mut report = Report::new("udp", args.settings());
     for (sent, pinged) in results {
         let taken = growth(&before, &after);
         // The page counts the whole run; what was measured is the same share of it as of the time.
@@ -108,15 +108,18 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-fn settings(args: &Args) -> Vec<(&'static str, serde_json::Value)> {
-    let mut settings = args.load.settings();
-    settings.extend([
-        ("sockets", json!(args.sockets)),
-        ("users", json!(args.users)),
-        ("wire", json!(format!("{:?}", args.wire).to_lowercase())),
-        ("pings_per_s", json!(PINGS_PER_SEC)),
-    ]);
-    settings
+impl Args {
+    /// As printed in the report.
+    pub(super) fn settings(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let mut settings = self.load.settings();
+        settings.extend([
+            ("sockets", json!(self.sockets)),
+            ("users", json!(self.users)),
+            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+            ("pings_per_s", json!(PINGS_PER_SEC)),
+        ]);
+        settings
+    }
 }
 
 fn fill(report: &mut Report, sent: &Sent, pinged: Pinged, taken: &Series, args: &Args) {

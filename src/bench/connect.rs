@@ -7,7 +7,7 @@ use chappe_proto::packet::Packet;
 use chappe_proto::request::{Ping, Request};
 use clap::ValueEnum;
 use futures_util::stream::{StreamExt, iter};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::BenchError;
 use super::arguments::{Target, parse_duration};
@@ -110,6 +110,23 @@ struct Opened {
     failures: Vec<String>,
 }
 
+impl Args {
+    /// As printed in the report.
+    pub(super) fn settings(&self) -> Vec<(&'static str, Value)> {
+        let mut settings = self.target.settings();
+        settings.extend([
+            ("connections", json!(self.connections)),
+            ("door", json!(format!("{:?}", self.door).to_lowercase())),
+            ("parallel", json!(self.parallel)),
+            ("hold_s", json!(self.hold.as_secs_f64())),
+            ("users", json!(self.users)),
+            ("hello", json!(!self.no_hello)),
+            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+        ]);
+        settings
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let look = || args.target.server_pid.map(Watched).and_then(Watched::snapshot);
@@ -117,17 +134,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     let began = Instant::now();
     let opened = block_on(open(args, look))?;
     let whole = began.elapsed();
-    let mut settings = args.target.settings();
-    settings.extend([
-        ("connections", json!(args.connections)),
-        ("door", json!(format!("{:?}", args.door).to_lowercase())),
-        ("parallel", json!(args.parallel)),
-        ("hold_s", json!(args.hold.as_secs_f64())),
-        ("users", json!(args.users)),
-        ("hello", json!(!args.no_hello)),
-        ("wire", json!(format!("{:?}", args.wire).to_lowercase())),
-    ]);
-    let mut report = Report::new("connect", settings);
+    let mut report = Report::new("connect", args.settings());
     let connected = opened.latency.count();
     report.result("connects_per_s", json!(rounded(per_second(connected, opened.time), 10.0)));
     report.result("connected", connected);

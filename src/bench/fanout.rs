@@ -10,7 +10,7 @@ use chappe_proto::ChatId;
 use chappe_proto::packet::Packet;
 use chappe_proto::request::{Request, Subscribe};
 use futures_util::stream::{StreamExt, iter};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -128,6 +128,22 @@ impl Tally {
     }
 }
 
+impl Args {
+    /// As printed in the report.
+    pub(super) fn settings(&self) -> Vec<(&'static str, Value)> {
+        let mut settings = self.load.settings();
+        settings.extend([
+            ("listeners", json!(self.listeners)),
+            ("senders", json!(self.senders)),
+            ("window", json!(self.load.rate.is_none().then_some(self.window))),
+            ("size", json!(self.size)),
+            ("users", json!(self.users)),
+            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+        ]);
+        settings
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let listeners = usize::try_from(args.listeners).unwrap_or(usize::MAX);
@@ -206,16 +222,7 @@ async fn prepare(args: &Args, senders: usize, run: &str) -> Result<(ChatId, u64)
 }
 
 fn report(args: &Args, total: Tally, measured: &Measured) -> Report {
-    let mut settings = args.load.settings();
-    settings.extend([
-        ("listeners", json!(args.listeners)),
-        ("senders", json!(args.senders)),
-        ("window", json!(args.load.rate.is_none().then_some(args.window))),
-        ("size", json!(args.size)),
-        ("users", json!(args.users)),
-        ("wire", json!(format!("{:?}", args.wire).to_lowercase())),
-    ]);
-    let mut report = Report::new("fanout", settings);
+    let mut report = Report::new("fanout", args.settings());
     report.result("deliveries_per_s", measured.per_second(total.measured));
     report.result("deliveries", total.delivered);
     report.result("messages", total.posted);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chappe_proto::packet::{Messages, Packet};
 use chappe_proto::{ChatId, Code, Seq};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::BenchError;
 use super::arguments::Load;
@@ -98,6 +98,22 @@ impl Tally {
     }
 }
 
+impl Args {
+    /// As printed in the report.
+    pub(super) fn settings(&self) -> Vec<(&'static str, Value)> {
+        let mut settings = self.load.settings();
+        settings.extend([
+            ("connections", json!(self.connections)),
+            ("per_page", json!(self.per_page)),
+            ("page", json!(self.page)),
+            ("messages", json!(self.messages)),
+            ("chats", json!(self.chats)),
+            ("size", json!(self.size)),
+        ]);
+        settings
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let count = usize::from(args.connections);
@@ -134,16 +150,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
 }
 
 fn report(args: &Args, total: Tally, measured: &Measured) -> Report {
-    let mut settings = args.load.settings();
-    settings.extend([
-        ("connections", json!(args.connections)),
-        ("per_page", json!(args.per_page)),
-        ("page", json!(args.page)),
-        ("messages", json!(args.messages)),
-        ("chats", json!(args.chats)),
-        ("size", json!(args.size)),
-    ]);
-    let mut report = Report::new("history", settings);
+    let mut report = Report::new("history", args.settings());
     report.result("pages_per_s", measured.per_second(total.measured));
     report.result("pages", total.measured);
     report.result("bytes_per_s", measured.per_second(total.bytes));

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod beacon;
+mod compare;
 mod connect;
 mod crew;
 mod fanout;
@@ -29,7 +30,11 @@ use std::process::ExitCode;
 
 use chappe_proto::Code;
 use clap::Subcommand;
+use serde_json::Value;
 
+use self::arguments::Target;
+use self::compare::{Comparison, Earlier};
+use self::report::Report;
 use crate::client::ClientError;
 use crate::exit::Exit;
 
@@ -77,29 +82,49 @@ enum BenchError {
     Worker(String),
 }
 
-/// Runs one benchmark and prints its report on stdout. 1 if a check failed, 4 if there is no server.
+impl Bench {
+    fn run(&self) -> Result<Report, BenchError> {
+        match self {
+            Self::Send(args) => send::run(args),
+            Self::Fanout(args) => fanout::run(args),
+            Self::History(args) => history::run(args),
+            Self::Connect(args) => connect::run(args),
+            Self::Udp(args) => beacon::run(args),
+            Self::Recover(args) => recover::run(args),
+        }
+    }
+
+    /// What it is called in reports, what it runs with, and what is common to all.
+    fn asked(&self) -> (&'static str, Vec<(&'static str, Value)>, &Target) {
+        match self {
+            Self::Send(args) => ("send", args.settings(), &args.load.target),
+            Self::Fanout(args) => ("fanout", args.settings(), &args.load.target),
+            Self::History(args) => ("history", args.settings(), &args.load.target),
+            Self::Connect(args) => ("connect", args.settings(), &args.target),
+            Self::Udp(args) => ("udp", args.settings(), &args.load.target),
+            Self::Recover(args) => ("recover", args.settings(), &args.target),
+        }
+    }
+}
+
+/// Runs one benchmark and prints its report on stdout. 1 if a check failed or a number is worse than in the run it is
+/// compared with, 3 if there is no comparing, 4 if there is no server.
 pub fn run(args: &Args) -> ExitCode {
-    let (report, json) = match &args.bench {
-        Bench::Send(args) => (send::run(args), args.load.json),
-        Bench::Fanout(args) => (fanout::run(args), args.load.json),
-        Bench::History(args) => (history::run(args), args.load.json),
-        Bench::Connect(args) => (connect::run(args), args.target.json),
-        Bench::Udp(args) => (beacon::run(args), args.load.json),
-        Bench::Recover(args) => (recover::run(args), args.target.json),
+    let (name, settings, target) = args.bench.asked();
+    let earlier = match target.comparing.earlier(name, &settings) {
+        Ok(earlier) => earlier,
+        Err(error) => {
+            eprintln!("chappe bench: {error}");
+            return Exit::Configuration.into();
+        }
     };
-    match report {
+    match args.bench.run() {
         // It would measure the limit, and call it the server.
         Ok(report) if report.failures.iter().any(|failure| is_of_the_rates(failure)) => {
             eprintln!("chappe bench: {RATES_ARE_THE_BOUND}");
             Exit::Failed.into()
         }
-        Ok(report) => {
-            print!("{}", if json { report.as_json() } else { report.as_text() });
-            for failure in &report.failures {
-                eprintln!("chappe bench: FAILED: {failure}");
-            }
-            if report.failures.is_empty() { Exit::Fine.into() } else { Exit::Failed.into() }
-        }
+        Ok(report) => show(&report, target.json, earlier.as_ref()).into(),
         Err(error) => {
             eprintln!("chappe bench: {error}");
             if matches!(error, BenchError::Client(ClientError::Refused { code: Code::RateLimited, .. })) {
@@ -109,6 +134,29 @@ pub fn run(args: &Args) -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// Prints the report, beside the earlier run if there is one, and on stderr what is wrong.
+fn show(report: &Report, json: bool, earlier: Option<&Earlier>) -> Exit {
+    let mut value = report.as_json();
+    let comparison = earlier.map(|earlier| earlier.beside(&value));
+    if json {
+        if let Some(comparison) = &comparison {
+            value["compared"] = comparison.as_json();
+        }
+        println!("{value}");
+    } else {
+        print!("{}", report.as_text());
+        print!("{}", comparison.as_ref().map(Comparison::as_text).unwrap_or_default());
+    }
+    for failure in &report.failures {
+        eprintln!("chappe bench: FAILED: {failure}");
+    }
+    let worse = comparison.as_ref().map(Comparison::worse).unwrap_or_default();
+    for name in &worse {
+        eprintln!("chappe bench: WORSE: {name}");
+    }
+    if report.failures.is_empty() && worse.is_empty() { Exit::Fine } else { Exit::Failed }
 }
 
 /// Whether a benchmark failed at a limit, and not at what it measures.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chappe_proto::packet::{ChatSummary, Packet};
 use chappe_proto::{ChatId, UserId};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -53,6 +53,21 @@ pub(super) struct Args {
     within: Duration,
 }
 
+impl Args {
+    /// As printed in the report.
+    pub(super) fn settings(&self) -> Vec<(&'static str, Value)> {
+        let mut settings = self.target.settings();
+        settings.extend([
+            ("clients", json!(self.clients)),
+            ("chats", json!(self.chats)),
+            ("members", json!(self.members)),
+            ("behind", json!(self.behind)),
+            ("within_s", json!(self.within.as_secs_f64())),
+        ]);
+        settings
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     check_files(u64::from(args.clients) + OTHER_FILES)?;
@@ -74,15 +89,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     crowd.stage.send_replace(Stage::Finish);
     let found = crowd.finish()?;
 
-    let mut settings = args.target.settings();
-    settings.extend([
-        ("clients", json!(args.clients)),
-        ("chats", json!(args.chats)),
-        ("members", json!(args.members)),
-        ("behind", json!(args.behind)),
-        ("within_s", json!(args.within.as_secs_f64())),
-    ]);
-    let mut report = Report::new("recover", settings);
+    let mut report = Report::new("recover", args.settings());
     summarize(&found, start, &mut report)?;
     match (before, after) {
         (Some(before), Some(after)) => {

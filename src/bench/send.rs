@@ -9,7 +9,7 @@ use std::time::Duration;
 use chappe_proto::ChatId;
 use chappe_proto::packet::{Ack, Packet};
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::BenchError;
 use super::arguments::Load;
@@ -114,6 +114,23 @@ impl Tally {
     }
 }
 
+impl Args {
+    /// As printed in the report.
+    pub(super) fn settings(&self) -> Vec<(&'static str, Value)> {
+        let mut settings = self.load.settings();
+        settings.extend([
+            ("connections", json!(self.connections)),
+            ("window", json!(self.window)),
+            ("size", json!(self.size)),
+            ("chats", json!(self.chats)),
+            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+            ("listen", json!(self.listen)),
+            ("verify", json!(!self.no_verify)),
+        ]);
+        settings
+    }
+}
+
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let count = usize::from(args.connections);
@@ -161,17 +178,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
 }
 
 fn report(args: &Args, plan: &Plan, total: Tally, measured: &Measured) -> Result<Report, BenchError> {
-    let mut settings = args.load.settings();
-    settings.extend([
-        ("connections", json!(args.connections)),
-        ("window", json!(args.window)),
-        ("size", json!(args.size)),
-        ("chats", json!(args.chats)),
-        ("wire", json!(format!("{:?}", args.wire).to_lowercase())),
-        ("listen", json!(args.listen)),
-        ("verify", json!(!args.no_verify)),
-    ]);
-    let mut report = Report::new("send", settings);
+    let mut report = Report::new("send", args.settings());
     report.result("acks_per_s", measured.per_second(total.measured));
     report.result("acks", total.acked.iter().map(Vec::len).sum::<usize>());
     report.failures = total.failures;
