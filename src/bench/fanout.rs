@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::BenchError;
 use super::arguments::Load;
+use super::content::{Content, Kind};
 use super::crew::{Crew, Pace, Span, all};
 use super::identity::Identities;
 use super::latency::Latency;
@@ -59,6 +60,9 @@ pub(super) struct Args {
     /// Bytes of content a message.
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     size: u32,
+    /// What the content is made of.
+    #[arg(long, value_enum, default_value_t = Kind::Words)]
+    content: Kind,
     /// Users that the listeners are, in turn: each has no more connections than a server allows a user.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
@@ -77,6 +81,7 @@ pub(super) struct Plan {
     wire: WsWire,
     pub(super) run: String,
     pub(super) size: usize,
+    pub(super) content: Content,
     users: usize,
     listeners: usize,
     pub(super) pressure: Pressure,
@@ -137,6 +142,7 @@ impl Args {
             ("senders", json!(self.senders)),
             ("window", json!(self.load.rate.is_none().then_some(self.window))),
             ("size", json!(self.size)),
+            ("content", json!(self.content.name())),
             ("users", json!(self.users)),
             ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
         ]);
@@ -148,7 +154,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let listeners = usize::try_from(args.listeners).unwrap_or(usize::MAX);
     let senders = usize::from(args.senders);
-    let run = format!("{:08x}", random() >> 32);
+    let run = format!("{:05x}", random() >> 44);
     let (chat, base) = block_on(prepare(args, senders, &run))?;
     let finish = Finish {
         senders_left: AtomicUsize::new(senders),
@@ -163,6 +169,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
         wire: if args.wire == WireName::Binary { WsWire::Binary } else { WsWire::Json },
         run,
         size: usize::try_from(args.size).unwrap_or(usize::MAX),
+        content: Content::new(args.content),
         users: usize::try_from(args.users).unwrap_or(1),
         listeners,
         pressure: Pressure::new(args.window.into(), args.listeners.into()),
@@ -210,7 +217,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
 
 /// Makes the chat and lets the senders join it, so that nothing but messages happens in it later.
 async fn prepare(args: &Args, senders: usize, run: &str) -> Result<(ChatId, u64), BenchError> {
-    let chats = make_chats(&args.load.http, &Identities::default(), "bench fanout", 1).await?;
+    let chats = make_chats(&args.load.http, &Identities::default(), "bench fanout", 1, |_| Vec::new()).await?;
     let chat = *chats.first().ok_or_else(|| BenchError::Worker("no chat was made".to_owned()))?;
     let mut client = TcpClient::connect(&args.load.tcp, TcpWire::Binary).await?;
     for index in 0..senders {

@@ -8,17 +8,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use chappe_proto::packet::{Messages, Packet};
 use chappe_proto::{ChatId, Code, Seq};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::BenchError;
 use super::arguments::Load;
+use super::content::{Content, Kind};
 use super::crew::{Crew, Pace, Span, all};
 use super::identity::Identities;
 use super::latency::Latency;
-use super::progress::Measured;
+use super::progress::{Measured, Progress};
 use super::report::Report;
 use super::schedule::Pacer;
-use super::setup::{allow_many_files, head, make_chats, new_message, padded, user};
+use super::setup::{allow_many_files, head, make_chats, new_message, user};
+use super::written::Name;
 use crate::client::http::HttpClient;
 use crate::client::tcp::{TcpClient, TcpWire};
 use crate::client::{ClientError, block_on};
@@ -26,8 +29,10 @@ use chappe_client::random;
 
 /// One page in so many is read in full and compared.
 const SAMPLE: u64 = 64;
-/// Messages under way while the chats are filled.
-const FILL_WINDOW: usize = 128;
+/// Messages that a connection has under way while the chats are filled.
+const FILL_WINDOW: usize = 256;
+/// Connections that fill them.
+const FILLERS: usize = 8;
 /// How long filling rests when the server asks for patience.
 const REST: Duration = Duration::from_millis(100);
 
@@ -49,11 +54,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     messages: u32,
     /// Chats to fill and ask for, in turn.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    chats: u16,
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    chats: u32,
     /// Bytes of content a message.
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     size: u32,
+    /// What the content is made of.
+    #[arg(long, value_enum, default_value_t = Kind::Words)]
+    content: Kind,
 }
 
 /// A chat's page as it should be.
@@ -109,6 +117,7 @@ impl Args {
             ("messages", json!(self.messages)),
             ("chats", json!(self.chats)),
             ("size", json!(self.size)),
+            ("content", json!(self.content.name())),
         ]);
         settings
     }
@@ -166,18 +175,48 @@ fn report(args: &Args, total: Tally, measured: &Measured) -> Report {
 
 /// Makes the chats and fills them.
 async fn fill(args: &Args) -> Result<Vec<Target>, BenchError> {
-    let run = format!("{:08x}", random() >> 32);
+    let progress = Progress::new("messages");
+    progress.say("filling the chats");
+    let identities = Identities::default();
+    let chats =
+        make_chats(&args.load.http, &identities, "bench history", usize::try_from(args.chats).unwrap_or(1), |_| {
+            Vec::new()
+        })
+        .await?;
+    let (run, content) = (format!("{:05x}", random() >> 44), Content::new(args.content));
+    let mine = |filler| chats.iter().copied().skip(filler).step_by(FILLERS);
+    let filling = (0..FILLERS).map(|filler| fill_some(args, &run, &content, filler, mine(filler)));
+    let targets: Vec<Target> = try_join_all(filling).await?.into_iter().flatten().collect();
+    // Asked for, so that a server which knows the chats only by their log has looked at them once.
+    if let Some(target) = targets.last() {
+        let mut client = TcpClient::connect(&args.load.tcp, TcpWire::Binary).await?;
+        client.hello(Some(user(0)?)).await?;
+        head(&mut client, target.chat).await?;
+    }
+    Ok(targets)
+}
+
+/// Fills these chats through one connection.
+async fn fill_some(
+    args: &Args,
+    run: &str,
+    content: &Content,
+    filler: usize,
+    chats: impl Iterator<Item = ChatId>,
+) -> Result<Vec<Target>, BenchError> {
     let size = usize::try_from(args.size).unwrap_or(usize::MAX);
-    let sender = user(0)?;
     let mut client = TcpClient::connect(&args.load.tcp, TcpWire::Binary).await?;
-    let mut targets = Vec::new();
-    for chat in make_chats(&args.load.http, &Identities::default(), "bench history", args.chats.into()).await? {
+    let (mut targets, mut first, mut text) = (Vec::new(), 0, String::new());
+    for chat in chats {
         let mut seqs: Vec<u64> = Vec::new();
-        let mut left: VecDeque<u32> = (0..args.messages).collect();
+        let mut left: VecDeque<u64> = (first..first + u64::from(args.messages)).collect();
+        first += u64::from(args.messages);
         while !left.is_empty() {
-            let batch: Vec<u32> = left.drain(..FILL_WINDOW.min(left.len())).collect();
-            for n in &batch {
-                client.queue(new_message(chat, sender, padded("", size), &format!("{run}.{chat}.{n}"))?, None);
+            let batch: Vec<u64> = left.drain(..FILL_WINDOW.min(left.len())).collect();
+            for &n in &batch {
+                let name = Name { connection: filler, n };
+                name.write(run, &mut text);
+                client.queue(new_message(chat, user(filler)?, content.text("", name.number(), size), &text)?, None);
             }
             client.flush().await?;
             left.extend(gather(&mut client, batch, &mut seqs).await?);
@@ -185,16 +224,11 @@ async fn fill(args: &Args) -> Result<Vec<Target>, BenchError> {
         seqs.sort_unstable();
         targets.push(target(args, chat, &seqs)?);
     }
-    // Asked for, so that a server which knows the chats only by their log has looked at them once.
-    if let Some(target) = targets.last() {
-        client.hello(Some(sender)).await?;
-        head(&mut client, target.chat).await?;
-    }
     Ok(targets)
 }
 
 /// Takes the acks of a batch; returns those that the server asks to send again.
-async fn gather(client: &mut TcpClient, batch: Vec<u32>, seqs: &mut Vec<u64>) -> Result<Vec<u32>, BenchError> {
+async fn gather(client: &mut TcpClient, batch: Vec<u64>, seqs: &mut Vec<u64>) -> Result<Vec<u64>, BenchError> {
     let mut again = Vec::new();
     for n in batch {
         match client.next().await?.packet {

@@ -7,6 +7,7 @@ mod arguments;
 mod beacon;
 mod compare;
 mod connect;
+mod content;
 mod crew;
 mod fanout;
 mod history;

@@ -9,7 +9,8 @@ use chappe_proto::packet::Packet;
 use super::BenchError;
 use super::crew::{Pace, Span};
 use super::fanout::{GRACE, Plan, Tally};
-use super::setup::{new_message, padded, user};
+use super::setup::{new_message, user};
+use super::written::Name;
 use crate::client::ClientError;
 use crate::client::tcp::{TcpClient, TcpWire};
 
@@ -49,7 +50,7 @@ impl Poster {
         tokio::pin!(end);
         let plan = Arc::clone(&self.plan);
         let closed = matches!(self.pace, Pace::Closed);
-        let mut begun = 0;
+        let (mut begun, mut text) = (0, String::new());
         loop {
             let now = span.now_ns();
             let over = now >= span.to_ns;
@@ -63,9 +64,10 @@ impl Poster {
                 let count = self.pace.due(now, begun, allowed);
                 for _ in 0..count {
                     let since = self.pace.counts_from(begun, now);
-                    let content = padded(&format!("{since:016x}"), plan.size);
-                    let client_id = format!("{}.{}.{begun}", plan.run, self.index);
-                    self.client.queue(new_message(plan.chat, user(self.index)?, content, &client_id)?, None);
+                    let name = Name { connection: self.index, n: begun };
+                    name.write(&plan.run, &mut text);
+                    let content = plan.content.text(&format!("{since:016x} "), name.number(), plan.size);
+                    self.client.queue(new_message(plan.chat, user(self.index)?, content, &text)?, None);
                     self.in_flight.push_back(since);
                     begun += 1;
                 }

@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 
 use super::BenchError;
 use super::arguments::Load;
+use super::content::{Content, Kind};
 use super::crew::{Crew, Pace, Span, all};
 use super::identity::Identities;
 use super::latency::Latency;
 use super::progress::{Measured, Progress};
 use super::report::Report;
 use super::schedule::Pacer;
-use super::setup::{allow_many_files, make_chats, new_message, padded, user};
+use super::setup::{allow_many_files, make_chats, new_message, user};
 use super::written::{Acked, Name, Source, read_back};
 use crate::client::block_on;
 use crate::client::tcp::{TcpClient, TcpWire};
@@ -45,8 +46,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     size: u32,
     /// Chats that the messages go to, in turn.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    chats: u16,
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    chats: u32,
+    /// Members that each chat has besides its senders; they are not connected.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    members: u32,
+    /// What the content is made of.
+    #[arg(long, value_enum, default_value_t = Kind::Words)]
+    content: Kind,
     /// How packets travel.
     #[arg(long, value_enum, default_value_t = WireName::Binary)]
     wire: WireName,
@@ -77,6 +84,7 @@ struct Plan {
     run: String,
     window: u64,
     size: usize,
+    content: Content,
     listen: bool,
     identities: Identities,
     chats: Vec<ChatId>,
@@ -122,7 +130,9 @@ impl Args {
             ("connections", json!(self.connections)),
             ("window", json!(self.window)),
             ("size", json!(self.size)),
+            ("content", json!(self.content.name())),
             ("chats", json!(self.chats)),
+            ("members", json!(self.members)),
             ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
             ("listen", json!(self.listen)),
             ("verify", json!(!self.no_verify)),
@@ -135,13 +145,17 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     allow_many_files();
     let count = usize::from(args.connections);
     let identities = Identities::of(args.data.as_deref())?;
-    let chats = block_on(make_chats(&args.load.http, &identities, "bench send", args.chats.into()))?;
+    let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    // The senders are members then as well: nobody joins while it is measured.
+    let members = |_| if args.members == 0 { Vec::new() } else { (0..count + number(args.members)).collect() };
+    let chats = block_on(make_chats(&args.load.http, &identities, "bench send", number(args.chats), members))?;
     let plan = Arc::new(Plan {
         tcp: args.load.tcp.clone(),
         wire: if args.wire == WireName::Binary { TcpWire::Binary } else { TcpWire::Json },
-        run: format!("{:08x}", random() >> 32),
+        run: format!("{:05x}", random() >> 44),
         window: args.window.into(),
-        size: usize::try_from(args.size).unwrap_or(usize::MAX),
+        size: number(args.size),
+        content: Content::new(args.content),
         listen: args.listen,
         identities,
         chats,
@@ -207,7 +221,8 @@ fn verify(args: &Args, plan: &Plan, mut chats: Vec<(ChatId, Vec<Acked>)>, report
         (Source::Messages, "GetMessages", "read_back_by_messages"),
     ] {
         progress.say(&format!("reading back by {name}"));
-        match block_on(read_back(&args.load.tcp, &plan.identities, &plan.run, plan.size, &chats, source)) {
+        match block_on(read_back(&args.load.tcp, &plan.identities, &plan.run, &plan.content, plan.size, &chats, source))
+        {
             Ok(found) => {
                 report.result(result, found.whole);
                 report.failures.extend(found.failure(name));
@@ -300,7 +315,7 @@ impl Connection {
         let turn = self.index + usize::try_from(self.begun).unwrap_or(0);
         let chat = turn % self.plan.chats.len();
         name.write(&self.plan.run, &mut self.text);
-        let content = padded(&self.text, self.plan.size);
+        let content = self.plan.content.text("", name.number(), self.plan.size);
         let request = new_message(self.plan.chats[chat], user(self.index)?, content, &self.text)?;
         self.client.queue(request, None);
         self.in_flight.push_back(Sent { name, chat, since_ns: self.pace.counts_from(self.begun, now) });

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use chappe_proto::limits::MAX_LIST;
 use chappe_proto::packet::{ChatSummary, Events, Packet, Reset};
 use chappe_proto::request::{GetEvents, NewMessage, Request, SendMessage};
 use chappe_proto::{ChatId, ClientId, Seq, UserId};
-use serde_json::json;
+use futures_util::future::try_join_all;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::BenchError;
 use super::identity::Identities;
@@ -17,6 +20,8 @@ use crate::client::tcp::TcpClient;
 const FIRST_USER: u64 = 7_000_000;
 /// How many chats one of them makes.
 const CHATS_PER_OWNER: usize = 100;
+/// How many make chats at a time.
+const MAKERS: usize = 32;
 /// How often a refusal that asks for patience is heeded.
 const ATTEMPTS: u32 = 100;
 
@@ -26,28 +31,63 @@ pub(super) fn user(index: usize) -> Result<UserId, BenchError> {
     UserId::parse(FIRST_USER.saturating_add(index)).map_err(|error| BenchError::Worker(error.to_string()))
 }
 
-/// Makes `count` open chats.
+/// Makes `count` chats. `members` says who is in one, by its place; its owner first. If there are none, it is open to all.
 pub(super) async fn make_chats(
     http: &str,
     identities: &Identities,
     title: &str,
     count: usize,
+    members: impl Fn(usize) -> Vec<usize>,
 ) -> Result<Vec<ChatId>, BenchError> {
-    let mut client = HttpClient::connect(http).await?;
-    let mut chats = Vec::with_capacity(count);
-    while chats.len() < count {
-        // A user makes only so many.
-        let owner = user(chats.len() / CHATS_PER_OWNER)?;
-        client.bear(identities.token(owner)?);
-        let body = json!({"title": title, "kind": "open", "members": [], "user_id": owner});
-        let response = client.post("/api/chats", &body).await?;
-        if response.status == 429 || response.status == 503 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
+    let members = &members;
+    let making = (0..MAKERS.min(count)).map(|maker| async move {
+        let mut client = HttpClient::connect(http).await?;
+        let mut made = Vec::new();
+        for index in (maker..count).step_by(MAKERS) {
+            made.push((index, make_chat(&mut client, identities, title, index, &members(index)).await?));
         }
-        chats.push(response.json::<ChatSummary>()?.chat_id);
+        Ok::<_, BenchError>(made)
+    });
+    let mut chats: Vec<(usize, ChatId)> = try_join_all(making).await?.concat();
+    chats.sort_unstable_by_key(|(index, _)| *index);
+    Ok(chats.into_iter().map(|(_, chat)| chat).collect())
+}
+
+async fn make_chat(
+    client: &mut HttpClient,
+    identities: &Identities,
+    title: &str,
+    index: usize,
+    members: &[usize],
+) -> Result<ChatId, BenchError> {
+    // A user makes only so many.
+    let owner = user(members.first().copied().unwrap_or(index / CHATS_PER_OWNER))?;
+    client.bear(identities.token(owner)?);
+    let kind = if members.is_empty() { "open" } else { "group" };
+    let members = members.iter().map(|index| user(*index)).collect::<Result<Vec<_>, _>>()?;
+    let (first, others) = members.split_at(members.len().min(MAX_LIST));
+    let body = json!({"title": title, "kind": kind, "members": first, "user_id": owner});
+    let chat = post_patiently::<ChatSummary>(client, "/api/chats", &body).await?.chat_id;
+    for member in others {
+        let path = format!("/api/chats/{chat}/members?user_id={owner}");
+        post_patiently::<Value>(client, &path, &json!({"user_id": member})).await?;
     }
-    Ok(chats)
+    Ok(chat)
+}
+
+/// Posts again for as long as the server asks for patience.
+async fn post_patiently<T: DeserializeOwned>(
+    client: &mut HttpClient,
+    path: &str,
+    body: &Value,
+) -> Result<T, ClientError> {
+    loop {
+        let response = client.post(path, body).await?;
+        if response.status != 429 && response.status != 503 {
+            return response.json();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Asks again for as long as the server asks for patience.
@@ -112,14 +152,6 @@ pub(super) async fn head(client: &mut TcpClient, chat_id: ChatId) -> Result<Seq,
     }
 }
 
-/// `head`, filled up to `size` bytes, or cut.
-pub(super) fn padded(head: &str, size: usize) -> Box<str> {
-    let mut text = String::with_capacity(size);
-    text.extend(head.chars().take(size));
-    text.extend(std::iter::repeat_n('.', size.saturating_sub(text.len())));
-    text.into()
-}
-
 /// Lets this process hold as many connections open as the system allows it.
 pub(super) fn allow_many_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -127,16 +159,4 @@ pub(super) fn allow_many_files() {
     limit.current = limit.maximum;
     // Where it is refused, connecting will say so with a number.
     let _ = setrlimit(Resource::Nofile, limit);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_has_the_size_asked_for() {
-        assert_eq!(&*padded("abc", 5), "abc..");
-        assert_eq!(&*padded("abc", 2), "ab");
-        assert_eq!(padded("", 128).len(), 128);
-    }
 }

@@ -13,8 +13,9 @@ use chappe_proto::{ChatId, Seq};
 use futures_util::stream::{StreamExt, iter};
 
 use super::BenchError;
+use super::content::Content;
 use super::identity::Identities;
-use super::setup::{call_patiently, padded};
+use super::setup::call_patiently;
 use crate::client::ClientError;
 use crate::client::tcp::{TcpClient, TcpWire};
 
@@ -37,17 +38,23 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// Its `client_id`, into `text`.
+    /// Its `client_id`, into `text`: 16 bytes, as those of an ordinary client.
     pub(super) fn write(self, run: &str, text: &mut String) {
         use std::fmt::Write;
         text.clear();
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "{run}.{}.{}", self.connection, self.n);
+        let _ = write!(text, "{run}{:04x}{:07x}", self.connection, self.n);
     }
 
     fn read(run: &str, client_id: &str) -> Option<Self> {
-        let (connection, n) = client_id.strip_prefix(run)?.strip_prefix('.')?.split_once('.')?;
-        Some(Self { connection: connection.parse().ok()?, n: n.parse().ok()? })
+        let (connection, n) = client_id.strip_prefix(run)?.split_at_checked(4)?;
+        let connection = usize::from_str_radix(connection, 16).ok()?;
+        Some(Self { connection, n: u64::from_str_radix(n, 16).ok()? })
+    }
+
+    /// Which text it has.
+    pub(super) fn number(self) -> u64 {
+        u64::try_from(self.connection).unwrap_or(0) << 40 | self.n
     }
 }
 
@@ -90,6 +97,7 @@ impl Findings {
 /// Compares one chat with its acks, from the first message to the last.
 struct Ledger<'a> {
     run: &'a str,
+    content: &'a Content,
     size: usize,
     /// By seq.
     acked: &'a [Acked],
@@ -102,12 +110,12 @@ struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     /// `acked` stands in the order of `seq`.
-    fn new(run: &'a str, size: usize, acked: &'a [Acked]) -> Self {
+    fn new(run: &'a str, content: &'a Content, size: usize, acked: &'a [Acked]) -> Self {
         let found = Findings {
             disordered: acked.windows(2).filter(|pair| pair[0].seq >= pair[1].seq).fold(0, |n, _| n + 1),
             ..Findings::default()
         };
-        Self { run, size, acked, next: 0, strays: Vec::new(), found, expected: String::new() }
+        Self { run, content, size, acked, next: 0, strays: Vec::new(), found, expected: String::new() }
     }
 
     fn message(&mut self, message: &Message) {
@@ -123,7 +131,7 @@ impl<'a> Ledger<'a> {
                 acked.name.write(self.run, &mut self.expected);
                 let as_acked = acked.message_id == message.id.get()
                     && client_id == self.expected
-                    && message.content == padded(&self.expected, self.size);
+                    && message.content == self.content.text("", acked.name.number(), self.size);
                 if as_acked { self.found.whole += 1 } else { self.found.changed += 1 }
             }
             (_, Some(name)) => self.strays.push(name),
@@ -157,12 +165,14 @@ pub(super) async fn read_back(
     tcp: &str,
     identities: &Identities,
     run: &str,
+    content: &Content,
     size: usize,
     chats: &[(ChatId, Vec<Acked>)],
     source: Source,
 ) -> Result<Findings, BenchError> {
-    let reading =
-        chats.iter().map(|(chat, acked)| read_chat(tcp, identities, *chat, Ledger::new(run, size, acked), source));
+    let reading = chats
+        .iter()
+        .map(|(chat, acked)| read_chat(tcp, identities, *chat, Ledger::new(run, content, size, acked), source));
     let mut reading = iter(reading).buffer_unordered(READERS);
     let mut all = Findings::default();
     while let Some(found) = reading.next().await {
@@ -241,6 +251,7 @@ async fn page(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::content::Kind;
     use chappe_proto::{ClientId, MessageId, Millis, UserId};
 
     const SIZE: usize = 20;
@@ -257,7 +268,7 @@ mod tests {
             chat_id: ChatId::parse(1).unwrap(),
             seq: Seq(acked.seq),
             sender_id: UserId::parse(1).unwrap(),
-            content: padded(&name, SIZE),
+            content: Content::new(Kind::Words).text("", acked.name.number(), SIZE),
             message_type: chappe_proto::message::MessageType::Text,
             client_id: Some(ClientId::parse(name).unwrap()),
             reply_to: None,
@@ -269,7 +280,8 @@ mod tests {
     }
 
     fn compare(acked: &[Acked], stored: &[Message]) -> Findings {
-        let mut ledger = Ledger::new("run", SIZE, acked);
+        let content = Content::new(Kind::Words);
+        let mut ledger = Ledger::new("run", &content, SIZE, acked);
         for message in stored {
             ledger.message(message);
         }
@@ -302,6 +314,7 @@ mod tests {
         for change in [
             |message: &mut Message| message.id = MessageId::parse(7).unwrap(),
             |message: &mut Message| message.content = "other".into(),
+            |message: &mut Message| message.content = stored(acked(1)).content,
             |message: &mut Message| message.client_id = None,
         ] {
             let mut message = stored(acked(0));
@@ -322,7 +335,7 @@ mod tests {
     #[test]
     fn messages_of_others_and_acks_with_one_number_are_told_apart() {
         let mut other = stored(acked(5));
-        other.client_id = Some(ClientId::parse("runner.1.2").unwrap());
+        other.client_id = Some(ClientId::parse("ran00010000002").unwrap());
         assert_eq!(compare(&[], &[other]), Findings::default());
         let twice = [acked(0), Acked { message_id: 9, ..acked(0) }];
         assert_eq!(compare(&twice, &[stored(acked(0))]).disordered, 1);
