@@ -1,6 +1,7 @@
 //! The doors for packets: each turns bytes into packets and packets into bytes, and leaves the rest to the session.
 
 mod connection;
+mod datagrams;
 pub mod http_io;
 #[cfg(test)]
 mod listening;

@@ -1,4 +1,4 @@
-//! UDP: one handler actor for all datagrams. Beacons and typing go to the engine, pings are answered, what is wrong is
+//! UDP: one handler actor for all datagrams of a socket. Beacons and typing go to the engine, pings are answered, what is wrong is
 //! dropped and counted. Where the server asks for tokens, datagrams are sealed.
 
 use std::cell::RefCell;
@@ -19,13 +19,15 @@ use chappe_proto::limits::DATAGRAM_BYTES;
 use chappe_proto::outgoing::Wire;
 use chappe_proto::request::{Ping, Request};
 use chappe_proto::{Reject, UserId, datagram};
-use tokio::io::ReadBuf;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use super::datagrams::Datagrams;
 
 /// So many datagrams may be on their way to the engine; more are dropped.
 const WINDOW: u32 = 16_384;
-/// Datagrams read before the engine gets them.
-const AT_ONCE: usize = 256;
+/// System calls before the engine gets what they brought.
+const CALLS: usize = 8;
 /// Room for bursts in the kernel, in bytes; it may give less.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
@@ -36,6 +38,8 @@ pub struct UdpHandler {
     /// Where datagrams have to be sealed: whose are believed. One for all sockets of the server, so that nothing that one
     /// has seen is new to the other.
     sessions: Option<Rc<RefCell<UdpSessions>>>,
+    /// Taken out while its datagrams are looked at.
+    received: Option<Datagrams>,
     answer: Vec<u8>,
 }
 
@@ -63,25 +67,30 @@ impl UdpHandler {
         let outbox = Rc::new(Outbox::new(Wire::WsBinary, 0, WINDOW));
         let session =
             Session::open(Door::Udp, outbox).map_err(|reject: Reject| io::Error::other(reject.to_string()))?;
-        Self { socket, session, sessions, answer: Vec::new() }.start();
+        Self { socket, session, sessions, received: Some(Datagrams::default()), answer: Vec::new() }.start();
         Ok(())
     }
 
     /// Takes datagrams as long as there are any.
     fn poll_receive(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        // One byte more than is allowed tells a datagram that is too long.
-        let mut buffer = [0; DATAGRAM_BYTES + 1];
-        for _ in 0..AT_ONCE {
-            let mut read = ReadBuf::new(&mut buffer);
-            match self.socket.poll_recv_from(task, &mut read) {
-                Poll::Ready(Ok(from)) => self.take(read.filled_mut(), from),
+        for _ in 0..CALLS {
+            if self.socket.poll_recv_ready(task).is_pending() {
+                self.session.flush();
+                return Poll::Pending;
+            }
+            let Some(mut received) = self.received.take() else { break };
+            match self.socket.try_io(Interest::READABLE, || received.receive(&self.socket)) {
                 // Such as a port that an earlier answer did not reach.
-                Poll::Ready(Err(error)) => tracing::debug!(%error, "receive a datagram"),
-                Poll::Pending => {
-                    self.session.flush();
-                    return Poll::Pending;
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    tracing::debug!(%error, "receive datagrams");
+                }
+                _ => {
+                    let all = received.iter_mut();
+                    metrics().udp_packets.inc_by(all.len() as u64);
+                    all.for_each(|(bytes, from)| self.take(bytes, from));
                 }
             }
+            self.received = Some(received);
         }
         self.session.flush();
         task.waker().wake_by_ref();
@@ -89,7 +98,6 @@ impl UdpHandler {
     }
 
     fn take(&mut self, bytes: &mut [u8], from: SocketAddr) {
-        metrics().udp_packets.inc();
         if bytes.len() > DATAGRAM_BYTES {
             metrics().udp_oversized.inc();
             return;

@@ -2,7 +2,8 @@
 //! connection leaves in one write, and nobody is woken for it.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::task::{Context as Task, Poll};
 
 use actix::fut::ActorFuture;
@@ -64,7 +65,8 @@ impl ActorFuture<HubActor> for Sending {
 
     fn poll(self: Pin<&mut Self>, hub: &mut HubActor, _: &mut Context<HubActor>, task: &mut Task<'_>) -> Poll<()> {
         if hub.core.send_due() {
-            task.waker().wake_by_ref();
+            // Goes on once the thread has looked what else has come, and not only at the tasks that are ready.
+            let _ = pin!(tokio::task::yield_now()).poll(task);
         }
         Poll::Pending
     }
