@@ -52,3 +52,7 @@ impl Datagrams {
         came.iter().zip(buffers.iter_mut()).map(|((bytes, from), buffer)| (&mut buffer[..*bytes], *from))
     }
 }
+
+#[cfg(test)]
+#[path = "datagrams_tests.rs"]
+mod tests;

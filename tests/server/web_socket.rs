@@ -1,11 +1,15 @@
 //! WebSocket frames that lie or break the standard, and lengths that lie on TCP: the connection ends with its code, and
 //! nothing is allocated for what never comes.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use chappe_proto::outgoing::Wire;
 
 use crate::limits::refused;
 use crate::support::client::{Client, Door};
 use crate::support::server::TestServer;
+use crate::support::{PATIENCE, until};
 
 /// A client's frame with this header byte, masked.
 fn web_socket_frame(first: u8, declared: u64, payload: &[u8]) -> Vec<u8> {
@@ -84,4 +88,34 @@ fn lengths_that_lie_cost_no_memory() {
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 64 * CLIENTS as u64, "{CLIENTS} clients of each kind that lie cost {grown} KiB");
     Client::hello(&server, Door::TcpJson, 1).post(1, "undisturbed");
+}
+
+#[test]
+fn what_a_client_says_too_early_is_heard_behind_what_it_asked_for_over_http() {
+    let server = TestServer::start();
+    let mut socket = TcpStream::connect(server.http).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let get = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: chat, chappe.v1.json\r\n\r\n";
+    let ping = web_socket_frame(0x81, 22, b"{\"packet_type\":\"Ping\"}");
+    let close = web_socket_frame(0x88, 2, &1000u16.to_be_bytes());
+    socket.write_all(&[get.as_bytes(), get.as_bytes(), upgrade.as_bytes(), &ping, &close].concat()).unwrap();
+    let mut all = Vec::new();
+    socket.read_to_end(&mut all).unwrap();
+    let text = String::from_utf8_lossy(&all);
+    assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{text}");
+    let (_, answer) = text.split_once("HTTP/1.1 101 Switching Protocols\r\n").expect("the answer comes behind both");
+    let answer = answer.to_lowercase();
+    for line in ["upgrade: websocket", "sec-websocket-protocol: chappe.v1.json", "s3pplmbitxaq9kygzzhzrbk+xoo="] {
+        assert!(answer.contains(line), "{line}: {answer}");
+    }
+    assert!(answer.contains("{\"packet_type\":\"pong\""), "{answer}");
+    assert!(all.ends_with(&[0x88, 2, 0x03, 0xe8]), "{text}");
+    until("nobody is counted any more", || {
+        (server.metric("chappe_connections{door=\"websocket\"}") == 0.0
+            && server.metric("chappe_connections{door=\"http\"}") <= 1.0)
+            .then_some(())
+    });
 }

@@ -13,8 +13,8 @@ use super::HubActor;
 use super::core::Core;
 use crate::session::outbox::Outbox;
 
-/// Connections written to before the thread's other tasks have their turn: so many system calls take half a millisecond.
-const AT_ONCE: usize = 128;
+/// Connections written to before the thread looks what else has come: so many system calls take a third of a millisecond.
+const AT_ONCE: usize = 64;
 /// So many batches may come in a row before what they bring is sent all the same.
 const BATCHES: u32 = 16;
 

@@ -118,3 +118,7 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "leaving_tests.rs"]
+mod tests;
