@@ -57,7 +57,9 @@ pub(crate) async fn upgrade(
         None => Some(hub::enter(admission::client(&settings.proxies, &request))?),
     };
     let mut response = HttpResponse::SwitchingProtocols();
-    response.upgrade("websocket").insert_header((header::SEC_WEBSOCKET_ACCEPT, ws::hash_key(key.as_bytes()).as_slice()));
+    response
+        .upgrade("websocket")
+        .insert_header((header::SEC_WEBSOCKET_ACCEPT, ws::hash_key(key.as_bytes()).as_slice()));
     let protocol = protocol(&request);
     if let Some(protocol) = protocol {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, protocol));

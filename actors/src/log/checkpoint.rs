@@ -105,11 +105,15 @@ pub(super) fn take_over(connection: &Connection) -> Result<i64, LogError> {
     Ok(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| row.get(1))?)
 }
 
-/// Gives the write-ahead file its room, in zeros, which SQLite takes for the end. To be called before the first commit. If
-/// the disk has no room for it, commits make theirs as they go.
+/// Gives the write-ahead file its room, in zeros, which SQLite takes for the end. To be called before the first commit.
+/// Where the disk has little room, commits make theirs as they go.
 pub(super) fn reserve(folder: &Path) {
     let path = folder.join(format!("{FILE}-wal"));
     let reserve = || {
+        let space = rustix::fs::statvfs(folder)?;
+        if space.f_bavail.saturating_mul(space.f_frsize) < MAX_WAL_BYTES as u64 {
+            return Ok(());
+        }
         let mut wal = OpenOptions::new().write(true).open(&path)?;
         let mut size = wal.seek(SeekFrom::End(0))?;
         let zeros = vec![0; 1 << 20];
@@ -119,7 +123,8 @@ pub(super) fn reserve(folder: &Path) {
         }
         wal.sync_data()
     };
-    if let Err(error) = reserve() {
+    let reserved: std::io::Result<()> = reserve();
+    if let Err(error) = reserved {
         tracing::debug!(%error, "make room for the write-ahead file");
     }
 }

@@ -67,20 +67,20 @@ impl NamesFile {
         (self.bytes, self.names)
     }
 
-    /// Appends names, in whatever order they are.
+    /// Appends names, in whatever order they are. The first time also the key, which is wanted without names, too.
     ///
     /// # Errors
     /// If the disk does not take them; the same can be tried again.
     pub fn append(&mut self, run: &mut [Name]) -> io::Result<()> {
+        if self.blocks == 0 {
+            let key: Vec<u8> = self.key.0.iter().flat_map(|half| half.to_le_bytes()).collect();
+            self.append_block(&[BEGINNING, &key].concat())?;
+        }
         if run.is_empty() {
             return Ok(());
         }
         run.sort_unstable();
         let packed: Vec<u8> = run.iter().flat_map(|name| name.packed()).collect();
-        if self.blocks == 0 {
-            let key: Vec<u8> = self.key.0.iter().flat_map(|half| half.to_le_bytes()).collect();
-            self.append_block(&[BEGINNING, &key].concat())?;
-        }
         self.append_block(&packed)?;
         self.names += run.len() as u64;
         Ok(())

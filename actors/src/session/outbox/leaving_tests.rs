@@ -116,7 +116,11 @@ fn what_the_socket_does_not_take_is_left_to_the_task_which_is_woken_once() {
     world.outbox.hold();
     world.put("third");
     world.send();
-    assert_eq!((world.sent().as_str(), world.woken()), ("firs", 1), "the task waits for the socket, and so do the bytes");
+    assert_eq!(
+        (world.sent().as_str(), world.woken()),
+        ("firs", 1),
+        "the task waits for the socket, and so do the bytes"
+    );
     world.drain();
     assert_eq!(world.sent(), "firstsecondthird");
 }

@@ -90,7 +90,6 @@ pub(crate) struct World {
     pub(crate) now: Now,
     /// One entry a step, as the writer gets it.
     pub(crate) on_the_way: VecDeque<Vec<Draft>>,
-    /// Whom the writer tells, one for each draft on its way.
     tell: VecDeque<Option<Origin>>,
     /// Not answered yet; with what was found once it was looked up.
     pub(crate) questions: VecDeque<(Ask, Option<Looked>)>,
@@ -234,13 +233,11 @@ impl World {
             }
         }
         // As the writer does.
-        let acks: Vec<_> = records.iter().map(Accepted::of_post).collect();
         let mut step = Step::default();
-        for (accepted, to) in acks.into_iter().zip(self.tell.drain(..records.len())) {
-            if let Some(to) = to {
-                let accepted = Box::new(accepted.expect("only posts are told of by the writer"));
-                step.deliver.push(Delivery::Reply { to, reply: Reply::Accepted(accepted) });
-            }
+        for (record, to) in records.iter().zip(self.tell.drain(..records.len())) {
+            let Some(to) = to else { continue };
+            let reply = Reply::Accepted(Box::new(Accepted::of_post(record).unwrap()));
+            step.deliver.push(Delivery::Reply { to, reply });
         }
         self.state.commit(records, self.now, &mut step);
         self.carry_out(step)
