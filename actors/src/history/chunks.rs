@@ -9,9 +9,9 @@ use super::run::{Run, damaged};
 use crate::log::{LogError, to_sql};
 
 /// The size of a whole chunk before compression: a page of history expands one or two.
-const CHUNK_BYTES: usize = 32 * 1024;
+const CHUNK_BYTES: usize = 16 * 1024;
 /// A chat's end grows to this size, and is written anew for each batch that adds to it; then it becomes a chunk. Chunks
-/// are joined with shorter ones before them until they are whole, so that each event is written some four more times.
+/// are joined with shorter ones before them, which doubles them, until they are at least half of a whole one.
 const END_BYTES: usize = 2 * 1024;
 
 /// Looks into one view of the tables.

@@ -152,12 +152,20 @@ impl History {
         chat: ChatId,
         read: impl FnOnce(&mut View<'_>) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
-        let transaction = self.tables.transaction()?;
-        self.tail.follow(&mut self.log, position(&transaction)?)?;
-        let mut view = View::of(chat, &transaction, &mut self.expander, &mut self.log, self.tail.of(chat))?;
-        let found = read(&mut view)?;
-        transaction.commit()?;
-        Ok(found)
+        self.tables.prepare_cached("BEGIN")?.execute(())?;
+        let found = self.read_at_once(chat, read);
+        self.tables.prepare_cached("COMMIT")?.execute(())?;
+        found
+    }
+
+    fn read_at_once<T>(
+        &mut self,
+        chat: ChatId,
+        read: impl FnOnce(&mut View<'_>) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        self.tail.follow(&mut self.log, position(&self.tables)?)?;
+        let mut view = View::of(chat, &self.tables, &mut self.expander, &mut self.log, self.tail.of(chat))?;
+        read(&mut view)
     }
 }
 

@@ -94,9 +94,21 @@ impl Run {
 
     /// Adds the events of `next`, which stand behind these.
     pub(super) fn extend(&mut self, next: &Self) {
-        for event in next.events() {
-            self.push(event.position, event.at, event.fact);
-        }
+        self.take_over(next, 0..next.items.len());
+    }
+
+    /// Adds some events of another run, all at once.
+    fn take_over(&mut self, other: &Self, which: Range<usize>) {
+        let items = other.items.get(which).unwrap_or_default();
+        let (Some(first), Some(last)) = (items.first(), items.last()) else { return };
+        let (start, end) = (first.fact.start, last.fact.end);
+        let place = self.bytes.len();
+        self.bytes.extend_from_slice(other.bytes.get(start..end).unwrap_or_default());
+        self.items.extend(items.iter().map(|item| {
+            let fact = item.fact.start - start + place..item.fact.end - start + place;
+            Item { fact, ..*item }
+        }));
+        self.size += items.iter().map(|item| item.fact.len() + EVENT_BYTES).sum::<usize>();
     }
 
     pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = Packed<'_>> {
@@ -116,16 +128,20 @@ impl Run {
     }
 
     /// The same events in runs of about `size` bytes each, and the rest.
-    pub(super) fn cut(self, size: usize) -> (Vec<Self>, Self) {
+    pub(super) fn cut(&self, size: usize) -> (Vec<Self>, Self) {
         let mut runs = Vec::new();
         let mut run = Self::new(self.first, self.before);
-        for event in self.events() {
-            run.push(event.position, event.at, event.fact);
-            if run.size() >= size {
+        let (mut start, mut bytes) = (0, 0);
+        for (end, item) in (1..).zip(&self.items) {
+            bytes += item.fact.len() + EVENT_BYTES;
+            if bytes >= size {
+                run.take_over(self, start..end);
                 let next = run.following();
                 runs.push(std::mem::replace(&mut run, next));
+                (start, bytes) = (end, 0);
             }
         }
+        run.take_over(self, start..self.items.len());
         (runs, run)
     }
 

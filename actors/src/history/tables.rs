@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use chappe_proto::compression::Compressor;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::batch::Batch;
@@ -20,7 +21,7 @@ const DOUBT: &str = "query.damaged";
 const APPLICATION_ID: i64 = 0x6368_6171;
 
 /// The events of chats are packed in `ends` and `chunks` (see [`super::chunks`]); what became of messages stands in
-/// `changes`. A member's `read_seq` is what was marked, or where they joined; their own posts count as read besides.
+/// `changes`. These have keys of their own, since in a tree WITHOUT ROWID each comparison would read all of a large row. A member's `read_seq` is what was marked, or where they joined; their own posts count as read besides.
 const LAYOUT: &str = "
 CREATE TABLE progress (epoch INTEGER NOT NULL, position INTEGER NOT NULL);
 CREATE TABLE users (id INTEGER PRIMARY KEY, nickname TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -34,9 +35,9 @@ CREATE TABLE members (
 CREATE TABLE ends (chat INTEGER PRIMARY KEY, first INTEGER NOT NULL, before INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE chunks (
     chat INTEGER NOT NULL, first INTEGER NOT NULL, before INTEGER NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (chat, first)) WITHOUT ROWID;
+    PRIMARY KEY (chat, first));
 CREATE TABLE changes (
-    chat INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (chat, seq)) WITHOUT ROWID;
+    chat INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (chat, seq));
 CREATE TABLE reactions (
     chat INTEGER NOT NULL, message_seq INTEGER NOT NULL, user INTEGER NOT NULL, emoji TEXT NOT NULL,
     PRIMARY KEY (chat, message_seq, user, emoji)) WITHOUT ROWID;
@@ -107,6 +108,7 @@ impl Tables {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;
              PRAGMA cache_size=-16384;",
         )?;
+        plan_once(&connection)?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
         if tables == 0 {
             connection.execute_batch(&format!(
@@ -122,7 +124,7 @@ impl Tables {
         Ok(match progress {
             Some((of, position)) if of == to_sql(epoch) => {
                 let position = Position(u64::try_from(position).unwrap_or_default());
-                Some(Self { connection, position, compressor: Compressor::default() })
+                Some(Self { connection, position, compressor: Compressor::quick() })
             }
             _ => None,
         })
@@ -152,12 +154,19 @@ impl Tables {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
         connection.execute_batch("PRAGMA cache_size=-4096;")?;
+        plan_once(&connection)?;
         Ok(connection)
     }
 }
 
+/// Has statements planned when they are prepared, and not anew for each value that is bound.
+fn plan_once(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
 /// Where the tables stand: the last position whose meaning they hold.
 pub(super) fn position(connection: &Connection) -> Result<Position, rusqlite::Error> {
-    let position: i64 = connection.query_row("SELECT position FROM progress", (), |row| row.get(0))?;
+    let sql = "SELECT position FROM progress";
+    let position: i64 = connection.prepare_cached(sql)?.query_row((), |row| row.get(0))?;
     Ok(Position(u64::try_from(position).unwrap_or_default()))
 }

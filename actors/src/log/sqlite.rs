@@ -8,6 +8,7 @@ mod rows;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::checkpoint::{self, Checkpointer};
@@ -103,6 +104,8 @@ impl SqliteLog {
     pub fn reader(folder: &Path) -> Result<Self, LogError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(folder.join(FILE), flags)?;
+        // Statements are planned when they are prepared, and not anew for each value that is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
         Ok(Self {
