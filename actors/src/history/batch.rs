@@ -1,8 +1,6 @@
 //! What the query tables take over at a time: records of the log, grouped by chat. The facts of messages are copied as they
 //! are; only what changes other tables is read.
 
-use std::collections::{BTreeMap, HashMap};
-
 use chappe_proto::compression::{Compressor, Expander};
 use chappe_proto::event::Event;
 use chappe_proto::{ChatId, Seq, UserId, format};
@@ -14,6 +12,7 @@ use super::run::Run;
 use crate::log::record::{self, Fact, Kind, Position, Record};
 use crate::log::sqlite::SqliteLog;
 use crate::log::{LogError, to_sql};
+use crate::map::Map;
 
 /// Records taken over at a time, about: the more, the more go into one row.
 const RECORDS: u64 = 64 * 1024;
@@ -26,8 +25,7 @@ pub struct Batch {
     last: Option<Position>,
     records: u64,
     bytes: usize,
-    /// By chat, so that a page of a table is written once for all that goes into it.
-    runs: BTreeMap<ChatId, Run>,
+    runs: Map<ChatId, Run>,
     /// What changes other tables.
     facts: Vec<Record>,
 }
@@ -84,8 +82,11 @@ impl Batch {
     pub(super) fn write(&self, tables: &Connection, compressor: &mut Compressor) -> Result<(), LogError> {
         let mut expander = Expander::default();
         let mut chunks = Chunks::of(tables, &mut expander);
-        self.runs.iter().try_for_each(|(chat, run)| chunks.append(*chat, run, compressor))?;
-        let mut marks: HashMap<(ChatId, UserId), Seq> = HashMap::new();
+        let mut runs: Vec<_> = self.runs.iter().collect();
+        // In order, so that a page of a table is written once for all that goes into it.
+        runs.sort_unstable_by_key(|(chat, _)| **chat);
+        runs.into_iter().try_for_each(|(chat, run)| chunks.append(*chat, run, compressor))?;
+        let mut marks: Map<(ChatId, UserId), Seq> = Map::default();
         for record in &self.facts {
             match &record.entry.fact {
                 // Only the last of a member's marks matters.

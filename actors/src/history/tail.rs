@@ -1,13 +1,14 @@
 //! The end of the log that is not in the query tables yet: where the events of each chat stand in it. Followed from read
 //! to read, so that a record is looked at once, however long the end is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use chappe_proto::{ChatId, Seq};
 
 use crate::log::LogError;
 use crate::log::record::{self, Kind, Position};
 use crate::log::sqlite::SqliteLog;
+use crate::map::Map;
 
 /// A longer end is not followed: it takes 16 bytes an event, for each reader, and while it is read for the first time
 /// others wait. The tables are so far behind only while they are built anew.
@@ -20,7 +21,7 @@ pub(super) struct Tail {
     to: Position,
     /// The chats of the events, in the log's order.
     order: VecDeque<(Position, ChatId)>,
-    chats: HashMap<ChatId, ChatTail>,
+    chats: Map<ChatId, ChatTail>,
 }
 
 /// The events of one chat that are behind the tables: consecutive ones, up to the last there is.

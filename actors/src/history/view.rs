@@ -1,6 +1,5 @@
 //! One chat at one moment: its chunks, its end and its tail as one sequence of events.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chappe_proto::compression::Expander;
@@ -15,6 +14,7 @@ use super::tail::ChatTail;
 use crate::log::LogError;
 use crate::log::record::{self, Kind, Position};
 use crate::log::sqlite::SqliteLog;
+use crate::map::Map;
 
 /// See the module.
 pub(super) struct View<'a> {
@@ -166,9 +166,9 @@ impl<'a> View<'a> {
     }
 
     /// What became of the messages among these events, and of those that they change.
-    fn changes(&mut self, events: &[Event]) -> Result<HashMap<Seq, Change>, LogError> {
+    fn changes(&mut self, events: &[Event]) -> Result<Map<Seq, Change>, LogError> {
         let mut messages = events.iter().filter_map(Event::message).map(|message| message.seq);
-        let mut changes = HashMap::new();
+        let mut changes = Map::default();
         if let Some(first) = messages.next() {
             let last = messages.next_back().unwrap_or(first);
             changes.extend(Change::between(self.tables, self.chat, first, last)?);
