@@ -56,6 +56,14 @@ fn go_on(folder: &Folder, log: &mut SqliteLog, loaded: Loaded) -> Result<Option<
     let torn = replay(folder, log, &mut state, &scribe)?;
     if log.head() >= until {
         state.replayed();
+        let (names, behind) = (state.names().names().len(), log.head().0 - from.0);
+        tracing::info!(
+            position = from.0,
+            bytes,
+            names,
+            behind,
+            "took a snapshot, and what came behind it from the log"
+        );
         return Ok(Some(Rebuilt { state, scribe, unread: from }));
     }
     // Before another writes the same files.

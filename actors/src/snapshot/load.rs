@@ -6,6 +6,7 @@ use std::path::Path;
 use super::names_file::NamesFile;
 use super::{Beginning, End, FILE, VERSION, blocks};
 use crate::log::record::Position;
+use crate::state::slices::Restoring;
 use crate::state::{Settings, State};
 
 /// Why a snapshot is left aside.
@@ -64,10 +65,9 @@ pub fn load(folder: &Path, epoch: u64, settings: Settings) -> Result<Option<Load
     let (last, slices) = all.split_last().ok_or_else(damaged)?;
     let end = End::read(last).ok_or_else(damaged)?;
     let restore = || {
-        let mut state = State::new(settings);
-        slices.iter().try_for_each(|slice| state.restore(slice))?;
-        state.restored(end.from, end.last_chat);
-        Some(state)
+        let mut restoring = Restoring::new(settings);
+        slices.iter().try_for_each(|slice| restoring.take(slice))?;
+        Some(restoring.finish(end.from, end.last_chat))
     };
     // Each takes about as long as the other.
     let (state, names) = std::thread::scope(|scope| {

@@ -39,8 +39,9 @@ impl Dedup {
     /// Notes that a message was posted under a name.
     pub fn note(&mut self, chat: ChatId, sender: UserId, name: &ClientId, message: MessageId) {
         let name = Name { print: self.print(chat, sender, name), message: message.get() };
-        self.names.insert(name);
-        self.fresh.push(name);
+        if self.names.insert(name) {
+            self.fresh.push(name);
+        }
     }
 
     /// The names noted since the last time, if there are as many as `at_least`.

@@ -50,18 +50,18 @@ impl Default for Names {
 impl Names {
     /// All the names in `runs`, each ascending: they are gone through together, one small table after the other.
     pub fn of_runs(mut runs: Vec<&[PackedName]>) -> Self {
-        let mut names = Self::default();
-        for (index, table) in names.tables.iter_mut().enumerate() {
-            let is_of_table = |name: &&PackedName| table_of(Name::unpack(name).print) <= index;
-            let counts: Vec<usize> = runs.iter().map(|run| run.iter().take_while(is_of_table).count()).collect();
-            *table = Table::with_room_for(counts.iter().sum());
-            for (run, count) in runs.iter_mut().zip(counts) {
-                let (of_table, rest) = run.split_at(count);
-                of_table.iter().for_each(|name| table.insert(Name::unpack(name)));
-                *run = rest;
+        let mut of_table = Vec::new();
+        let tables = (0..TABLES).map(|index| {
+            of_table.clear();
+            for run in &mut runs {
+                let names = run.iter().map(Name::unpack).take_while(|name| table_of(name.print) <= index);
+                let before = of_table.len();
+                of_table.extend(names);
+                *run = &run[of_table.len() - before..];
             }
-        }
-        names
+            Table::of(&of_table)
+        });
+        Self { tables: tables.collect() }
     }
 
     /// How many there are.
@@ -79,9 +79,9 @@ impl Names {
         self.tables[table_of(print)].find(print).filter_map(|name| MessageId::parse(name.message).ok())
     }
 
-    /// Adds one; the same twice is one.
-    pub fn insert(&mut self, name: Name) {
-        self.tables[table_of(name.print)].insert(name);
+    /// Adds one; `false` if it is there.
+    pub fn insert(&mut self, name: Name) -> bool {
+        self.tables[table_of(name.print)].insert(name)
     }
 
     /// All of them, ascending.
@@ -117,8 +117,36 @@ impl Table {
         Self { slots: vec![FREE; homes + BEHIND], homes, used: 0 }
     }
 
-    fn with_room_for(count: usize) -> Self {
-        if count == 0 { Self::default() } else { Self::with_homes(count + count / 6 + 8) }
+    /// With these names: where each stands follows from how many have which home.
+    fn of(names: &[Name]) -> Self {
+        if names.is_empty() {
+            return Self::default();
+        }
+        let mut table = Self::with_homes(names.len() + names.len() / 6 + 8);
+        let mut places = vec![0; table.homes];
+        names.iter().for_each(|name| places[table.home(name.print)] += 1);
+        let mut end = 0;
+        for (home, place) in places.iter_mut().enumerate() {
+            let start = end.max(home);
+            end = start + *place;
+            *place = start;
+        }
+        table.slots.resize(table.slots.len().max(end), FREE);
+        for name in names {
+            let place = &mut places[table.home(name.print)];
+            table.slots[*place] = *name;
+            *place += 1;
+        }
+        // Those of one home are neighbours in whatever order they came.
+        for end in 1..table.slots.len() {
+            let mut at = end;
+            while at > 0 && table.slots[at].is_used() && table.slots[at] < table.slots[at - 1] {
+                table.slots.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+        table.used = names.len();
+        table
     }
 
     /// Where a fingerprint would stand if it were alone.
@@ -132,7 +160,7 @@ impl Table {
         from.take_while(move |name| name.is_used() && name.print <= print).filter(move |name| name.print == print)
     }
 
-    fn insert(&mut self, name: Name) {
+    fn insert(&mut self, name: Name) -> bool {
         if (self.used + 1) * 10 > self.homes * 9 {
             self.grow();
         }
@@ -140,7 +168,7 @@ impl Table {
         let smaller = self.slots[home..].iter().take_while(|other| other.is_used() && **other < name).count();
         let at = home + smaller;
         if self.slots.get(at) == Some(&name) {
-            return;
+            return false;
         }
         match self.slots[at..].iter().position(|other| !other.is_used()) {
             Some(larger) => {
@@ -153,6 +181,7 @@ impl Table {
             }
         }
         self.used += 1;
+        true
     }
 
     /// Where the end is crowded: a few more slots behind it, not twice as many.

@@ -16,7 +16,7 @@ use super::dedup::Dedup;
 use super::names::Name;
 use super::recent::Recent;
 use super::varint::{Reader, put};
-use super::{State, User};
+use super::{Settings, State, User};
 use crate::log::Numbering;
 use crate::log::record::Position;
 
@@ -98,86 +98,6 @@ impl State {
         None
     }
 
-    /// Takes a slice in; `None` if it is not one.
-    pub fn restore(&mut self, slice: &[u8]) -> Option<()> {
-        let mut bytes = Reader(slice);
-        let kind = bytes.byte()?;
-        let mut before = 0;
-        while !bytes.0.is_empty() {
-            before = bytes.number()?.checked_add(before)?;
-            match kind {
-                CHATS => self.restore_chat(ChatId::parse(before).ok()?, &mut bytes)?,
-                USERS => self.restore_user(UserId::parse(before).ok()?, &mut bytes)?,
-                _ => return None,
-            }
-        }
-        Some(())
-    }
-
-    fn restore_chat(&mut self, id: ChatId, bytes: &mut Reader<'_>) -> Option<()> {
-        let title = bytes.text()?.into();
-        let flags = bytes.byte()?;
-        let kind = match flags & 3 {
-            0 => ChatKind::Group,
-            1 => ChatKind::Direct,
-            2 => ChatKind::Open,
-            _ => return None,
-        };
-        if flags & 4 != 0 {
-            self.to_warm.push(id);
-        }
-        let created_by = if flags & 8 != 0 { Some(UserId::parse(bytes.number()?).ok()?) } else { None };
-        let created_at = Millis(bytes.number()?);
-        let [head, messages, count] = [bytes.number()?, bytes.number()?, bytes.number()?];
-        let mut user = 0;
-        let member = |_| {
-            let number = bytes.number()?;
-            user = (number >> 1).checked_add(user)?;
-            let role = if number & 1 == 1 { Role::Owner } else { Role::Member };
-            let read = Seq(head.checked_sub(bytes.number()?)?);
-            let read_count = messages.checked_sub(bytes.number()?)?;
-            Some((UserId::parse(user).ok()?, Member { role, read, read_count }))
-        };
-        let members: BTreeMap<_, _> = (0..count).map(member).collect::<Option<_>>()?;
-        let chat = Chat {
-            id,
-            title,
-            kind,
-            created_by,
-            created_at,
-            members,
-            head: Seq(head),
-            messages,
-            recent: Recent::new(id),
-            cold: true,
-            warming: false,
-        };
-        self.begin(chat);
-        Some(())
-    }
-
-    fn restore_user(&mut self, id: UserId, bytes: &mut Reader<'_>) -> Option<()> {
-        let nickname = bytes.text()?.into();
-        let created_at = Millis(bytes.number()?);
-        let key = if bytes.byte()? == 1 { Some(Bytes(bytes.take(32)?.try_into().ok()?)) } else { None };
-        self.users.insert(id, User { nickname, created_at, chats: Vec::new(), key });
-        Some(())
-    }
-
-    /// All slices are in: the first was taken at `head`, and when the last was, `last_chat` was the newest.
-    pub fn restored(&mut self, head: Position, last_chat: u64) {
-        (self.head, self.last_chat) = (head, last_chat.max(self.last_chat));
-        let mut places: Vec<(UserId, ChatId)> =
-            self.chats.values().flat_map(|chat| chat.members.keys().map(|user| (*user, chat.id))).collect();
-        places.sort_unstable();
-        let mut rest = places.as_slice();
-        for (id, user) in &mut self.users {
-            let count = rest.iter().take_while(|(of, _)| of == id).count();
-            user.chats = rest[..count].iter().map(|(_, chat)| *chat).collect();
-            rest = &rest[count..];
-        }
-    }
-
     /// These are the names of all messages so far.
     pub fn set_names(&mut self, names: Dedup) {
         self.dedup = names;
@@ -210,6 +130,102 @@ impl State {
     /// How the log goes on behind what was applied.
     pub fn numbering(&self) -> Numbering {
         Numbering::new(self.head, self.last_chat, self.chats.iter().map(|(id, chat)| (*id, chat.head)).collect())
+    }
+}
+
+/// A state that is put together from slices.
+#[derive(Debug)]
+pub struct Restoring {
+    state: State,
+    /// Who is in which chat.
+    places: Vec<(UserId, ChatId)>,
+}
+
+impl Restoring {
+    /// Nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { state: State::new(settings), places: Vec::new() }
+    }
+
+    /// Takes a slice in; `None` if it is not one.
+    pub fn take(&mut self, slice: &[u8]) -> Option<()> {
+        let mut bytes = Reader(slice);
+        let kind = bytes.byte()?;
+        let mut before = 0;
+        while !bytes.0.is_empty() {
+            before = bytes.number()?.checked_add(before)?;
+            match kind {
+                CHATS => self.chat(ChatId::parse(before).ok()?, &mut bytes)?,
+                USERS => self.user(UserId::parse(before).ok()?, &mut bytes)?,
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn chat(&mut self, id: ChatId, bytes: &mut Reader<'_>) -> Option<()> {
+        let title = bytes.text()?.into();
+        let flags = bytes.byte()?;
+        let kind = match flags & 3 {
+            0 => ChatKind::Group,
+            1 => ChatKind::Direct,
+            2 => ChatKind::Open,
+            _ => return None,
+        };
+        if flags & 4 != 0 {
+            self.state.to_warm.push(id);
+        }
+        let created_by = if flags & 8 != 0 { Some(UserId::parse(bytes.number()?).ok()?) } else { None };
+        let created_at = Millis(bytes.number()?);
+        let [head, messages, count] = [bytes.number()?, bytes.number()?, bytes.number()?];
+        let mut user = 0;
+        let member = |_| {
+            let number = bytes.number()?;
+            user = (number >> 1).checked_add(user)?;
+            let role = if number & 1 == 1 { Role::Owner } else { Role::Member };
+            let read = Seq(head.checked_sub(bytes.number()?)?);
+            let read_count = messages.checked_sub(bytes.number()?)?;
+            Some((UserId::parse(user).ok()?, Member { role, read, read_count }))
+        };
+        let members: BTreeMap<_, _> = (0..count).map(member).collect::<Option<_>>()?;
+        self.places.extend(members.keys().map(|user| (*user, id)));
+        let chat = Chat {
+            id,
+            title,
+            kind,
+            created_by,
+            created_at,
+            members,
+            head: Seq(head),
+            messages,
+            recent: Recent::new(id),
+            cold: true,
+            warming: false,
+        };
+        self.state.begin(chat);
+        Some(())
+    }
+
+    fn user(&mut self, id: UserId, bytes: &mut Reader<'_>) -> Option<()> {
+        let nickname = bytes.text()?.into();
+        let created_at = Millis(bytes.number()?);
+        let key = if bytes.byte()? == 1 { Some(Bytes(bytes.take(32)?.try_into().ok()?)) } else { None };
+        self.state.users.insert(id, User { nickname, created_at, chats: Vec::new(), key });
+        Some(())
+    }
+
+    /// All slices are in: the first was taken at `head`, and when the last was, `last_chat` was the newest.
+    pub fn finish(self, head: Position, last_chat: u64) -> State {
+        let Self { mut state, mut places } = self;
+        (state.head, state.last_chat) = (head, last_chat.max(state.last_chat));
+        places.sort_unstable();
+        let mut rest = places.as_slice();
+        for (id, user) in &mut state.users {
+            let count = rest.iter().take_while(|(of, _)| of == id).count();
+            user.chats = rest[..count].iter().map(|(_, chat)| *chat).collect();
+            rest = &rest[count..];
+        }
+        state
     }
 }
 

@@ -8,7 +8,7 @@ use crate::state::dedup::Dedup;
 use crate::state::names::{Name, Names};
 use crate::state::print::PrintKey;
 use crate::state::tests::properties::{Story, happening, is_the_same, settings};
-use crate::state::tests::world::World;
+use crate::state::tests::world::{SETTINGS, World};
 
 /// A snapshot that is being taken.
 #[derive(Default)]
@@ -49,12 +49,12 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn load(&self, settings: crate::state::Settings) -> State {
-        let mut state = State::new(settings);
+    fn load(&self, settings: Settings) -> State {
+        let mut restoring = Restoring::new(settings);
         for slice in &self.slices {
-            state.restore(slice).unwrap();
+            restoring.take(slice).unwrap();
         }
-        state.restored(self.from, self.last_chat);
+        let mut state = restoring.finish(self.from, self.last_chat);
         let names: Vec<_> = self.names.iter().map(Name::packed).collect();
         state.set_names(Dedup::new(PrintKey::default(), Names::of_runs(vec![&names])));
         state
@@ -119,7 +119,7 @@ fn a_slice_that_is_cut_anywhere_is_none() {
     let world = World::with_chat("ops", ["ann", "bob"]);
     for cursor in [Cursor::Chats(1), Cursor::Users(1)] {
         let (slice, _) = world.state.slice(cursor);
-        let restore = |bytes: &[u8]| State::new(crate::state::tests::world::SETTINGS).restore(bytes);
+        let restore = |bytes: &[u8]| Restoring::new(SETTINGS).take(bytes);
         assert!(restore(&slice).is_some());
         assert!(restore(&[]).is_none());
         assert!((2..slice.len()).filter(|cut| restore(&slice[..*cut]).is_some()).count() <= 1, "between two of them");
