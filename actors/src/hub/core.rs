@@ -18,7 +18,8 @@ use super::slots::{Slot, Slots};
 use super::{Door, HubSettings};
 use crate::accounts::denials::Denials;
 use crate::clock::Now;
-use crate::messages::{EngineLink, Formats, Item};
+use crate::command::Command;
+use crate::messages::{Batch, EngineLink, Formats, Item};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::principal::Auth;
@@ -37,6 +38,8 @@ pub(super) struct Core {
     pub(super) listeners: RefCell<Listeners>,
     pub(super) encoder: RefCell<Encoder>,
     pub(super) due: Due,
+    /// What HTTP requests ask, on its way in this turn of the thread.
+    asked: RefCell<Vec<(Origin, Command)>>,
     /// Whether JSON, and whether binary bodies are in use here.
     formats: Cell<[bool; 2]>,
     pub(super) closing: Cell<bool>,
@@ -62,6 +65,7 @@ impl Core {
             listeners: RefCell::default(),
             encoder: RefCell::default(),
             due: Due::default(),
+            asked: RefCell::default(),
             formats: Cell::default(),
             closing: Cell::new(false),
         }
@@ -75,6 +79,21 @@ impl Core {
             self.formats.set(formats);
             self.engine.formats.do_send(Formats { hub: self.index, json: formats[0], binary: formats[1] });
         }
+    }
+
+    /// Asks the engine for an HTTP request, together with all requests that are read in this turn of the thread: the
+    /// engine is woken once for them, and so is this thread by its answers.
+    pub(super) fn gather(self: &Rc<Self>, origin: Origin, command: Command) {
+        let mut asked = self.asked.borrow_mut();
+        if asked.is_empty() {
+            let core = Rc::clone(self);
+            // Behind the tasks that have something to do already.
+            actix::spawn(async move {
+                // One for each HTTP connection: bounded by their number.
+                core.engine.batch.do_send(Batch(core.asked.take()));
+            });
+        }
+        asked.push((origin, command));
     }
 
     pub(super) fn deliver(&self, items: Vec<Item>) {

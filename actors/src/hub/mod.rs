@@ -261,8 +261,7 @@ pub fn ask(command: Command) -> impl Future<Output = Reply> {
         let session = SessionId { hub: hub.index, slot, generation };
         let arrived = hub.settings.clock.now().mono;
         let origin = Origin { session, ticket: None, request_id: None, weight: 0, arrived };
-        // One for each HTTP connection: bounded by their number.
-        hub.engine.batch.do_send(Batch(vec![(origin, command)]));
+        hub.gather(origin, command);
         receiver
     });
     async move {
