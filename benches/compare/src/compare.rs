@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::crew::Shape;
+use crate::pace::Pace;
 use crate::peers::{self, Peer};
 use crate::results::Results;
 use crate::scenario::{self, Kind, Scenario};
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Bytes of a message, at least 40.
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = clap::value_parser!(u32).range(40..=30_000))]
     size: u32,
+    /// Messages under way in fan-outs instead of what the scenario says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    window: Option<u32>,
     /// Where results.json, report.md and the plots go.
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     out: PathBuf,
@@ -75,6 +80,7 @@ struct Course {
     seconds: f64,
     runs: u32,
     size: usize,
+    window: Option<u32>,
     /// Counts the runs.
     seed: u32,
 }
@@ -107,10 +113,13 @@ impl Course {
         settings.insert("each run".to_owned(), format!("{seconds} s after a warm-up of at most 1 s"));
         settings
             .insert("runs".to_owned(), format!("{runs} of each peer, medians; chappe oftener, in turn with each peer"));
+        if let Some(window) = args.window {
+            settings.insert("window".to_owned(), format!("fan-outs with {window} messages, not what their titles say"));
+        }
         settings.insert("payload".to_owned(), format!("{} bytes", args.size));
         settings.insert("generator".to_owned(), "one thread, beside the server on the same cores".to_owned());
         let size = usize::try_from(args.size).unwrap_or_default();
-        Ok(Self { results, scripts, peers, seconds, runs, size, seed: 0 })
+        Ok(Self { results, scripts, peers, seconds, runs, size, window: args.window, seed: 0 })
     }
 
     fn scenario(&mut self, scenario: &Scenario) -> Result<(), Trouble> {
@@ -135,6 +144,10 @@ impl Course {
         let server = self.scripts.start(peer.script())?;
         let outcome = match scenario.kind {
             Kind::Load(shape, pace) => {
+                let pace = match (shape, pace, self.window) {
+                    (Shape::Fanout(_), Pace::Window(_), Some(window)) => Pace::Window(window),
+                    _ => pace,
+                };
                 let run = scenario::load(shape, pace, self.seconds, self.size, self.seed);
                 crew::run(peer, server.port(), server.process(), &run)
             }

@@ -49,7 +49,8 @@ impl Shape {
             }
             Self::Fanout(listeners) => {
                 let publisher = Seat { posts: vec![0], ..seat(0) };
-                let listeners = (1..=listeners).map(|index| Seat { hears: vec![0], ..seat(index) });
+                // The publisher is the first listener's second connection.
+                let listeners = (0..listeners).map(|index| Seat { hears: vec![0], ..seat(index) });
                 std::iter::once(publisher).chain(listeners).collect()
             }
             Self::Rooms(rooms, members) => {
@@ -78,7 +79,9 @@ pub(crate) fn run(peer: Peer, port: u16, server: Watched, run: &Run) -> Result<O
     let mut seats = run.shape.seats();
     let of = |channel: u64, seats: &[Seat]| -> Vec<u64> {
         let there = |seat: &&Seat| seat.hears.contains(&channel) || seat.posts.contains(&channel);
-        seats.iter().filter(there).map(|seat| seat.user).collect()
+        let mut users: Vec<_> = seats.iter().filter(there).map(|seat| seat.user).collect();
+        users.dedup();
+        users
     };
     let members: Vec<_> = (0..run.shape.channels()).map(|channel| of(channel, &seats)).collect();
     let channels = peer.prepare(port, &members)?;

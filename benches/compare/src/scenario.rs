@@ -63,8 +63,8 @@ pub(crate) const ALL: [Scenario; 10] = [
     },
     Scenario {
         name: "fanout-1000",
-        what: "one posts, 1,000 listen; at most 1,024 messages are posted and not yet delivered to all",
-        kind: Kind::Load(Shape::Fanout(1000), Pace::Window(1024)),
+        what: "one posts, 1,000 listen; at most 256 messages are posted and not yet delivered to all",
+        kind: Kind::Load(Shape::Fanout(1000), Pace::Window(256)),
     },
     Scenario {
         name: "paced-50",

@@ -26,7 +26,9 @@ pub(crate) struct Scripts {
 
 impl Scripts {
     fn command(&self, name: &str, word: &str) -> Command {
-        let mut command = Command::new(self.folder.join(format!("{name}.sh")));
+        // Whatever ends this process, no server outlives it.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(self.folder.join(format!("{name}.sh")));
         command.arg(word).stdin(Stdio::null());
         command
     }

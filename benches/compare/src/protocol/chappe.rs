@@ -152,7 +152,7 @@ pub(crate) fn head(door: &mut Door, chat: u64, user: u64) -> Result<u64, Trouble
 
 fn ask(door: &mut Door, method: &str, path: &str, body: &str) -> Result<Value, Trouble> {
     let asked = format!(
-        "{method} {path} HTTP/1.1\r\nHost: compare\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     door.say(asked.as_bytes())?;

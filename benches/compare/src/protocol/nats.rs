@@ -7,9 +7,8 @@ use super::{Found, Protocol, Seat};
 use crate::door::Door;
 use crate::trouble::Trouble;
 
-/// Subscription of the channels, and of the answers to posts.
-const CHANNELS: u64 = 1;
-const ANSWERS: u64 = 2;
+/// Subscription of the answers to posts; those of the channels follow.
+const ANSWERS: u64 = 1;
 const STREAM: &str = "compare";
 
 /// One connection.
@@ -82,8 +81,8 @@ fn message(bytes: &[u8]) -> Result<Option<Message>, Trouble> {
 impl Protocol for Nats {
     fn open(&mut self, door: &mut Door) -> Result<(), Trouble> {
         let mut said = String::from(r#"CONNECT {"verbose":false,"pedantic":false,"lang":"compare","version":"1"}"#);
-        for channel in &self.seat.hears {
-            said.push_str(&format!("\r\nSUB c.{channel} {CHANNELS}"));
+        for (channel, subscription) in self.seat.hears.iter().zip(ANSWERS + 1..) {
+            said.push_str(&format!("\r\nSUB c.{channel} {subscription}"));
         }
         if self.jetstream {
             said.push_str(&format!("\r\nSUB a.{}.* {ANSWERS}", self.seat.user));
@@ -121,7 +120,7 @@ impl Protocol for Nats {
                 let Some(message) = message(rest)? else { return Ok(at) };
                 let (from, to) = (at + message.from, at + message.to);
                 at += message.used;
-                if message.subscription == CHANNELS {
+                if message.subscription != ANSWERS {
                     found.push(Found::Delivery(from, to));
                     continue;
                 }
@@ -149,7 +148,7 @@ mod tests {
     #[test]
     fn messages_and_acks_are_found_wherever_the_bytes_are_cut() {
         let mut nats = Nats::jetstream(Seat { user: 4, ..Seat::default() });
-        let bytes = b"MSG c.7 1 5\r\nhello\r\nPING\r\nMSG a.4.31 2 26\r\n{\"stream\":\"S\", \"seq\":1712}\r\n";
+        let bytes = b"MSG c.7 2 5\r\nhello\r\nPING\r\nMSG a.4.31 1 26\r\n{\"stream\":\"S\", \"seq\":1712}\r\n";
         for cut in 0..bytes.len() {
             let (mut found, mut out) = (Vec::new(), Vec::new());
             let used = nats.read(&bytes[..cut], &mut found, &mut out).unwrap();
