@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::compare::Comparing;
+use crate::client::tcp::TcpWire;
+use crate::client::websocket::WsWire;
 
 /// Where the server is, and how to report on it.
 #[derive(Debug, Clone, clap::Args)]
@@ -85,6 +88,60 @@ impl Load {
             ("rate", json!(self.rate)),
         ]);
         settings
+    }
+}
+
+/// The doors that keep connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Door {
+    /// WebSocket.
+    Ws,
+    /// TCP.
+    Tcp,
+}
+
+impl Door {
+    /// As printed in the report.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// A wire, as arguments name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WireName {
+    /// Length-prefixed frames with binary bodies.
+    Binary,
+    /// JSON.
+    Json,
+}
+
+impl WireName {
+    /// As printed in the report.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Json => "json",
+        }
+    }
+
+    /// The same through the TCP door.
+    pub(super) fn on_tcp(self) -> TcpWire {
+        match self {
+            Self::Binary => TcpWire::Binary,
+            Self::Json => TcpWire::Json,
+        }
+    }
+
+    /// The same on a WebSocket.
+    pub(super) fn on_web_socket(self) -> WsWire {
+        match self {
+            Self::Binary => WsWire::Binary,
+            Self::Json => WsWire::Json,
+        }
     }
 }
 

@@ -13,14 +13,13 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 use serde_json::json;
 
 use super::BenchError;
-use super::arguments::Load;
+use super::arguments::{Load, WireName};
 use super::crew::{Crew, Pace, Span};
 use super::latency::Latency;
 use super::metrics_page::{Series, counter, growth};
 use super::progress::per_second;
 use super::report::Report;
 use super::schedule::{Pacer, Schedule, since};
-use super::send::WireName;
 use super::server_use::rounded;
 use super::setup::user;
 use crate::client::block_on;
@@ -119,7 +118,7 @@ impl Args {
         settings.extend([
             ("sockets", json!(self.sockets)),
             ("users", json!(self.users)),
-            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+            ("wire", json!(self.wire.name())),
             ("pings_per_s", json!(PINGS_PER_SEC)),
         ]);
         settings

@@ -61,8 +61,10 @@ enum Good {
 #[derive(Debug, PartialEq)]
 struct Row {
     name: String,
-    old: f64,
-    new: f64,
+    old: Value,
+    new: Value,
+    /// New by old, where that is a number.
+    ratio: Option<f64>,
     worse: bool,
 }
 
@@ -118,13 +120,15 @@ impl Earlier {
     pub(super) fn beside(&self, report: &Value) -> Comparison<'_> {
         let new = numbers(report);
         let rows = numbers(&self.report).into_iter().filter_map(|(name, old)| {
-            let new = new.iter().find(|(other, _)| *other == name)?.1;
+            let new = new.iter().find(|(other, _)| *other == name)?.1.clone();
+            let (before, now) = (old.as_f64()?, new.as_f64()?);
             let worse = match good(&name) {
-                Good::High => new < old * (1.0 - self.tolerance),
-                Good::Low => new > old * (1.0 + self.tolerance),
+                Good::High => now < before * (1.0 - self.tolerance),
+                Good::Low => now > before * (1.0 + self.tolerance),
                 Good::Neither => false,
             };
-            Some(Row { name, old, new, worse })
+            let ratio = Some(now / before).filter(|ratio| ratio.is_finite());
+            Some(Row { name, old, new, ratio, worse })
         });
         Comparison { earlier: self, rows: rows.collect() }
     }
@@ -142,10 +146,10 @@ impl Comparison<'_> {
         let (version, cores) = (plain(&report["version"]), plain(&report["cores"]));
         let percent = tolerance * 100.0;
         let mut text = format!("compared with {file}: chappe {version}, {cores} cores; tolerance {percent} %\n");
-        for Row { name, old, new, worse } in &self.rows {
+        for Row { name, old, new, ratio, worse } in &self.rows {
             let mark = if *worse { "  WORSE" } else { "" };
-            let (old, new, ratio) = (plain(&json!(old)), plain(&json!(new)), ratio(*old, *new));
-            text.push_str(&format!("  {name:<28}{old:>16}{new:>16}{ratio:>9.3}{mark}\n"));
+            let ratio = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
+            text.push_str(&format!("  {name:<28}{:>16}{:>16}{ratio:>9}{mark}\n", plain(old), plain(new)));
         }
         text
     }
@@ -153,18 +157,13 @@ impl Comparison<'_> {
     /// The same as JSON.
     pub(super) fn as_json(&self) -> Value {
         let number = |row: &Row| {
-            let ratio = rounded(ratio(row.old, row.new), 1000.0);
+            let ratio = row.ratio.map(|ratio| rounded(ratio, 1000.0));
             (row.name.clone(), json!({"old": row.old, "new": row.new, "ratio": ratio, "worse": row.worse}))
         };
         let numbers: Map<String, Value> = self.rows.iter().map(number).collect();
         let Earlier { file, tolerance, .. } = self.earlier;
         json!({"file": file, "tolerance": tolerance, "numbers": numbers, "worse": self.worse()})
     }
-}
-
-/// New by old; not a number where there was nothing.
-fn ratio(old: f64, new: f64) -> f64 {
-    new / old
 }
 
 /// What is set otherwise, in words.
@@ -181,10 +180,11 @@ fn differences(old: &Map<String, Value>, new: &[(&'static str, Value)]) -> Vec<S
 }
 
 /// All numbers of a report, by name.
-fn numbers(report: &Value) -> Vec<(String, f64)> {
-    let of = |value: &Value, prefix: &str| -> Vec<(String, f64)> {
+fn numbers(report: &Value) -> Vec<(String, Value)> {
+    let of = |value: &Value, prefix: &str| -> Vec<(String, Value)> {
         let fields = value.as_object().into_iter().flatten();
-        fields.filter_map(|(name, value)| Some((format!("{prefix}{name}"), value.as_f64()?))).collect()
+        let numbers = fields.filter(|(_, value)| value.is_number());
+        numbers.map(|(name, value)| (format!("{prefix}{name}"), value.clone())).collect()
     };
     let mut all = of(&report["results"], "");
     for (name, latency) in report["latency"].as_object().into_iter().flatten() {

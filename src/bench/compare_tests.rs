@@ -10,7 +10,7 @@ fn report(acks: f64, p99: f64, cpu: f64) -> Value {
     json!({
         "bench": "send", "version": "0.1.0", "cores": 2, "ok": true,
         "settings": {"size": 128, "rate": null, "tcp": "127.0.0.1:9999", "server_pid": null},
-        "results": {"acks_per_s": acks, "acks": 1_000_000, "verified": "all"},
+        "results": {"acks_per_s": acks, "acks": 1_000_000, "refused": 0, "verified": "all"},
         "latency": {"ack": {"count": 3, "p50_us": 100.0, "p99_us": p99, "max_us": 5000.0}},
         "server": {"server_cpu_us_per_op": cpu, "server_cpu_s": 3.0},
     })
@@ -55,6 +55,10 @@ fn every_number_of_both_runs_is_shown_old_new_and_their_ratio() {
     let text = comparison.as_text();
     let line = text.lines().find(|line| line.contains("acks_per_s")).unwrap();
     assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["acks_per_s", "1000.0", "500.0", "0.500", "WORSE"]);
+    let line = text.lines().find(|line| line.contains(" acks ")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["acks", "1,000,000", "1,000,000", "1.000"]);
+    let line = text.lines().find(|line| line.contains("refused")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["refused", "0", "0", "-"]);
 }
 
 #[test]

@@ -5,21 +5,19 @@ use std::time::{Duration, Instant};
 
 use chappe_proto::packet::Packet;
 use chappe_proto::request::{Ping, Request};
-use clap::ValueEnum;
 use futures_util::stream::{StreamExt, iter};
 use serde_json::{Value, json};
 
 use super::BenchError;
-use super::arguments::{Target, parse_duration};
+use super::arguments::{Door, Target, WireName, parse_duration};
 use super::latency::Latency;
 use super::progress::{Progress, per_second};
 use super::report::Report;
 use super::schedule::since;
-use super::send::WireName;
 use super::server_use::{Snapshot, Watched, rounded};
 use super::setup::{allow_many_files, user};
-use crate::client::tcp::{TcpClient, TcpWire};
-use crate::client::websocket::{WsClient, WsWire};
+use crate::client::tcp::TcpClient;
+use crate::client::websocket::WsClient;
 use crate::client::{ClientError, block_on};
 
 /// Connections opened, per second, and the server's memory for each idle one.
@@ -50,15 +48,6 @@ pub(super) struct Args {
     wire: WireName,
 }
 
-/// The doors that keep connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Door {
-    /// WebSocket.
-    Ws,
-    /// TCP.
-    Tcp,
-}
-
 /// A connection through either door.
 enum Connection {
     Ws(Box<WsClient>),
@@ -69,19 +58,16 @@ impl Connection {
     async fn open(args: &Args, index: usize) -> Result<Self, BenchError> {
         let users = usize::try_from(args.users).unwrap_or(1);
         let who = (!args.no_hello).then(|| user(index % users)).transpose()?;
-        let json = args.wire == WireName::Json;
         Ok(match args.door {
             Door::Ws => {
-                let wire = if json { WsWire::Json } else { WsWire::Binary };
-                let mut client = WsClient::connect(&args.target.http, wire).await?;
+                let mut client = WsClient::connect(&args.target.http, args.wire.on_web_socket()).await?;
                 if who.is_some() {
                     client.hello(who).await?;
                 }
                 Self::Ws(Box::new(client))
             }
             Door::Tcp => {
-                let wire = if json { TcpWire::Json } else { TcpWire::Binary };
-                let mut client = TcpClient::connect(&args.target.tcp, wire).await?;
+                let mut client = TcpClient::connect(&args.target.tcp, args.wire.on_tcp()).await?;
                 if who.is_some() {
                     client.hello(who).await?;
                 }
@@ -116,12 +102,12 @@ impl Args {
         let mut settings = self.target.settings();
         settings.extend([
             ("connections", json!(self.connections)),
-            ("door", json!(format!("{:?}", self.door).to_lowercase())),
+            ("door", json!(self.door.name())),
             ("parallel", json!(self.parallel)),
             ("hold_s", json!(self.hold.as_secs_f64())),
             ("users", json!(self.users)),
             ("hello", json!(!self.no_hello)),
-            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+            ("wire", json!(self.wire.name())),
         ]);
         settings
     }

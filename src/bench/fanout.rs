@@ -1,4 +1,4 @@
-//! `chappe bench fanout`: one chat, many WebSocket listeners; every listener must get every event, or be told of a gap.
+//! `chappe bench fanout`: one chat, many listeners; every listener must get every event, or be told of a gap.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,22 +15,21 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::BenchError;
-use super::arguments::Load;
+use super::arguments::{Door, Load, WireName};
 use super::content::{Content, Kind};
 use super::crew::{Crew, Pace, Span, all};
 use super::identity::Identities;
 use super::latency::Latency;
-use super::listener::{Account, Heard, hear};
+use super::listener::{Account, Heard, hear, sample};
 use super::poster::Poster;
 use super::pressure::Pressure;
 use super::progress::Measured;
 use super::report::Report;
 use super::schedule::Pacer;
-use super::send::WireName;
 use super::setup::{allow_many_files, head, make_chats, post, user};
 use crate::client::inbound::{Frame, Inbound};
 use crate::client::tcp::{TcpClient, TcpWire};
-use crate::client::websocket::{WsClient, WsWire, answer_ping, decode, read_frames};
+use crate::client::websocket::{WsClient, answer_ping, read_frames};
 use crate::client::{ClientError, block_on};
 use chappe_client::random;
 
@@ -43,12 +42,12 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Listeners a thread connects at once.
 const CONNECTING: usize = 16;
 
-/// Deliveries a second to many WebSocket listeners of one chat, and how long a delivery takes.
+/// Deliveries a second to many listeners of one chat, and how long a delivery takes.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) load: Load,
-    /// WebSocket connections that listen.
+    /// Connections that listen.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     listeners: u32,
     /// TCP connections that send.
@@ -66,6 +65,9 @@ pub(super) struct Args {
     /// Users that the listeners are, in turn: each has no more connections than a server allows a user.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
+    /// Through which door they listen.
+    #[arg(long, value_enum, default_value_t = Door::Ws)]
+    door: Door,
     /// How the listeners' packets travel.
     #[arg(long, value_enum, default_value_t = WireName::Json)]
     wire: WireName,
@@ -78,7 +80,8 @@ pub(super) struct Plan {
     pub(super) chat: ChatId,
     /// The chat's head before the load.
     base: u64,
-    wire: WsWire,
+    door: Door,
+    wire: WireName,
     pub(super) run: String,
     pub(super) size: usize,
     pub(super) content: Content,
@@ -144,7 +147,8 @@ impl Args {
             ("size", json!(self.size)),
             ("content", json!(self.content.name())),
             ("users", json!(self.users)),
-            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+            ("door", json!(self.door.name())),
+            ("wire", json!(self.wire.name())),
         ]);
         settings
     }
@@ -166,7 +170,8 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
         tcp: args.load.tcp.clone(),
         chat,
         base,
-        wire: if args.wire == WireName::Binary { WsWire::Binary } else { WsWire::Json },
+        door: args.door,
+        wire: args.wire,
         run,
         size: usize::try_from(args.size).unwrap_or(usize::MAX),
         content: Content::new(args.content),
@@ -246,7 +251,7 @@ struct Shared {
     tally: RefCell<Tally>,
 }
 
-/// One WebSocket that listens.
+/// One connection that listens.
 struct Listener {
     index: usize,
     stream: TcpStream,
@@ -257,13 +262,23 @@ struct Listener {
 
 impl Listener {
     async fn connect(index: usize, plan: Arc<Plan>) -> Result<Self, BenchError> {
-        let mut client = WsClient::connect(&plan.http, plan.wire).await?;
-        client.hello(Some(user(index % plan.users)?)).await?;
-        match client.call(Request::Subscribe(Subscribe { chat_ids: vec![plan.chat] })).await? {
-            Packet::Ack(ack) if ack.success => {}
-            other => return Err(ClientError::from_answer(other).into()),
+        let who = Some(user(index % plan.users)?);
+        let subscribe = Request::Subscribe(Subscribe { chat_ids: vec![plan.chat] });
+        let (answer, (stream, inbound)) = match plan.door {
+            Door::Ws => {
+                let mut client = WsClient::connect(&plan.http, plan.wire.on_web_socket()).await?;
+                client.hello(who).await?;
+                (client.call(subscribe).await?, client.into_parts())
+            }
+            Door::Tcp => {
+                let mut client = TcpClient::connect(&plan.tcp, plan.wire.on_tcp()).await?;
+                client.hello(who).await?;
+                (client.call(subscribe).await?, client.into_parts())
+            }
+        };
+        if !matches!(&answer, Packet::Ack(ack) if ack.success) {
+            return Err(ClientError::from_answer(answer).into());
         }
-        let (stream, inbound) = client.into_parts();
         Ok(Self { index, stream, inbound, account: Account::new(plan.base), plan })
     }
 
@@ -292,13 +307,21 @@ impl Listener {
             let mut on_frame = |frame: Frame<'_>| {
                 match frame {
                     Frame::Data(body) => {
-                        let heard = hear(plan.wire, plan.chat, body)?;
-                        events += account.take(&heard);
-                        if let Heard::Event(seq) = heard
+                        let heard = hear(plan.wire.on_web_socket(), body)?;
+                        if matches!(heard, Heard::Event(chat, _) | Heard::Gap(chat, ..) if chat == plan.chat.get()) {
+                            events += account.take(&heard);
+                        }
+                        if let Heard::Event(_, seq) = heard
                             && (seq + *index as u64).is_multiple_of(SAMPLE)
                         {
                             let now = *now.borrow_mut().get_or_insert_with(|| span.now_ns());
-                            sample(plan.wire, body, now, &span, &mut shared.tally.borrow_mut().latency)?;
+                            sample(
+                                plan.wire.on_web_socket(),
+                                body,
+                                now,
+                                &span,
+                                &mut shared.tally.borrow_mut().latency,
+                            )?;
                         }
                     }
                     Frame::Ping(payload) => pings.push(payload.to_vec()),
@@ -325,16 +348,4 @@ impl Listener {
             }
         }
     }
-}
-
-/// Takes the time that stands in a message's content.
-fn sample(wire: WsWire, body: &[u8], now: u64, span: &Span, latency: &mut Latency) -> Result<(), ClientError> {
-    if let Packet::Event(event) = decode(wire, body)?.packet
-        && let Some(message) = event.message()
-        && let Some(sent) = message.content.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok())
-        && span.measures(sent)
-    {
-        latency.record(now.saturating_sub(sent));
-    }
-    Ok(())
 }

@@ -2,21 +2,23 @@
 //!
 //! Plain, and cheap: a posted message's number is read at its place in the bytes, without decoding the rest.
 
+use chappe_proto::Seq;
 use chappe_proto::packet::Packet;
-use chappe_proto::{ChatId, Seq};
 
+use super::crew::Span;
+use super::latency::Latency;
 use crate::client::ClientError;
 use crate::client::websocket::{WsWire, decode};
 
 /// What a frame turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// An event of the chat.
-    Event(u64),
-    /// Events of the chat that were left out, first and last.
-    Gap(u64, u64),
+    /// An event: its chat and number.
+    Event(u64, u64),
+    /// Events that were left out: their chat, first and last.
+    Gap(u64, u64, u64),
     /// Something else.
-    Other,
+    Other(Box<Packet>),
 }
 
 /// What has come so far.
@@ -52,24 +54,24 @@ impl Account {
         self.left_out
     }
 
-    /// Takes in a frame; returns how many events it accounts for.
+    /// Takes in a frame that is of the chat; returns how many events it accounts for.
     pub(super) fn take(&mut self, heard: &Heard) -> u64 {
         match *heard {
-            Heard::Event(seq) if seq == self.next => self.deliver(seq),
-            Heard::Event(seq) if seq > self.next => {
+            Heard::Event(_, seq) if seq == self.next => self.deliver(seq),
+            Heard::Event(_, seq) if seq > self.next => {
                 self.holes.push((self.next, seq - 1));
                 self.deliver(seq)
             }
-            Heard::Event(_) => {
+            Heard::Event(..) => {
                 self.repeated += 1;
                 0
             }
-            Heard::Gap(from, to) => {
+            Heard::Gap(_, from, to) => {
                 let covered = self.cover(from, to);
                 self.left_out += covered;
                 covered
             }
-            Heard::Other => 0,
+            Heard::Other(_) => 0,
         }
     }
 
@@ -122,22 +124,40 @@ impl Account {
 ///
 /// # Errors
 /// [`ClientError::Unexpected`], or the server's reason to close.
-pub(super) fn hear(wire: WsWire, chat: ChatId, body: &[u8]) -> Result<Heard, ClientError> {
+pub(super) fn hear(wire: WsWire, body: &[u8]) -> Result<Heard, ClientError> {
     let peeked = match wire {
         WsWire::Json => peek_json(body),
         WsWire::Binary => peek_binary(body),
     };
-    if let Some((chat_id, seq)) = peeked {
-        return Ok(if chat_id == chat.get() { Heard::Event(seq) } else { Heard::Other });
+    if let Some((chat, seq)) = peeked {
+        return Ok(Heard::Event(chat, seq));
     }
     Ok(match decode(wire, body)?.packet {
-        Packet::Event(event) if event.chat_id() == chat => Heard::Event(event.seq().0),
-        Packet::Gap(gap) if gap.chat_id == chat && Seq::ZERO < gap.from && gap.from <= gap.to => {
-            Heard::Gap(gap.from.0, gap.to.0)
+        Packet::Event(event) => Heard::Event(event.chat_id().get(), event.seq().0),
+        Packet::Gap(gap) if Seq::ZERO < gap.from && gap.from <= gap.to => {
+            Heard::Gap(gap.chat_id.get(), gap.from.0, gap.to.0)
         }
         refused @ (Packet::Error(_) | Packet::Closing(_)) => return Err(ClientError::from_answer(refused)),
-        _ => Heard::Other,
+        other => Heard::Other(Box::new(other)),
     })
+}
+
+/// Takes the time at the start of a message's content into account: when it was sent, or due.
+pub(super) fn sample(
+    wire: WsWire,
+    body: &[u8],
+    now: u64,
+    span: &Span,
+    latency: &mut Latency,
+) -> Result<(), ClientError> {
+    if let Packet::Event(event) = decode(wire, body)?.packet
+        && let Some(message) = event.message()
+        && let Some(sent) = message.content.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok())
+        && span.measures(sent)
+    {
+        latency.record(now.saturating_sub(sent));
+    }
+    Ok(())
 }
 
 /// Chat and number of a posted message, as the server writes it; anything else is left to the decoder.
@@ -171,7 +191,7 @@ mod tests {
     use chappe_proto::message::{Message, MessageType};
     use chappe_proto::outgoing::{Bodies, Wire};
     use chappe_proto::packet::{Gap, Pong};
-    use chappe_proto::{MessageId, Millis, UserId};
+    use chappe_proto::{ChatId, MessageId, Millis, UserId};
     use std::sync::Arc;
 
     fn posted(chat: u64, seq: u64) -> Packet {
@@ -199,11 +219,10 @@ mod tests {
 
     #[test]
     fn a_message_is_recognised_by_its_first_bytes_in_both_formats() {
-        let chat = ChatId::parse(7).unwrap();
         for (wire, body) in bodies(&posted(7, 1234)) {
             let peeked = if wire == WsWire::Json { peek_json(&body) } else { peek_binary(&body) };
             assert_eq!(peeked, Some((7, 1234)), "{wire:?}");
-            assert_eq!(hear(wire, chat, &body).unwrap(), Heard::Event(1234));
+            assert_eq!(hear(wire, &body).unwrap(), Heard::Event(7, 1234));
             for short in 0..body.len() {
                 // Cut anywhere it is either still the same or left to the decoder; never another number.
                 let body = &body[..short];
@@ -215,16 +234,15 @@ mod tests {
 
     #[test]
     fn other_packets_are_told_apart() {
-        let chat = ChatId::parse(7).unwrap();
-        let gap = |chat_id| Packet::Gap(Gap { chat_id, from: Seq(3), to: Seq(5) });
+        let gap = Packet::Gap(Gap { chat_id: ChatId::parse(7).unwrap(), from: Seq(3), to: Seq(5) });
+        let pong = Packet::Pong(Pong::default());
         for (packet, expected) in [
-            (posted(8, 1), Heard::Other),
-            (gap(chat), Heard::Gap(3, 5)),
-            (gap(ChatId::parse(8).unwrap()), Heard::Other),
-            (Packet::Pong(Pong::default()), Heard::Other),
+            (posted(8, 1), Heard::Event(8, 1)),
+            (gap, Heard::Gap(7, 3, 5)),
+            (pong.clone(), Heard::Other(Box::new(pong))),
         ] {
             for (wire, body) in bodies(&packet) {
-                assert_eq!(hear(wire, chat, &body).unwrap(), expected, "{wire:?}");
+                assert_eq!(hear(wire, &body).unwrap(), expected, "{wire:?}");
             }
         }
     }
@@ -237,11 +255,17 @@ mod tests {
         account
     }
 
-    use Heard::{Event as Came, Gap as Left};
+    fn came(seq: u64) -> Heard {
+        Heard::Event(7, seq)
+    }
+
+    fn left(from: u64, to: u64) -> Heard {
+        Heard::Gap(7, from, to)
+    }
 
     #[test]
     fn events_in_order_are_all_accounted_for() {
-        let account = account(4, &[Came(5), Heard::Other, Came(6), Came(7)]);
+        let account = account(4, &[came(5), Heard::Other(Box::new(Packet::Pong(Pong::default()))), came(6), came(7)]);
         assert_eq!((account.delivered(), account.reached()), (3, 7));
         assert_eq!(account.failure(7), None);
         assert!(account.failure(8).unwrap().contains("1 never came"));
@@ -249,20 +273,20 @@ mod tests {
 
     #[test]
     fn a_gap_before_or_after_what_follows_it_covers_what_is_not_there() {
-        for heard in [[Came(1), Left(2, 3), Came(4)], [Came(1), Came(4), Left(2, 3)]] {
+        for heard in [[came(1), left(2, 3), came(4)], [came(1), came(4), left(2, 3)]] {
             let account = account(0, &heard);
             assert_eq!((account.delivered(), account.left_out()), (2, 2), "{heard:?}");
             assert_eq!(account.failure(4), None, "{heard:?}");
         }
-        let wide = account(0, &[Came(1), Left(1, 9), Came(10)]);
+        let wide = account(0, &[came(1), left(1, 9), came(10)]);
         assert_eq!((wide.delivered(), wide.left_out(), wide.failure(10)), (2, 8, None));
     }
 
     #[test]
     fn a_hole_without_a_gap_a_repeat_and_a_gap_too_small_are_failures() {
-        assert!(account(0, &[Came(1), Came(3)]).failure(3).unwrap().contains("1 events lost"));
-        assert!(account(0, &[Came(1), Came(1)]).failure(1).unwrap().contains("1 repeated"));
-        assert!(account(0, &[Came(1), Came(9), Left(3, 4)]).failure(9).unwrap().contains("5 events lost"));
-        assert!(account(0, &[Came(1), Left(3, 4)]).failure(4).unwrap().contains("1 events lost"));
+        assert!(account(0, &[came(1), came(3)]).failure(3).unwrap().contains("1 events lost"));
+        assert!(account(0, &[came(1), came(1)]).failure(1).unwrap().contains("1 repeated"));
+        assert!(account(0, &[came(1), came(9), left(3, 4)]).failure(9).unwrap().contains("5 events lost"));
+        assert!(account(0, &[came(1), left(3, 4)]).failure(4).unwrap().contains("1 events lost"));
     }
 }

@@ -14,6 +14,7 @@ mod history;
 mod identity;
 mod latency;
 mod listener;
+mod member;
 mod metrics_page;
 mod poster;
 mod pressure;
@@ -21,6 +22,7 @@ mod progress;
 mod recover;
 mod recover_client;
 mod report;
+mod rooms;
 mod schedule;
 mod send;
 mod server_use;
@@ -54,8 +56,10 @@ pub struct Args {
 enum Bench {
     /// Durable acks a second over TCP, and how long an ack takes.
     Send(send::Args),
-    /// Deliveries a second to many WebSocket listeners of one chat, and how long a delivery takes.
+    /// Deliveries a second to many listeners of one chat, and how long a delivery takes.
     Fanout(fanout::Args),
+    /// Deliveries a second in many chats whose members all send, and how long a delivery and an ack take.
+    Rooms(rooms::Args),
     /// Pages of history a second over HTTP, and how long a page takes.
     History(history::Args),
     /// Connections opened a second, and the server's memory for each idle one.
@@ -88,6 +92,7 @@ impl Bench {
         match self {
             Self::Send(args) => send::run(args),
             Self::Fanout(args) => fanout::run(args),
+            Self::Rooms(args) => rooms::run(args),
             Self::History(args) => history::run(args),
             Self::Connect(args) => connect::run(args),
             Self::Udp(args) => beacon::run(args),
@@ -100,6 +105,7 @@ impl Bench {
         match self {
             Self::Send(args) => ("send", args.settings(), &args.load.target),
             Self::Fanout(args) => ("fanout", args.settings(), &args.load.target),
+            Self::Rooms(args) => ("rooms", args.settings(), &args.load.target),
             Self::History(args) => ("history", args.settings(), &args.load.target),
             Self::Connect(args) => ("connect", args.settings(), &args.target),
             Self::Udp(args) => ("udp", args.settings(), &args.load.target),

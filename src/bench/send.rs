@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use chappe_proto::ChatId;
 use chappe_proto::packet::{Ack, Packet};
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::BenchError;
-use super::arguments::Load;
+use super::arguments::{Load, WireName};
 use super::content::{Content, Kind};
 use super::crew::{Crew, Pace, Span, all};
 use super::identity::Identities;
@@ -66,15 +65,6 @@ pub(super) struct Args {
     /// Do not read back what was acknowledged.
     #[arg(long)]
     no_verify: bool,
-}
-
-/// A wire, as arguments name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum WireName {
-    /// Length-prefixed frames with binary bodies.
-    Binary,
-    /// JSON.
-    Json,
 }
 
 /// What all connections need to know.
@@ -133,7 +123,7 @@ impl Args {
             ("content", json!(self.content.name())),
             ("chats", json!(self.chats)),
             ("members", json!(self.members)),
-            ("wire", json!(format!("{:?}", self.wire).to_lowercase())),
+            ("wire", json!(self.wire.name())),
             ("listen", json!(self.listen)),
             ("verify", json!(!self.no_verify)),
         ]);
@@ -151,7 +141,7 @@ pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
     let chats = block_on(make_chats(&args.load.http, &identities, "bench send", number(args.chats), members))?;
     let plan = Arc::new(Plan {
         tcp: args.load.tcp.clone(),
-        wire: if args.wire == WireName::Binary { TcpWire::Binary } else { TcpWire::Json },
+        wire: args.wire.on_tcp(),
         run: format!("{:05x}", random() >> 44),
         window: args.window.into(),
         size: number(args.size),

@@ -1,10 +1,11 @@
-//! The server's side of a WebSocket connection: bytes to frames, fragments joined.
+//! The server's side of a connection: bytes to frames; those of a WebSocket with fragments joined.
 //!
 //! Plain: works on any slices of the byte stream, so that a reader of many connections can keep one buffer for all.
 
 use chappe_proto::websocket::{OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT, parse_header};
 
 use super::ClientError;
+use super::tcp::{TcpWire, next_frame};
 
 /// The longest message taken.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -23,6 +24,8 @@ pub enum Frame<'a> {
 /// Splits the server's bytes into frames and joins fragments.
 #[derive(Debug, Default)]
 pub struct Inbound {
+    /// How frames stand on a TCP connection; `None` on a WebSocket.
+    tcp: Option<TcpWire>,
     /// The start of a frame whose end has not come.
     carry: Vec<u8>,
     /// The fragments of a message whose end has not come.
@@ -30,10 +33,15 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// For a TCP connection of which these bytes were read already.
+    pub(super) fn of_tcp(wire: TcpWire, carry: Vec<u8>) -> Self {
+        Self { tcp: Some(wire), carry, message: None }
+    }
+
     /// Takes the next bytes of the connection and hands out what is whole.
     ///
     /// # Errors
-    /// [`ClientError::Unexpected`] if the bytes are not WebSocket frames, or what `on_frame` returns.
+    /// [`ClientError::Unexpected`] if the bytes are not frames, or what `on_frame` returns.
     pub fn feed(
         &mut self,
         bytes: &[u8],
@@ -59,6 +67,13 @@ impl Inbound {
         on_frame: &mut impl FnMut(Frame<'_>) -> Result<(), ClientError>,
     ) -> Result<usize, ClientError> {
         let mut at = 0;
+        if let Some(wire) = self.tcp {
+            while let Some((body, used)) = next_frame(wire, &bytes[at..])? {
+                on_frame(Frame::Data(&bytes[at..][body]))?;
+                at += used;
+            }
+            return Ok(at);
+        }
         while let Some(header) = parse_header(&bytes[at..]) {
             let payload = usize::try_from(header.payload).unwrap_or(usize::MAX);
             if payload > MAX_MESSAGE_BYTES {
@@ -146,6 +161,20 @@ mod tests {
             all.extend(seen(&mut inbound, &bytes[at..]).unwrap());
             assert_eq!(all, expected, "split at {at}");
         }
+    }
+
+    #[test]
+    fn frames_of_tcp_come_out_whole_as_well() {
+        for (wire, bytes) in
+            [(TcpWire::Json, &b"one\nbegin\n\n"[..]), (TcpWire::Binary, b"\0\0\0\x03one\0\0\0\x05begin\0\0\0\0")]
+        {
+            for at in 0..bytes.len() {
+                let mut inbound = Inbound::of_tcp(wire, bytes[..at].to_vec());
+                let all = seen(&mut inbound, &bytes[at..]).unwrap();
+                assert_eq!(all, ["data 3 one", "data 5 begin", "data 0 "], "{wire:?}, {at} before");
+            }
+        }
+        assert!(seen(&mut Inbound::of_tcp(TcpWire::Binary, Vec::new()), b"HTTP/1.1").is_err());
     }
 
     #[test]

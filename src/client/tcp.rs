@@ -12,6 +12,7 @@ use chappe_proto::{UserId, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::inbound::Inbound;
 use super::{Answer, ClientError, open};
 
 /// How long [`TcpClient::call`] waits for its answer.
@@ -62,18 +63,7 @@ impl TcpClient {
 
     /// Puts a request behind those that wait for [`TcpClient::flush`].
     pub fn queue(&mut self, request: Request, request_id: Option<u64>) {
-        let frame = ClientFrame { request_id, request };
-        self.body.clear();
-        match self.wire {
-            TcpWire::Binary => {
-                frame::encode_request_into(&frame, &mut self.body);
-                Wire::Binary.put(&self.body, &mut self.queued);
-            }
-            TcpWire::Json => {
-                json::encode_request_into(&frame, &mut self.body);
-                Wire::JsonLines.put(&self.body, &mut self.queued);
-            }
-        }
+        put_request(self.wire, request, request_id, &mut self.body, &mut self.queued);
     }
 
     /// Writes all that is queued. Not to be cancelled: a frame cut short ends the connection.
@@ -166,6 +156,27 @@ impl TcpClient {
             other => Err(ClientError::from_answer(other)),
         }
     }
+
+    /// Takes the connection apart for a reader that looks at the frames itself.
+    pub fn into_parts(self) -> (TcpStream, Inbound) {
+        (self.stream, Inbound::of_tcp(self.wire, self.received.into()))
+    }
+}
+
+/// Appends a request as it travels on the connection; `body` is scratch space.
+pub fn put_request(wire: TcpWire, request: Request, request_id: Option<u64>, body: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let frame = ClientFrame { request_id, request };
+    body.clear();
+    match wire {
+        TcpWire::Binary => {
+            frame::encode_request_into(&frame, body);
+            Wire::Binary.put(body, out);
+        }
+        TcpWire::Json => {
+            json::encode_request_into(&frame, body);
+            Wire::JsonLines.put(body, out);
+        }
+    }
 }
 
 /// The `Hello` of every client here.
@@ -174,7 +185,7 @@ pub(super) fn hello(user_id: Option<UserId>) -> Hello {
 }
 
 /// Where the first frame's body lies in `bytes`, and how many bytes the frame takes; `None` until it is whole.
-fn next_frame(wire: TcpWire, bytes: &[u8]) -> Result<Option<(Range<usize>, usize)>, ClientError> {
+pub(super) fn next_frame(wire: TcpWire, bytes: &[u8]) -> Result<Option<(Range<usize>, usize)>, ClientError> {
     match wire {
         TcpWire::Binary => match *bytes {
             [0, b, c, d, ..] => {

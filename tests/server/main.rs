@@ -6,6 +6,7 @@
 
 mod accounts;
 mod acks;
+mod benchmarks;
 mod clients;
 mod connection_limits;
 mod convergence;
