@@ -307,11 +307,10 @@ struct Rest<'a>(&'a [u8]);
 impl<'a> Rest<'a> {
     fn number(&mut self) -> Option<u64> {
         let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u64::from(byte & 0x7f) << shift;
+        for (at, &byte) in self.0.iter().enumerate().take(10) {
+            number |= u64::from(byte & 0x7f) << (7 * at);
             if byte < 0x80 {
+                self.0 = &self.0[at + 1..];
                 return Some(number);
             }
         }
