@@ -5,39 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-10}
-chappe=${CHAPPE:-target/release/chappe}
-[ -n "${CHAPPE:-}" ] || cargo build --release --quiet
-# The server is measured, not its limits: raised, and not off, so that what they cost is in the numbers.
-for rate in CONNECTION USER CHAT IP_REQUEST IP_CONNECTION; do
-    export "CHAPPE_LIMITS_${rate}_RATE=1000000/s burst 1000000"
-done
-export CHAPPE_LIMITS_CONNECTIONS=${CHAPPE_LIMITS_CONNECTIONS:-50000} CHAPPE_LIMITS_CONNECTIONS_PER_USER=50000
-folder=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
+. benches/server.sh
 
-start() {
-    : >"$folder/addresses"
-    "$chappe" serve --data "$1" --http 127.0.0.1:0 --tcp 127.0.0.1:0 --udp 127.0.0.1:0 --print-addresses \
-        >"$folder/addresses" 2>"$folder/log" &
-    server=$!
-    until [ -s "$folder/addresses" ]; do
-        kill -0 "$server" || { cat "$folder/log"; exit 1; }
-        sleep 0.05
-    done
-    read -r CHAPPE_HTTP CHAPPE_TCP CHAPPE_UDP < <(tr -d '{}"' <"$folder/addresses" |
-        awk -F, '{ for (i = 1; i <= 3; i++) sub(/^[a-z]*:/, "", $i); print $1, $2, $3 }')
-    export CHAPPE_HTTP CHAPPE_TCP CHAPPE_UDP
-}
-
-stop() {
-    kill "$server"
-    wait "$server" || true
-    server=
-}
-
-resident() {
-    awk '/^VmRSS/ { printf "%.1f MB\n", $2 / 1024 }' "/proc/$server/status"
+megabytes() {
+    resident | awk '{ printf "%.1f MB\n", $1 / 1048576 }'
 }
 
 bench() {
@@ -54,7 +25,7 @@ measure() {
 
 echo "# $(date -u +%F), $(nproc) cores, $(uname -sr), load $(cut -d' ' -f1 /proc/loadavg)"
 start "$folder/empty"
-echo "empty server: $(resident)"
+echo "empty server: $(megabytes)"
 stop
 measure send --duration "${seconds}s"
 measure send --duration "${seconds}s" --connections 1 --window 1
@@ -76,6 +47,6 @@ for _ in 1 2 3; do
     grep -o '"chats":[0-9]*,"messages":[0-9]*,"started_in_ms":[0-9]*' "$folder/log"
     # Until the allocator has given back what only the start needed.
     sleep 5
-    echo "resident: $(resident)"
+    echo "resident: $(megabytes)"
     stop
 done

@@ -4,6 +4,7 @@
 #   benches/instructions.sh             all of it: what ./check does
 #   benches/instructions.sh post        those with "post" in their names
 #   benches/instructions.sh --store     the figures are as they should be: store them
+#   benches/instructions.sh --growth    how they grow with the number of members, chats …: series,x,y
 #
 # What is counted is compiled as for a release, but for linking it whole; the libraries beneath are those of the tests, which
 # are there already.

@@ -42,7 +42,7 @@ pub(crate) fn count(names: &[String]) -> Result<Figures, Error> {
     }
     let mut figures = Figures::default();
     for (index, line) in String::from_utf8_lossy(&output.stdout).lines().enumerate() {
-        let Some((name, operations)) = line.split_once(' ') else { continue };
+        let Some((name, operations)) = line.rsplit_once(' ') else { continue };
         // What came between two benchmarks has a file of its own.
         let (written, kept) = (folder.join(format!("out.{}", 2 * index + 2)), folder.join(format!("{name}.out")));
         std::fs::rename(&written, &kept).map_err(at(&written))?;

@@ -76,6 +76,11 @@ impl Figures {
         text
     }
 
+    /// The instructions of each, by series and size.
+    pub(crate) fn as_growth(&self) -> String {
+        self.0.iter().map(|(name, figure)| format!("{name},{:.1}\n", figure.instructions)).collect()
+    }
+
     /// A line for each, beside what is stored, and whether all is as good as the same. `all` says that what is stored
     /// should be here.
     pub(crate) fn beside(&self, stored: &Self, all: bool) -> (String, bool) {

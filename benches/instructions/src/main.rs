@@ -3,12 +3,14 @@
 //!
 //!     chappe-instructions [NAME…]     compares those whose name contains one of these; all if there are none
 //!     chappe-instructions --store     writes the figures anew
+//!     chappe-instructions --growth    prints how they grow with the number of members, chats …: `series,x,y`
 //!
 //! It starts itself once more under callgrind. What is counted is told apart by name: see [`meter`].
 
 mod callgrind;
 mod codec;
 mod figures;
+mod growth;
 mod meter;
 mod sample;
 mod session;
@@ -22,6 +24,7 @@ use self::meter::Meter;
 
 /// How the program calls itself.
 const COUNTED: &str = "--counted";
+const GROWTH: &str = "--growth";
 
 /// A benchmark: prepares what it needs, and measures once.
 type Bench = fn(&mut Meter);
@@ -56,21 +59,38 @@ fn main() -> ExitCode {
 }
 
 /// Runs the benchmarks, and says which and how many operations each was.
-fn run(names: &[String]) {
+fn run(words: &[String]) {
+    if words.iter().any(|word| word == GROWTH) {
+        for (series, sizes, bench) in growth::ALL {
+            for size in *sizes {
+                say(&format!("{series},{size}"), |meter| bench(meter, *size));
+            }
+        }
+        return;
+    }
     for (name, bench) in [codec::ALL, state::ALL, session::ALL].concat() {
-        if names.is_empty() || names.iter().any(|part| name.contains(part.as_str())) {
-            let mut meter = Meter::default();
-            bench(&mut meter);
-            println!("{name} {}", meter.operations());
+        if words.is_empty() || words.iter().any(|part| name.contains(part.as_str())) {
+            say(name, bench);
         }
     }
+}
+
+fn say(name: &str, bench: impl FnOnce(&mut Meter)) {
+    let mut meter = Meter::default();
+    bench(&mut meter);
+    println!("{name} {}", meter.operations());
 }
 
 /// Whether all is as the figures say.
 fn check(words: &[String]) -> Result<bool, Error> {
     let (options, names): (Vec<_>, Vec<_>) = words.iter().cloned().partition(|word| word.starts_with("--"));
+    let has = |option: &str| options.iter().any(|word| word == option);
+    if has(GROWTH) {
+        print!("{}", callgrind::count(&[GROWTH.to_owned()])?.as_growth());
+        return Ok(true);
+    }
     let counted = callgrind::count(&names)?;
-    if options.iter().any(|option| option == "--store") {
+    if has("--store") {
         counted.write()?;
         println!("stored");
         return Ok(true);

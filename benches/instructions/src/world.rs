@@ -31,7 +31,8 @@ pub(crate) struct World {
 impl World {
     /// Chat 2 with so many members, each with a connection that hears it, and some messages.
     pub(crate) fn new(members: u64) -> Self {
-        let limits = Limits { connection_rate: RATE, user_rate: RATE, chat_rate: RATE, ..Limits::default() };
+        let limits =
+            Limits { members: 100_000, connection_rate: RATE, user_rate: RATE, chat_rate: RATE, ..Limits::default() };
         let settings = Settings {
             limits,
             messages_per_chat: 100,
@@ -52,14 +53,24 @@ impl World {
             kind: ChatKind::Group,
             members: others,
         });
-        for member in 0..members {
-            let hello = Command::Hello { user: user(member), nickname: None, heads: false };
-            let mut step = Step::default();
-            world.handle(origin(member, 0), hello, &mut step);
-            world.keep(step);
-        }
+        (0..members).for_each(|member| world.say_hello(member));
         world.posts(chat(2), 200);
         world
+    }
+
+    /// A user connects.
+    pub(crate) fn say_hello(&mut self, member: u64) {
+        let mut step = Step::default();
+        let hello = Command::Hello { user: user(member), nickname: None, heads: false };
+        self.handle(origin(member, 0), hello, &mut step);
+        self.keep(step);
+    }
+
+    /// A second goes by.
+    pub(crate) fn tick(&mut self) {
+        let mut step = Step::default();
+        self.state.tick(NOW, &mut step);
+        self.keep(step);
     }
 
     /// Posts, and commits them.
