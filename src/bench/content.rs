@@ -144,7 +144,8 @@ mod tests {
     fn common_words_are_common_and_all_are_there() {
         let content = Content::new(Kind::Words);
         let count = |word: &str| content.table.iter().filter(|drawn| drawn.trim() == word).count();
-        assert!((150..250).contains(&count("the")), "{} of {TABLE}", count("the"));
+        // In English one word in twenty or so is "the".
+        assert!((TABLE / 20..TABLE / 10).contains(&count("the")), "{} of {TABLE}", count("the"));
         assert!(count("the") > count("about") && count("about") > count("thinking"), "by rank");
         assert!(WORDS.split_whitespace().all(|word| count(word) > 0));
     }

@@ -162,7 +162,7 @@ fn a_byte_turned_over_in_the_middle_of_the_write_ahead_file_stops_the_start() {
 }
 
 #[test]
-fn a_byte_turned_over_in_the_middle_of_the_log_stops_the_start() {
+fn a_byte_turned_over_in_the_middle_of_the_log_stops_the_start_or_is_told_soon_after() {
     let mut server = killed_after(200);
     server.restart();
     assert_eq!(server.stop(), Some(0));
@@ -172,8 +172,22 @@ fn a_byte_turned_over_in_the_middle_of_the_log_stops_the_start() {
     let whole = fs::read(&log).unwrap();
     let at = find(&log, "message 0100");
     flip(&log, at);
+    // What a snapshot tells of is not read at the start; it is looked through behind it.
+    let mut survivor = TestServer::in_folder(server.data());
+    until("the damage is told", || Http::to(&survivor).get("/health").expect(200)["damage"].is_string().then_some(()));
+    survivor.kill();
+    assert_eq!(TestServer::verify(server.data()).code, Some(6));
+    let whole_again = || {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(server.data().join(format!("log.db{suffix}")));
+        }
+        fs::write(&log, &whole).unwrap();
+    };
+    whole_again();
+    flip(&log, at);
+    fs::remove_file(server.data().join("snapshot")).unwrap();
     refused(server.data(), "damaged");
-    fs::write(&log, &whole).unwrap();
+    whole_again();
     // Wherever it is: either the start stops, or nothing of what was acknowledged is different.
     for at in (0..whole.len()).step_by(whole.len() / 12) {
         flip(&log, at);
@@ -183,10 +197,7 @@ fn a_byte_turned_over_in_the_middle_of_the_log_stops_the_start() {
             assert_eq!(contents(&survivor).len(), 200, "byte {at} turned over: {run:?}");
             survivor.kill();
         }
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(server.data().join(format!("log.db{suffix}")));
-        }
-        fs::write(&log, &whole).unwrap();
+        whole_again();
     }
     server.restart();
     assert_eq!(contents(&server).len(), 200);

@@ -113,6 +113,7 @@ fn what_a_client_says_too_early_is_heard_behind_what_it_asked_for_over_http() {
     }
     assert!(answer.contains("{\"packet_type\":\"pong\""), "{answer}");
     assert!(all.ends_with(&[0x88, 2, 0x03, 0xe8]), "{text}");
+    drop(socket);
     until("nobody is counted any more", || {
         (server.metric("chappe_connections{door=\"websocket\"}") == 0.0
             && server.metric("chappe_connections{door=\"http\"}") <= 1.0)

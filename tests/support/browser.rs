@@ -98,6 +98,10 @@ pub(crate) struct Page {
 impl Page {
     /// Calls a method of the DevTools protocol.
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_call(&mut self, method: &str, params: &Value) -> Result<Value, Value> {
         let id = self.next_id;
         self.next_id += 1;
         let mut request = json!({"id": id, "method": method, "params": params});
@@ -109,8 +113,7 @@ impl Page {
             let Message::Text(text) = self.socket.read().expect("Chromium answers") else { continue };
             let message: Value = serde_json::from_str(&text).expect("DevTools speak JSON");
             if message["id"] == id {
-                assert!(message.get("error").is_none(), "{method}: {message}");
-                return message["result"].clone();
+                return message.get("error").map_or_else(|| Ok(message["result"].clone()), |error| Err(error.clone()));
             }
             self.note(&message);
         }
@@ -143,7 +146,9 @@ impl Page {
         let deadline = std::time::Instant::now() + PATIENCE;
         // In a page that is just being replaced, anything may fail.
         let safe = format!("(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()");
-        while self.run(&safe) != true {
+        let params = json!({"expression": safe, "returnByValue": true});
+        // An answer that went with the page it was asked of is none.
+        while !self.try_call("Runtime.evaluate", &params).is_ok_and(|answer| answer["result"]["value"] == true) {
             if std::time::Instant::now() > deadline {
                 let shown = self.run("document.body.innerText");
                 panic!(
