@@ -116,8 +116,8 @@ impl<'a> View<'a> {
             return posts.map(|(seq, ..)| seq).nth(nth(in_tables)).ok_or_else(missing);
         }
         let run = if rank > self.end.before { self.end.clone() } else { self.run_of(rank)? };
-        let posts = run.events().filter(|event| event.kind() == Kind::Post).map(|event| event.seq);
-        posts.skip(nth(run.before)).next().filter(|_| rank > run.before).ok_or_else(missing)
+        let mut posts = run.events().filter(|event| event.kind() == Kind::Post).map(|event| event.seq);
+        posts.nth(nth(run.before)).filter(|_| rank > run.before).ok_or_else(missing)
     }
 
     /// The chunk in which a message stands, by its rank.

@@ -32,7 +32,7 @@ fn message(seq: u64, content: &str) -> Event {
         sender_id: user(),
         content: content.into(),
         message_type: Default::default(),
-        client_id: ClientId::parse(format!("n{seq}")).ok().filter(|_| seq % 2 == 0),
+        client_id: ClientId::parse(format!("n{seq}")).ok().filter(|_| seq.is_multiple_of(2)),
         reply_to: None,
         created_at: Millis(0),
         edited_at: None,
