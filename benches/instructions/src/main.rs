@@ -1,9 +1,11 @@
 //! Counts the instructions and allocations of what chappe does most, and compares them with the figures that stand in
 //! `benches/instructions.toml`: the same on a noisy machine. `benches/instructions.sh` builds and runs it.
 //!
-//!     chappe-instructions [NAME…]     compares those whose name contains one of these; all if there are none
-//!     chappe-instructions --store     writes the figures anew
-//!     chappe-instructions --growth    prints how they grow with the number of members, chats …: `series,x,y`
+//! ```text
+//! chappe-instructions [NAME…]     compares those whose name contains one of these; all if there are none
+//! chappe-instructions --store     writes the figures anew
+//! chappe-instructions --growth    prints how they grow with the number of members, chats …: `series,x,y`
+//! ```
 //!
 //! It starts itself once more under callgrind. What is counted is told apart by name: see [`meter`].
 
