@@ -3,7 +3,7 @@
 //!
 //! An entry is the length of its body and the body; numbers are LEB128. The body of a message: a byte of flags, `seq`,
 //! `id`, `sender_id`, `created_at`, then what the flags tell of (`edited_at`, `reply_to`, the length of `client_id` and
-//! the `client_id`, the signature), and the rest is the content. The body of any other event: [`OTHER`], and the event
+//! the `client_id`, the signature), and the rest is the content. The body of any other event: `OTHER`, and the event
 //! in the binary format. The chat is the same for all of them, and stands beside.
 //!
 //! None of it leaves the program: neither the wire nor a disk ever sees these bytes.

@@ -1,7 +1,7 @@
 //! A chat's newest events in memory, oldest first and without gaps.
 //!
 //! A message stands here in its current state: an edit replaces it, a deletion empties it. What is older is read from
-//! the query tables. They lie packed in a few [`Leaf`]s, so that an event costs little more than its texts, a page is
+//! the query tables. They lie packed in a few `Leaf`s, so that an event costs little more than its texts, a page is
 //! a copy of bytes, and what the oldest took is given back a leaf at a time.
 
 mod leaf;

@@ -15,7 +15,7 @@ const HEAD: &str = "# Instructions and allocations of one operation, as counted 
 ";
 /// So much of a figure may instructions change: what a hash table does differs from run to run, and what the compiler
 /// does with a function also by what stands beside it.
-const TOLERANCE: f64 = 0.03;
+const TOLERANCE: f64 = 0.05;
 /// So much may either change whatever it is.
 const LEAST: f64 = 1.0;
 /// So much may allocations change: a growing table allocates once in many operations.
@@ -117,10 +117,10 @@ mod tests {
     fn a_change_beyond_the_tolerance_is_told_whichever_way_it_goes() {
         let stored = figures(1000.0, 2.0);
         for (now, word) in [
-            (figures(1029.0, 2.0), None),
-            (figures(971.0, 2.01), None),
-            (figures(1031.0, 2.0), Some("WORSE")),
-            (figures(969.0, 2.0), Some("better")),
+            (figures(1049.0, 2.0), None),
+            (figures(951.0, 2.01), None),
+            (figures(1051.0, 2.0), Some("WORSE")),
+            (figures(949.0, 2.0), Some("better")),
             (figures(1000.0, 2.5), Some("WORSE")),
             (figures(1000.0, 1.0), Some("better")),
             (figures(900.0, 3.0), Some("WORSE")),
