@@ -29,6 +29,15 @@ pub(super) enum Applied {
     Nothing,
 }
 
+impl User {
+    /// Cost: a search among their chats.
+    fn leave(&mut self, chat: ChatId) {
+        if let Ok(index) = self.chats.binary_search(&chat) {
+            self.chats.remove(index);
+        }
+    }
+}
+
 impl State {
     /// Applies one record. `step` is there when it is news: then those who hear the chat are told.
     pub(super) fn apply(&mut self, record: Record, mut step: Option<&mut Step>) -> Applied {
@@ -171,7 +180,7 @@ impl State {
         }
         for user in chat.members.keys() {
             if let Some(user) = self.users.get_mut(user) {
-                user.chats.retain(|other| *other != id);
+                user.leave(id);
             }
         }
         for session in self.roster.hearing(id) {
@@ -196,7 +205,7 @@ impl State {
 
     fn part(&mut self, user: UserId, chat: ChatId, step: Option<&mut Step>) {
         if let Some(user) = self.users.get_mut(&user) {
-            user.chats.retain(|other| *other != chat);
+            user.leave(chat);
         }
         let Some(step) = step else { return };
         for session in self.roster.sessions_of(user).to_vec() {
