@@ -1,6 +1,8 @@
 //! How much one page may carry, whether it comes from memory or from the disk.
 
 use chappe_proto::event::Event;
+use chappe_proto::message::Message;
+use chappe_proto::packet::Chats;
 
 /// A page's contents stay below this, in bytes; what is beyond is left for the next page.
 pub const PAGE_BYTES: usize = 256 * 1024;
@@ -17,6 +19,14 @@ pub fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
         count += 1;
     }
     count
+}
+
+/// Leaves of `chats` what fits into a page.
+pub fn fit(chats: &mut Chats) {
+    let size = |message: &std::sync::Arc<Message>| message.content.len();
+    let count = fitting(chats.chats.iter().map(|chat| chat.last_message.as_ref().map_or(0, size)));
+    chats.has_more |= count < chats.chats.len();
+    chats.chats.truncate(count);
 }
 
 /// The text an event carries, in bytes.

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::history::batch::Batch;
 use crate::history::tables::{self, FILE, Tables};
@@ -19,6 +19,8 @@ use crate::vital::mark_thread;
 const GATHER: Duration = Duration::from_millis(500);
 /// How long to wait after the disk refused.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long the end waits for what is not in the tables yet. The rest is left to the next start, which goes on with it.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Tells the projector that there is more; drop all of them to end it.
 #[derive(Debug, Clone)]
@@ -78,7 +80,7 @@ impl Projector {
         let is_over = |pause| ended.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected);
         let mut goes_on = true;
         while goes_on {
-            goes_on = match self.catch_up() {
+            goes_on = match self.catch_up(|| ended.try_recv() != Err(TryRecvError::Disconnected)) {
                 Ok(()) => nudges.recv().is_ok() && !is_over(GATHER),
                 Err(error) => {
                     // Reads stay complete without it: they look into the log themselves.
@@ -90,23 +92,53 @@ impl Projector {
                 }
             };
         }
-        if let Err(error) = self.catch_up() {
+        let until = Instant::now() + FAREWELL;
+        if let Err(error) = self.catch_up(|| Instant::now() < until) {
             tracing::warn!(%error, "project the rest of the log");
         }
     }
 
-    /// Takes over all there is. Gives up early only if the disk refuses.
+    /// Takes over all there is, a batch at a time, as long as `goes_on`.
     ///
     /// # Errors
     /// [`LogError`]; the tables are as they were after the last whole batch.
-    pub fn catch_up(&mut self) -> Result<(), LogError> {
+    fn catch_up(&mut self, goes_on: impl Fn() -> bool) -> Result<(), LogError> {
         loop {
             let batch = Batch::read(&mut self.log, self.tables.position(), Position(u64::MAX))?;
             self.tables.project(&batch)?;
             metrics().projected_position.set(self.tables.position().0);
-            if !batch.is_full() {
+            if !batch.is_full() || !goes_on() {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chappe_proto::{ChatId, Millis, Seq, UserId};
+
+    use super::*;
+    use crate::log::record::{Draft, Fact, Place};
+
+    #[test]
+    fn what_is_left_when_it_has_to_end_is_taken_over_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+        let (chat, user) = (ChatId::parse(1).unwrap(), UserId::parse(1).unwrap());
+        let fact = Fact::ReadMarked { chat, user, seq: Seq(1), count: 1 };
+        let draft = Draft { at: Millis(1), place: Place::Nowhere, fact };
+        log.append(vec![draft; 100_000]).unwrap();
+
+        let mut projector = Projector::open(folder.path()).unwrap();
+        projector.catch_up(|| false).unwrap();
+        let left_at = projector.tables.position();
+        assert!(left_at > Position(0) && left_at < Position(100_000), "{left_at:?}");
+        drop(projector);
+
+        let mut projector = Projector::open(folder.path()).unwrap();
+        assert_eq!(projector.tables.position(), left_at);
+        projector.catch_up(|| true).unwrap();
+        assert_eq!(projector.tables.position(), Position(100_000));
     }
 }

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use actix::prelude::*;
 use chappe_proto::event::Event;
-use chappe_proto::packet::{Events, Messages};
+use chappe_proto::packet::{ChatSummary, Events, Messages};
 use chappe_proto::{ChatId, Code, Reject};
 
+use crate::command::Page;
 use crate::history::{History, tables};
 use crate::log::LogError;
 use crate::origin::Origin;
+use crate::page::fit;
 use crate::reply::Reply;
 use crate::state::holds::Key;
 use crate::state::step::{Answer, Ask, Question};
@@ -77,6 +79,17 @@ impl Reader {
                 let (messages, has_more) = history.messages(chat, page, as_size(limit))?;
                 Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }.into()))
             }
+            Ask::Chats { to, ref chats } => {
+                let mut chats = chats.clone();
+                chats.chats.iter_mut().try_for_each(|chat| tell_newest(history, chat))?;
+                fit(&mut chats);
+                Looked::Reply(to, Reply::Chats(chats))
+            }
+            Ask::Chat { to, ref chat } => {
+                let mut chat = chat.clone();
+                tell_newest(history, &mut chat)?;
+                Looked::Reply(to, Reply::Chat(chat))
+            }
             Ask::Events { to, chat, after, limit, head } => {
                 let events = history.events(chat, after, as_size(limit))?;
                 let head = events.last().map_or(head, |event| event.seq().max(head));
@@ -84,6 +97,15 @@ impl Reader {
             }
         })
     }
+}
+
+/// Adds the newest message that `chat` knows of, if it lacks one.
+fn tell_newest(history: &mut History, chat: &mut ChatSummary) -> Result<(), LogError> {
+    if chat.last_message.is_none() {
+        let (mut newest, _) = history.messages(chat.chat_id, Page::Before(chat.seq.next()), 1)?;
+        chat.last_message = newest.pop();
+    }
+    Ok(())
 }
 
 /// What is answered when the disk could not be read.
@@ -95,6 +117,9 @@ pub fn failed(ask: &Ask) -> Looked {
         Ask::Question { question, key } => Looked::Answered(question, key, Answer::Failed),
         Ask::Warm(chat) => Looked::Warmed(chat, Vec::new()),
         Ask::Messages { to, .. } | Ask::Events { to, .. } => Looked::Reply(to, reject()),
+        // All else is true without the newest messages.
+        Ask::Chats { to, ref chats } => Looked::Reply(to, Reply::Chats(chats.clone())),
+        Ask::Chat { to, ref chat } => Looked::Reply(to, Reply::Chat(chat.clone())),
     }
 }
 

@@ -239,7 +239,7 @@ pub struct ChatSummary {
     pub read_seq: Seq,
     /// How many messages came after that.
     pub unread: u64,
-    /// Its newest message, if that is at hand.
+    /// Its newest message, if there is one; also left out while it cannot be read from the disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_message: Option<Arc<Message>>,
 }

@@ -135,7 +135,7 @@ pub(crate) struct ChatSummary {
     read_seq: Seq,
     /// How many messages came after that.
     unread: u64,
-    /// Its newest message, if that is at hand.
+    /// Its newest message, if there is one; also left out while it cannot be read from the disk.
     #[schema(nullable = false)]
     last_message: Option<Message>,
 }

@@ -98,6 +98,26 @@ fn listeners_go_on_after_a_crash_where_they_were_and_miss_nothing() {
     }
 }
 
+#[test]
+fn the_newest_message_of_every_chat_is_told_right_after_a_start() {
+    let mut server = TestServer::start();
+    let mut client = Client::hello(&server, Door::TcpJson, 1);
+    let chats: Vec<_> = (0..60).map(|_| group_chat(&server, &[1])).collect();
+    for chat in &chats {
+        client.post(*chat, &format!("newest of {chat}"));
+    }
+    drop(client);
+    assert_eq!(server.stop(), Some(0));
+    server.restart();
+    let mut client = Client::hello(&server, Door::TcpJson, 1);
+    let told = client.ask(json!({"packet_type": "GetChats", "limit": 500}));
+    let told = told["chats"].as_array().unwrap();
+    for chat in chats {
+        let found = told.iter().find(|found| found["chat_id"] == chat).unwrap();
+        assert_eq!(found["last_message"]["content"], format!("newest of {chat}"), "{found}");
+    }
+}
+
 /// Posts `count` messages, each in a commit of its own, and kills the server.
 fn killed_after(count: u64) -> TestServer {
     let mut server = TestServer::for_floods();

@@ -102,6 +102,11 @@ impl Chat {
         }
     }
 
+    /// Whether the newest message is missing in its `summary`: there is one, and memory does not hold it.
+    pub fn is_told_short(&self, summary: &ChatSummary) -> bool {
+        self.messages > 0 && summary.last_message.is_none()
+    }
+
     /// How many of the chat's messages have a number up to `seq`, if memory can tell.
     pub fn messages_up_to(&self, seq: Seq) -> Option<u64> {
         if seq >= self.head {

@@ -13,7 +13,7 @@ use super::recent::{End, What};
 use super::step::{Ask, Step};
 use crate::command::Page;
 use crate::origin::Origin;
-use crate::page::fitting;
+use crate::page::fit;
 use crate::reply::{self, Members, Reply, Users};
 
 impl Chat {
@@ -145,23 +145,27 @@ impl State {
                 all.iter().skip(start).take(limit + 1).copied().collect()
             }
         };
-        let mut has_more = ids.len() > limit;
+        let has_more = ids.len() > limit;
         ids.truncate(limit);
-        let mut chats: Vec<_> = ids.iter().filter_map(|id| self.chats.get(id)).map(|chat| chat.summary(user)).collect();
-        let size = |summary: &chappe_proto::packet::ChatSummary| {
-            summary.last_message.as_ref().map_or(0, |message| message.content.len())
-        };
-        let count = fitting(chats.iter().map(size));
-        has_more |= count < chats.len();
-        chats.truncate(count);
-        step.reply(origin, Reply::Chats(Chats { chats, has_more }));
+        let found: Vec<_> = ids.iter().filter_map(|id| self.chats.get(id)).collect();
+        let mut chats = Chats { chats: found.iter().map(|chat| chat.summary(user)).collect(), has_more };
+        if found.iter().zip(&chats.chats).any(|(chat, summary)| chat.is_told_short(summary)) {
+            return step.ask.push(Ask::Chats { to: origin, chats });
+        }
+        fit(&mut chats);
+        step.reply(origin, Reply::Chats(chats));
     }
 
     pub(super) fn get_chat(&mut self, origin: Origin, user: Option<UserId>, chat: ChatId, step: &mut Step) {
-        match self.readable(user, chat) {
-            Ok(chat) => step.reply(origin, Reply::Chat(Box::new(chat.summary(user)))),
-            Err(reject) => step.reply(origin, reject),
+        let chat = match self.readable(user, chat) {
+            Ok(chat) => chat,
+            Err(reject) => return step.reply(origin, reject),
+        };
+        let summary = Box::new(chat.summary(user));
+        if chat.is_told_short(&summary) {
+            return step.ask.push(Ask::Chat { to: origin, chat: summary });
         }
+        step.reply(origin, Reply::Chat(summary));
     }
 
     pub(super) fn get_members(

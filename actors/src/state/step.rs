@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::packet::{Packet, StatusNow};
+use chappe_proto::packet::{ChatSummary, Chats, Packet, StatusNow};
 use chappe_proto::{ChatId, MessageId, Seq, UserId};
 
 use super::holds::Key;
@@ -109,6 +109,20 @@ pub enum Ask {
         limit: u32,
         /// The chat's newest number.
         head: Seq,
+    },
+    /// The newest messages of chats that lack theirs, answered to their origin.
+    Chats {
+        /// Whom.
+        to: Origin,
+        /// What is known.
+        chats: Chats,
+    },
+    /// The same for one chat.
+    Chat {
+        /// Whom.
+        to: Origin,
+        /// What is known.
+        chat: Box<ChatSummary>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! The reader of the small world: it looks everything up in the naive model.
 
 use chappe_proto::Seq;
-use chappe_proto::packet::{Events, Messages};
+use chappe_proto::packet::{ChatSummary, Events, Messages};
 
 use crate::log::model;
 use crate::log::record::Record;
@@ -35,5 +35,19 @@ pub(super) fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
             let head = events.last().map_or(head, |event| event.seq().max(head));
             Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }.into()))
         }
+        Ask::Chats { to, ref chats } => {
+            let mut chats = chats.clone();
+            chats.chats.iter_mut().for_each(|chat| tell_newest(records, chat));
+            Looked::Reply(to, Reply::Chats(chats))
+        }
+        Ask::Chat { to, ref chat } => {
+            let mut chat = chat.clone();
+            tell_newest(records, &mut chat);
+            Looked::Reply(to, Reply::Chat(chat))
+        }
     }
+}
+
+fn tell_newest(records: &[Record], chat: &mut ChatSummary) {
+    chat.last_message = model::messages(records, chat.chat_id).pop();
 }
