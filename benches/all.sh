@@ -33,6 +33,20 @@ measure fanout --duration "${seconds}s"
 measure fanout --duration "${seconds}s" --rate 100
 measure history --duration "${seconds}s"
 measure history --duration "${seconds}s" --rate 10000
+measure history --messages 1000 --page 10 --duration "${seconds}s"
+start "$folder/older"
+echo
+echo "# sends, alone and then beside pages that are older than the cache, 5,000 a second"
+bench send --rate 1000 --duration "${seconds}s"
+"$chappe" bench history --messages 1000 --page 10 --rate 5000 --duration "$((seconds + 6))s" &
+older=$!
+until [ "$(curl -sf "http://$CHAPPE_HTTP/metrics" | awk '/^chappe_cache_misses_total/ { print int($2) }')" -gt 5000 ]; do
+    kill -0 "$older"
+    sleep 0.1
+done
+bench send --rate 1000 --duration "${seconds}s" --no-verify
+wait "$older"
+stop
 measure udp --duration "${seconds}s"
 measure connect --door ws --connections 5000
 measure connect --door tcp --connections 5000

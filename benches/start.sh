@@ -6,7 +6,7 @@
 # After a clean stop, after kill -9 behind it, and (as root) with nothing of the files in the kernel's memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-messages=${1:-10000000} chats=${2:-100000} rate=200000 size=128
+messages=${1:-10000000} chats=${2:-100000} per_second=200000 size=128
 . benches/server.sh
 data=$folder/data
 
@@ -25,7 +25,7 @@ timed() {
 }
 
 start "$data"
-"$chappe" bench send --chats "$chats" --size "$size" --rate "$rate" --warmup 0s --duration "$((messages / rate))s" \
+"$chappe" bench send --chats "$chats" --size "$size" --rate "$per_second" --warmup 0s --duration "$((messages / per_second))s" \
     --no-verify --server-pid "$server"
 echo "resident when all is written: $(resident)"
 began=$SECONDS
