@@ -128,7 +128,7 @@ connections() {
         done
         fresh
         # Each a user of its own: who posts would be heard by all connections of the same user.
-        bench connect --door tcp --connections "$connections" --users "$connections" --hold 30s >/dev/null 2>&1 &
+        "$chappe" bench connect --door tcp --connections "$connections" --users "$connections" --hold 30s >/dev/null 2>&1 &
         idle=$!
         until [ "$(find "/proc/$server/fd" | wc -l)" -gt "$connections" ]; do
             kill -0 "$idle"

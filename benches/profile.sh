@@ -32,14 +32,12 @@ operations() {
     curl -sf "http://$CHAPPE_HTTP/metrics" | awk -v name="$1" 'index($1, name) == 1 { sum += $2 } END { print sum + 0 }'
 }
 
-wakeups() {
-    cat "/proc/$server"/task/*/status | awk '/^voluntary/ { sum += $2 } END { print sum }'
+# now_at NAME: operations, wake-ups, and CPU in hundredths of a second, until now
+now_at() {
+    echo "$(operations "$1") $(cat "/proc/$server"/task/*/status | awk '/^voluntary/ { sum += $2 } END { print sum }')" \
+        "$(awk '{ print $14 + $15 }' "/proc/$server/stat")"
 }
-
-# in hundredths of a second
-cpu() {
-    awk '{ print $14 + $15 }' "/proc/$server/stat"
-}
+export -f operations now_at
 
 # look NAME OPERATIONS [OPTION…]: a load, and what the server does meanwhile
 look() {
@@ -47,19 +45,17 @@ look() {
     shift 2
     for round in calls allocations; do
         start "$folder/$name-$round"
-        "${BENCH:-$chappe}" bench "$@" --duration "$((seconds + 6))s" --warmup 1s >"$folder/report" &
+        "${BENCH:-$chappe}" bench "$@" --duration "$((seconds + 4))s" --warmup 1s >"$folder/report" &
         load=$!
         before=$(operations "$what")
         # The load begins once its connections and chats are there.
         until [ "$(operations "$what")" -gt "$((before + 200))" ]; do sleep 0.1; done
         sleep 1
-        from=$(operations "$what") woken=$(wakeups) used=$(cpu)
-        if [ "$round" = calls ]; then
-            perf stat -x, -o "$events" -e "$list" -p "$server" -- sleep "$seconds"
-        else
-            perf stat -x, -o "$events" -e "$probe:*" -p "$server" -- sleep "$seconds"
-        fi
-        used=$(($(cpu) - used)) woken=$(($(wakeups) - woken)) count=$(($(operations "$what") - from))
+        [ "$round" = calls ] && counts=$list || counts=$probe:*
+        # Looked at inside what is counted, or the operations would be those of a longer time.
+        server=$server perf stat -x, -o "$events" -e "$counts" -p "$server" -- \
+            bash -c "now_at $what; sleep $seconds; now_at $what" >"$counted"
+        read -r count woken used < <(awk 'NR == 1 { split($0, from) } NR == 2 { print $1 - from[1], $2 - from[2], $3 - from[3] }' "$counted")
         awk -F, -v count="$count" -v name="$name" -v round="$round" -v woken="$woken" -v used="$used" '
             function each(n) { return n / count < 0.0005 ? "0" : sprintf("%.3g", n / count) }
             $3 ~ /sys_enter$/ { all = $1 }
