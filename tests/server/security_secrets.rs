@@ -148,7 +148,11 @@ fn no_secret_is_logged_refused_counted_or_seen_in_the_process() {
     let files = PairFiles::write(folder.path(), &authority.vouch());
     let shared = shared.display().to_string();
     let mut variables = files.variables().to_vec();
-    variables.extend([("CHAPPE_AUTH_MODE", "token"), ("CHAPPE_LOG", "trace"), ("CHAPPE_AUTH_SECRET_FILES", shared.as_str())]);
+    variables.extend([
+        ("CHAPPE_AUTH_MODE", "token"),
+        ("CHAPPE_LOG", "trace"),
+        ("CHAPPE_AUTH_SECRET_FILES", shared.as_str()),
+    ]);
     // Registration does not go with a provider's keys: the account is made where only the server's own are.
     let mut secrets = Secrets::default();
     for (what, secret) in [("a password", PASSWORD), ("a wrong password", WRONG), ("the shared secret", SHARED)] {
@@ -164,7 +168,9 @@ fn no_secret_is_logged_refused_counted_or_seen_in_the_process() {
     assert!(made.status.success(), "{made:?}");
     secrets.keep_bytes("the server's secret", &std::fs::read(server.data().join("token.secret")).unwrap());
     let key = variables.iter().find(|(name, _)| *name == "CHAPPE_TLS_KEY_FILE").expect("a key").1;
-    for line in std::fs::read_to_string(key).unwrap().lines().filter(|line| line.len() > 32 && !line.starts_with("-----")) {
+    for line in
+        std::fs::read_to_string(key).unwrap().lines().filter(|line| line.len() > 32 && !line.starts_with("-----"))
+    {
         secrets.keep("the key of TLS", line);
     }
     let answers = live(&server, &mut secrets);
