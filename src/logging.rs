@@ -3,10 +3,14 @@
 mod line;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::IsTerminal;
 
 use tracing::Subscriber;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -81,14 +85,24 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match look {
         Look::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
-        Look::Plain => lines.with_ansi(false).boxed(),
-        Look::Coloured => lines.with_ansi(true).boxed(),
+        Look::Plain => lines.with_ansi(false).fmt_fields(debug_fn(field).delimited(" ")).boxed(),
+        Look::Coloured => lines.with_ansi(true).fmt_fields(debug_fn(field).delimited(" ")).boxed(),
     }
+}
+
+/// Writes a field for people. The library lets ESC through in fields that are shown by `%`.
+fn field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match (field.name(), out.has_ansi_escapes()) {
+        ("message", _) => {}
+        (name, true) => write!(out, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m")?,
+        (name, false) => write!(out, "{name}=")?,
+    }
+    line::put(out, &format!("{value:?}"), |_| false)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io;
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
@@ -96,13 +110,13 @@ mod tests {
     /// Passes on what is written.
     struct Tell(Sender<Vec<u8>>);
 
-    impl Write for Tell {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    impl io::Write for Tell {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.0.send(bytes.to_vec());
             Ok(bytes.len())
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -116,7 +130,7 @@ mod tests {
             tracing::subscriber::with_default(log, || {
                 tracing::warn!("{evil}");
                 tracing::warn!(shown = %evil, debugged = ?evil, text = evil, "a name");
-                let error = std::io::Error::other(evil);
+                let error = io::Error::other(evil);
                 tracing::warn!(error = &error as &dyn std::error::Error, shown = %error, "an error");
             });
             let written: Vec<u8> = written.try_iter().flatten().collect();

@@ -2,7 +2,7 @@
 //! text around is written as an escape.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt;
 use std::io::{self, Write};
 
 /// Writes events to somewhere, a line each.
@@ -30,22 +30,26 @@ fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(event);
     }
     let mut line = String::with_capacity(event.len() + 16);
-    for letter in String::from_utf8_lossy(text).chars() {
-        if is_harmless(letter) {
-            line.push(letter);
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "\\u{:04x}", u32::from(letter));
-        }
-    }
+    // Writing to a string cannot fail. What is left of ESC is the library's own colours.
+    let _ = put(&mut line, &String::from_utf8_lossy(text), |letter| letter == '\x1b');
     line.push_str(end);
     Cow::Owned(line.into_bytes())
 }
 
+/// Writes text with an escape for each letter that is not harmless; `spares` those besides.
+pub(super) fn put(out: &mut impl fmt::Write, text: &str, spares: impl Fn(char) -> bool) -> fmt::Result {
+    for letter in text.chars() {
+        if is_harmless(letter) || spares(letter) {
+            out.write_char(letter)?;
+        } else {
+            write!(out, "\\u{:04x}", u32::from(letter))?;
+        }
+    }
+    Ok(())
+}
+
 fn is_harmless(letter: char) -> bool {
     match letter {
-        // The library's own colours begin with it; in what is told the library escapes it.
-        '\x1b' => true,
         // They end a line where a reader goes by Unicode.
         '\u{2028}' | '\u{2029}' => false,
         // They turn the direction of what follows.
