@@ -122,6 +122,7 @@ pub struct Metrics {
     pub gaps: Counter,
     pub deliveries: Counter,
     pub tls_handshakes: [Counter; 2],
+    pub passwords_hashed: Counter,
     pub udp_packets: Counter,
     pub udp_answers: Counter,
     pub udp_malformed: Counter,
@@ -233,6 +234,7 @@ impl Metrics {
             gaps: Counter::default(),
             deliveries: Counter::default(),
             tls_handshakes: ["done", "failed"].map(|result| handshakes.get_or_create(&Outcome { result }).clone()),
+            passwords_hashed: Counter::default(),
             udp_packets: Counter::default(),
             udp_answers: Counter::default(),
             udp_malformed: dropped("malformed"),
@@ -290,6 +292,8 @@ impl Metrics {
         registry.register("gaps", "Gaps told to slow connections", metrics.gaps.clone());
         registry.register("deliveries", "Events put into outboxes", metrics.deliveries.clone());
         registry.register("tls_handshakes", "TLS handshakes, by result", handshakes);
+        let hashed = "Passwords hashed, to be kept or to be compared with what is kept";
+        registry.register("passwords_hashed", hashed, metrics.passwords_hashed.clone());
         registry.register("udp_packets", "Datagrams taken in", metrics.udp_packets.clone());
         registry.register("udp_answers", "Datagrams sent", metrics.udp_answers.clone());
         registry.register("udp_dropped", "Datagrams dropped, by reason", udp_dropped);

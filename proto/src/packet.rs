@@ -1,5 +1,6 @@
 //! What the server sends: answers to one client, and what happens to everyone.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -95,12 +96,19 @@ pub struct Head {
 }
 
 /// See [`Welcome::udp`]. Both are base64url without padding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Udp {
     /// Stands in front of every sealed datagram; 24 bytes.
     pub session: Box<str>,
     /// For AES-256-GCM; 32 bytes. A secret.
     pub key: Box<str>,
+}
+
+/// Without the key: what is printed ends up in logs.
+impl fmt::Debug for Udp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Udp").field("session", &self.session).field("key", &"…").finish()
+    }
 }
 
 /// See [`Packet::Expiring`].
@@ -331,4 +339,15 @@ pub struct StatusNow {
     /// When the server last heard of them; absent if never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Millis>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_datagrams_are_sealed_with_is_not_shown() {
+        let shown = format!("{:?}", Udp { session: "AAAA".into(), key: "hunter2".into() });
+        assert_eq!(shown, "Udp { session: \"AAAA\", key: \"…\" }");
+    }
 }

@@ -55,7 +55,7 @@ pub enum Request {
 }
 
 /// See [`Request::Hello`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Hello {
     /// The protocol version the client speaks; [`VERSION`] if absent.
     #[serde(default = "current_version", deserialize_with = "or_current")]
@@ -75,6 +75,21 @@ pub struct Hello {
     /// The client reads frames that are compressed with zstd. Heeded on TCP with binary frames only.
     #[serde(default, deserialize_with = "or_false", skip_serializing_if = "is_false")]
     pub zstd: bool,
+}
+
+/// Without the token: what is printed ends up in logs.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, token, user_id, agent, heads, zstd } = self;
+        f.debug_struct("Hello")
+            .field("version", version)
+            .field("token", &token.as_ref().map(|_| "…"))
+            .field("user_id", user_id)
+            .field("agent", agent)
+            .field("heads", heads)
+            .field("zstd", zstd)
+            .finish()
+    }
 }
 
 impl Default for Hello {
@@ -297,4 +312,16 @@ pub struct Ping {
     /// Comes back in the `Pong`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_does_not_show_its_token() {
+        let hello = Request::Hello(Hello { token: Some("eyJhbGciOi".to_owned()), ..Hello::default() });
+        let shown = format!("{hello:?}");
+        assert!(shown.contains("token: Some") && !shown.contains("eyJ"), "{shown}");
+    }
 }

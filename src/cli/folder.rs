@@ -178,7 +178,7 @@ impl PasswordArgs {
             };
             let first = ask("Password: ")?;
             password::check(&first)?;
-            if ask("The same again: ")? != first {
+            if !first.is_typed_again(&ask("The same again: ")?) {
                 return Err(CommandError::Plain("the two passwords differ"));
             }
             first

@@ -33,6 +33,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            "the server runs as root, which it does not need: a hole in it would be one in the whole machine. Give it a \
+             user of its own, as deploy/chappe.service does"
+        );
+    }
     let (settings, print_addresses) = (args.settings.clone(), args.print_addresses);
     let reread = Box::new(move || ready_to_serve(&settings));
     match app::run(&loaded.config, log, reread, |ready| announce(ready, print_addresses)) {

@@ -24,7 +24,7 @@ const ALLOWED_HEADERS: &str = "authorization, content-type, idempotency-key, x-c
 ///
 /// # Errors
 /// `forbidden` for a name that is not the server's and for a change that a foreign page asks for; `malformed` for a
-/// header that is not text.
+/// header that is not text, or stands twice.
 pub fn check(policy: &Policy, head: &RequestHead, changes: bool) -> Result<Asker, Reject> {
     let host = text(&head.headers, &header::HOST)?;
     let origin = text(&head.headers, &header::ORIGIN)?;
@@ -38,8 +38,13 @@ pub fn check(policy: &Policy, head: &RequestHead, changes: bool) -> Result<Asker
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Reject> {
-    let text = |value: &'a HeaderValue| value.to_str();
-    headers.get(name).map(text).transpose().map_err(|_| Reject::new(Code::Malformed, format!("{name} is not text")))
+    let mut values = headers.get_all(name);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        // Two readers could take another one each.
+        return Err(Reject::new(Code::Malformed, format!("{name} stands twice")));
+    }
+    value.to_str().map(Some).map_err(|_| Reject::new(Code::Malformed, format!("{name} is not text")))
 }
 
 /// The gate, as a middleware.

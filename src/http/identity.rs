@@ -158,10 +158,15 @@ fn subprotocol(headers: &HeaderMap) -> Option<&str> {
     all.flat_map(|value| value.split(',')).find_map(|name| name.trim().strip_prefix(SUBPROTOCOL))
 }
 
+/// The session's cookie. Where there are two they count as none: a page of a neighbouring host can set cookies for this one
+/// as well, and would have put its own session in front of the reader's.
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find_map(|(name, value)| (name.trim() == COOKIE && !value.trim().is_empty()).then(|| value.trim()))
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    let ours = |(name, value): (&str, &str)| name.trim() == COOKIE && !value.trim().is_empty();
+    let mut sessions = pairs.filter(|pair| ours(*pair)).map(|(_, value)| value.trim());
+    let first = sessions.next()?;
+    sessions.all(|other| other == first).then_some(first)
 }
 
 /// The token that a request came with, as the gate has accepted it.
@@ -210,6 +215,8 @@ mod tests {
             ("cookie", "a=b; chappe_session=abc; c=d", Some("abc")),
             ("cookie", "chappe_session=; other_chappe_session=x", None),
             ("cookie", "chappe_session", None),
+            ("cookie", "chappe_session=abc; chappe_session=abc", Some("abc")),
+            ("cookie", "chappe_session=abc; chappe_session=def", None),
         ] {
             let request = TestRequest::default().insert_header((name, value)).to_http_request();
             assert_eq!(token(request.headers()), expected, "{name}: {value}");

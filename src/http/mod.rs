@@ -30,6 +30,7 @@ pub(crate) mod problem;
 mod refusals;
 mod routing;
 mod schema;
+mod secret;
 mod security;
 mod sessions;
 #[cfg(test)]

@@ -89,7 +89,9 @@ impl Problem {
         match reply {
             Reply::Rejected { reject, .. } => reject.into(),
             other => {
-                tracing::error!(reply = ?other, "answer HTTP request: the engine's reply does not fit the question");
+                // Not the reply itself: what people say is in it.
+                let reply = std::mem::discriminant(&other);
+                tracing::error!(?reply, "answer HTTP request: the engine's reply does not fit the question");
                 Self::plain(Code::Internal)
             }
         }

@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use chappe_actors::accounts::{Account, ChangePassword, Deny, GetAccount, Login, Password};
+use chappe_actors::accounts::{Account, ChangePassword, Deny, GetAccount, Login};
 use chappe_actors::principal::{Denial, Principal, Standing};
 use chappe_proto::{Code, Millis, Reject, UserId};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::cookie;
 use super::identity::{self, Via};
 use super::logins::{Attempt, Begin, GiveBack};
 use super::problem::Problem;
+use super::secret::Secret;
 use super::{HttpSettings, Tokens, answer, body, came_from, engine, extract, schema};
 use crate::auth::{self, Issued};
 
@@ -27,8 +28,8 @@ pub(crate) struct NewSession {
     #[schema(example = "Ann")]
     nickname: String,
     /// Their password.
-    #[schema(example = "correct horse battery staple")]
-    password: String,
+    #[schema(value_type = String, example = "correct horse battery staple")]
+    password: Secret,
     /// Whether the answer sets the cookie; it does unless this is false, for programs.
     #[schema(required = false)]
     cookie: Option<bool>,
@@ -68,11 +69,11 @@ pub(crate) enum Role {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct NewPassword {
     /// The present one. Only an admin who sets another user's password goes without.
-    #[schema(required = false)]
-    current: Option<String>,
+    #[schema(value_type = Option<String>, required = false)]
+    current: Option<Secret>,
     /// The new one: 8 to 256 bytes.
-    #[schema(min_length = 8, max_length = 256)]
-    password: String,
+    #[schema(value_type = String, min_length = 8, max_length = 256)]
+    password: Secret,
 }
 
 impl From<Standing> for Role {
@@ -113,7 +114,7 @@ pub(crate) async fn create_session(
     let tokens = tokens(&settings)?;
     let NewSession { nickname, password, cookie: sets_cookie } = body::json(&request, payload, &settings).await?;
     let attempt = Attempt::Password { address: came_from::address(&request), name: nickname.clone() };
-    let login = Login { nickname, password: Password::new(password) };
+    let login = Login { nickname, password: password.0 };
     let account = guarded(tokens, attempt, tokens.ask(login)).await?;
     let jti = auth::random_id().map_err(|error| {
         tracing::error!(%error, "make a token");
@@ -239,10 +240,10 @@ pub(crate) async fn change_password(
     if is_own && current.is_none() {
         return Err(Problem::new(Code::InvalidField, "current is missing: the present password"));
     }
-    let old = current.filter(|_| is_own).map(Password::new);
+    let old = current.filter(|_| is_own).map(|current| current.0);
     // No nickname begins like this: wrong tries here and wrong logins are counted apart.
     let attempt = Attempt::Password { address: came_from::address(&request), name: format!("\0{user}") };
-    let change = tokens.ask(ChangePassword { user, old, new: Password::new(password) });
+    let change = tokens.ask(ChangePassword { user, old, new: password.0 });
     guarded(tokens, attempt, change).await?;
     Ok(if is_own { logged_out(&request) } else { answer::done() })
 }

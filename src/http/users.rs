@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::identity::{self, Who};
 use super::logins::{Attempt, Begin};
 use super::problem::Problem;
+use super::secret::Secret;
 use super::{HttpSettings, Tokens, answer, body, came_from, engine, extract, schema};
 
 /// Which users.
@@ -46,8 +47,8 @@ pub(crate) struct NewUser {
     #[schema(value_type = String, min_length = 1, max_length = 64, example = "Ann")]
     nickname: Box<str>,
     /// What the user logs in with, in token mode: 8 to 256 bytes.
-    #[schema(required = false, min_length = 8, max_length = 256)]
-    password: Option<String>,
+    #[schema(value_type = Option<String>, required = false, min_length = 8, max_length = 256)]
+    password: Option<Secret>,
 }
 
 /// A user.
@@ -123,7 +124,7 @@ pub(crate) async fn create_user(
         };
     };
     let missing = || Problem::new(Code::InvalidField, "password is missing: what the user will log in with");
-    let password = Password::new(password.ok_or_else(missing)?);
+    let Secret(password) = password.ok_or_else(missing)?;
     let account = registration.register(&request, nickname.clone().into(), password).await?;
     let made = match engine::ask(Command::CreateUser { user: Some(account.user), nickname }).await {
         Reply::User(user) => user.into(),

@@ -127,9 +127,28 @@ impl Page {
                 params["args"].to_string()
             }
             "Log.entryAdded" if params["entry"]["level"] == "error" => params["entry"].to_string(),
+            "Page.javascriptDialogOpening" => {
+                self.close_dialog();
+                format!("a dialog: {}", params["message"])
+            }
             _ => return,
         };
         self.complaints.push(complaint);
+    }
+
+    /// Nothing in the page goes on while a dialog is open. What is answered to this is passed over.
+    fn close_dialog(&mut self) {
+        let params = json!({"accept": false});
+        let close = json!({"id": self.next_id, "method": "Page.handleJavaScriptDialog", "params": params,
+            "sessionId": self.session});
+        self.next_id += 1;
+        self.socket.send(Message::text(close.to_string())).expect("Chromium takes a call");
+    }
+
+    /// What was complained about until now, which is forgotten.
+    pub(crate) fn complaints(&mut self) -> Vec<String> {
+        self.run("0");
+        std::mem::take(&mut self.complaints)
     }
 
     /// The value of an expression.

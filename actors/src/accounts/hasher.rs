@@ -20,16 +20,13 @@ pub(super) struct Hash(pub(super) Password);
 pub(super) struct Compare(pub(super) Password, pub(super) Option<String>);
 
 /// See the module.
-#[derive(Debug, Default)]
-pub(super) struct Hasher {
-    /// A hash that no password fits, made when first needed.
-    dummy: Option<String>,
-}
+#[derive(Debug)]
+pub(super) struct Hasher;
 
 impl Hasher {
     /// Starts one on a thread of its own.
     pub(super) fn start() -> Addr<Self> {
-        SyncArbiter::start(1, Self::default)
+        SyncArbiter::start(1, || Self)
     }
 }
 
@@ -49,13 +46,6 @@ impl Handler<Compare> for Hasher {
     type Result = bool;
 
     fn handle(&mut self, Compare(password, kept): Compare, _: &mut SyncContext<Self>) -> bool {
-        if let Some(kept) = kept {
-            return password::fits(&password, &kept);
-        }
-        if self.dummy.is_none() {
-            self.dummy = password::hash(&Password::new("")).ok();
-        }
-        let _ = password::fits(&password, self.dummy.as_deref().unwrap_or_default());
-        false
+        password::fits(&password, kept.as_deref())
     }
 }

@@ -38,14 +38,19 @@ pub struct Account {
     pub created_at: Millis,
 }
 
-/// A password on its way to be checked. It is never shown.
-#[derive(Clone, PartialEq, Eq)]
+/// A password on its way to be checked. It is never shown, and compared with what is kept of it only.
+#[derive(Clone)]
 pub struct Password(String);
 
 impl Password {
     /// Takes what somebody typed, whatever it is: its length is checked when one is set.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Whether somebody has typed the same twice. What is kept is compared by [`password::fits`] alone.
+    pub fn is_typed_again(&self, again: &Self) -> bool {
+        self.0 == again.0
     }
 }
 

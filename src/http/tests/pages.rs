@@ -18,7 +18,9 @@ async fn every_page_says_what_it_is_and_what_it_may() {
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src "), "{path}: {policy}");
         assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
-        assert_eq!(policy.contains("unsafe-inline"), path == "/example", "{path}: {policy}");
+        assert!(policy.contains("require-trusted-types-for 'script'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
+        assert_eq!(policy.contains("sha256-"), path == "/example", "{path}: {policy}");
         assert!(!answer.bytes.is_empty(), "{path}");
     }
 }
