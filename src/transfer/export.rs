@@ -6,7 +6,6 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use chappe_actors::folder::open_beside;
-use chappe_actors::log::EventLog;
 use chappe_actors::log::record::{Entry, Fact, Position, Record};
 use chappe_actors::log::sqlite::SqliteLog;
 use chappe_proto::ChatId;

@@ -229,3 +229,59 @@ fn the_write_ahead_file_begins_anew_while_a_backup_is_under_way() {
     .unwrap();
     assert!(renewed, "{written} bytes came, and the write-ahead file only grew");
 }
+
+/// Makes one row of each two that stand beside each other, as a compaction may.
+fn join_rows(file: &Path) {
+    let mut connection = rusqlite::Connection::open(file).unwrap();
+    let change = connection.transaction().unwrap();
+    let rows: Vec<(i64, i64, Vec<u8>)> = {
+        let mut all = change.prepare("SELECT first, count, body FROM batch ORDER BY first").unwrap();
+        let rows = all.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    for pair in rows.chunks_exact(2) {
+        let body = [pair[0].2.as_slice(), &pair[1].2].concat();
+        change.execute("DELETE FROM batch WHERE first = ?1", [pair[1].0]).unwrap();
+        let joined = rusqlite::params![pair[0].0, pair[0].1 + pair[1].1, body];
+        change.execute("UPDATE batch SET count = ?2, body = ?3 WHERE first = ?1", joined).unwrap();
+    }
+    change.commit().unwrap();
+}
+
+#[test]
+fn rows_may_become_others_while_a_backup_is_under_way() {
+    let mut world = World::new();
+    let more = |nth: usize| (0..3).map(|_| post(1, &"x".repeat(20_000 + nth))).collect();
+    let kept: Vec<Record> = (0..51).flat_map(|nth| world.log.append(more(nth)).unwrap()).collect();
+    let (folder, to) = (world.path("data"), world.path("backup"));
+    let mut calls = 0;
+    let contents = take(Order { folder: &folder, files: FILES, to: &to, now: Millis(5) }, &mut |doing, done, total| {
+        if doing == Doing::Copying && done < total {
+            calls += 1;
+            join_rows(&folder.join("log.db"));
+        }
+    })
+    .unwrap();
+    assert!(calls > 1, "it is copied in slices");
+    assert_eq!(contents.head, kept.last().unwrap().position);
+    world.restore().unwrap();
+    assert_eq!(records(&world.path("restored")), [&world.records[..], &kept].concat());
+}
+
+#[test]
+fn what_was_erased_from_the_log_is_not_in_the_next_backup() {
+    let world = World::new();
+    world.take().unwrap();
+    let mut erased = world.records[1].clone();
+    if let crate::log::record::Fact::MessagePosted { content, .. } = &mut erased.entry.fact {
+        *content = "".into();
+    }
+    assert_ne!(erased, world.records[1]);
+    let mut row = Vec::new();
+    crate::log::record::encode_into(erased.position, &erased.entry, &mut Vec::new(), &mut row);
+    let connection = rusqlite::Connection::open(world.path("data/log.db")).unwrap();
+    connection.execute("UPDATE batch SET body = ?1 WHERE first = 2", [row]).unwrap();
+    world.take().unwrap();
+    world.restore().unwrap();
+    assert_eq!(records(&world.path("restored"))[1], erased);
+}
