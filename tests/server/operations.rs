@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -89,22 +89,25 @@ fn killed_after(command: &mut Command, time: Duration) -> bool {
     ended.is_some()
 }
 
-/// Kills a program again and again, at moments between its start and its end; `after` looks at what each left. At least
-/// one was killed in the middle, and one had ended.
-fn kill_again_and_again(name: &str, mut start: impl FnMut() -> Command, mut after: impl FnMut(bool)) {
+/// Kills a program again and again, at moments between its start and its end. `after` looks at what each left, runs it
+/// again where there is something to mend, and says whether it was killed in the middle: at least one was.
+fn kill_again_and_again(name: &str, mut start: impl FnMut() -> Command, mut after: impl FnMut(bool) -> bool) {
     let seed = std::env::var("CHAPPE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand);
-    println!("{name}: CHAPPE_SEED={seed}");
     let mut dice = Dice::new(seed);
-    let began = std::time::Instant::now();
-    run(&mut start()).fine();
-    after(true);
+    let mut whole = start();
+    let began = Instant::now();
+    run(&mut whole).fine();
     let takes = u64::try_from(began.elapsed().as_micros()).unwrap();
-    let killed = (0..KILLS).filter(|_| {
+    after(true);
+    let (mut times, mut killed, mut in_the_middle) = (0, 0, 0);
+    while times < KILLS || (in_the_middle == 0 && times < 10 * KILLS) {
         let ended = killed_after(&mut start(), Duration::from_micros(dice.below(takes)));
-        after(ended);
-        !ended
-    });
-    assert!(killed.count() > 0, "{name} was never killed in the middle");
+        times += 1;
+        killed += u32::from(!ended);
+        in_the_middle += u32::from(after(ended));
+    }
+    println!("{name}: {killed} of {times} killed, {in_the_middle} in the middle, CHAPPE_SEED={seed}");
+    assert!(in_the_middle > 0, "{name} was never killed in the middle");
 }
 
 fn rand() -> u64 {
@@ -147,7 +150,7 @@ fn a_backup_under_load_has_everything_acknowledged_before_it_began() {
 
 #[test]
 fn a_backup_that_is_killed_leaves_the_earlier_one_or_the_new_one_and_the_next_tidies_up() {
-    let (world, _) = World::with_messages(4000);
+    let (world, _) = World::with_messages(20_000);
     let check = || {
         let told = run(&mut chappe(&["backup", "--check", path(&world.path("backup"))])).fine().stdout;
         told.split(" whole, ").nth(1).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
@@ -163,8 +166,10 @@ fn a_backup_that_is_killed_leaves_the_earlier_one_or_the_new_one_and_the_next_ti
             let found = check();
             assert!(if ended { found > records } else { found >= records }, "{found} records after {records}");
             records = found;
+            world.names().len() > 1
         },
     );
+    write(&world.server, 3, "last", 10);
     run(&mut world.backup("backup")).fine();
     assert_eq!(world.names(), HashSet::from(["backup".to_owned()]));
     assert!(check() > records);
@@ -172,7 +177,7 @@ fn a_backup_that_is_killed_leaves_the_earlier_one_or_the_new_one_and_the_next_ti
 
 #[test]
 fn a_restore_that_is_killed_is_no_server_s_folder_and_is_run_again() {
-    let (world, written) = World::with_messages(4000);
+    let (world, written) = World::with_messages(20_000);
     run(&mut world.backup("backup")).fine();
     let whole = run(chappe(&["export", "--data", path(world.server.data())]).stderr(Stdio::inherit())).fine().stdout;
     let restored = world.path("restored");
@@ -180,7 +185,9 @@ fn a_restore_that_is_killed_is_no_server_s_folder_and_is_run_again() {
         "restore",
         || world.restore("backup", "restored"),
         |ended| {
-            if !ended && restored.join("unfinished").exists() {
+            let in_the_middle = restored.join("unfinished").exists();
+            if in_the_middle {
+                assert!(!ended);
                 let refused = TestServer::fails_to_start(&restored);
                 assert_eq!(refused.code, Some(8), "{refused:?}");
                 assert!(refused.stderr.contains("holds an unfinished restore: run that again"), "{refused:?}");
@@ -191,6 +198,7 @@ fn a_restore_that_is_killed_is_no_server_s_folder_and_is_run_again() {
                 assert!(world.lines_of("restored") == whole, "something else was restored");
                 fs::remove_dir_all(&restored).unwrap();
             }
+            in_the_middle
         },
     );
     run(&mut world.restore("backup", "restored")).fine();
@@ -202,35 +210,43 @@ fn a_restore_that_is_killed_is_no_server_s_folder_and_is_run_again() {
 
 #[test]
 fn an_export_and_an_import_that_are_killed_go_on_and_come_to_the_same() {
-    let (mut world, written) = World::with_messages(4000);
-    kill_again_and_again("export", || world.export("lines"), |_| ());
+    let (mut world, written) = World::with_messages(20_000);
+    let whole = run(chappe(&["export", "--data", path(world.server.data())]).stderr(Stdio::inherit())).fine().stdout;
+    kill_again_and_again(
+        "export",
+        || world.export("lines"),
+        |_| {
+            let left = fs::read_to_string(world.path("lines")).unwrap_or_default();
+            run(&mut world.export("lines")).fine();
+            assert!(fs::read_to_string(world.path("lines")).unwrap() == whole, "another export");
+            fs::remove_file(world.path("lines")).unwrap();
+            !left.is_empty() && left.len() < whole.len()
+        },
+    );
     run(&mut world.export("lines")).fine();
     let lines = fs::read_to_string(world.path("lines")).unwrap();
-    fs::remove_file(world.path("lines")).unwrap();
-    run(&mut world.export("lines")).fine();
-    assert!(fs::read_to_string(world.path("lines")).unwrap() == lines, "another export");
     world.server.stop();
 
     let imported = world.path("imported");
-    let mut went_on = 0;
     kill_again_and_again(
         "import",
         || world.import("lines", "imported"),
         |ended| {
+            let mut went_on = false;
             if imported.join("unfinished").exists() {
                 assert!(!ended);
                 let refused = TestServer::fails_to_start(&imported);
                 assert_eq!(refused.code, Some(8), "{refused:?}");
                 let told = run(&mut world.import("lines", "imported")).fine();
-                went_on += u32::from(told.stdout.contains("by an import that was cut off"));
+                went_on = told.stdout.contains("by an import that was cut off");
             }
             if imported.join("log.db").exists() {
                 assert!(world.lines_of("imported") == lines, "export(import(x)) is not x");
                 fs::remove_dir_all(&imported).unwrap();
             }
+            went_on
         },
     );
-    println!("{went_on} imports went on behind what was there");
     run(&mut world.import("lines", "imported")).fine();
     let mut server = TestServer::in_folder(&imported);
     assert_kept(&history(&server, 1, 1), &written);
@@ -261,7 +277,9 @@ fn what_is_damaged_is_refused_with_a_code_and_a_place() {
 
     run(&mut world.export("lines")).fine();
     let lines = fs::read_to_string(world.path("lines")).unwrap();
-    fs::write(world.path("bad"), lines.replacen("\"position\":5", "\"position\":6", 1)).unwrap();
+    let without_one: String =
+        lines.split_inclusive('\n').enumerate().filter(|(nth, _)| *nth != 5).map(|(_, line)| line).collect();
+    fs::write(world.path("bad"), without_one).unwrap();
     let refused = run(&mut world.import("bad", "imported"));
     assert_eq!(refused.code, Some(9));
     assert!(refused.stderr.contains("bad:6: out_of_order: position 5 was expected, and 6 came"), "{refused:?}");
