@@ -13,8 +13,8 @@ use crate::exit::Exit;
 /// What `chappe doctor` takes: the flags of `chappe serve`, and its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Give it what the server is given. It changes nothing, works beside a running server, and ends with 1 if a
-check failed; a warning is no failure.
+Give it what the server is given. It changes nothing, works beside a running server, and ends
+with 1 if a check failed; a warning is no failure.
 
 Examples:
   chappe doctor --config /etc/chappe.toml

@@ -17,7 +17,7 @@ use crate::transfer::export::{Exported, Wanted, to_file, to_stream};
 /// What `chappe export` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A line an event, in the order they happened, as the protocol writes them: docs/export.md.
+A line an event, in the order they happened, as the protocol writes them (docs/export.md).
 A file that is there is continued behind its last whole line.
 
 Examples:

@@ -32,6 +32,25 @@ pub(super) struct FolderArgs {
     config: Option<PathBuf>,
 }
 
+/// Which data folder is to be made, and whose settings.
+#[derive(Debug, clap::Args)]
+pub(super) struct NewFolderArgs {
+    /// The data folder, empty or not there [default: ./chappe-data] [env: CHAPPE_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl NewFolderArgs {
+    /// The folder.
+    pub(super) fn path(&self) -> Result<PathBuf, CommandError> {
+        let Self { data, config } = self;
+        Ok(FolderArgs { data: data.clone(), config: config.clone() }.settings()?.data)
+    }
+}
+
 impl FolderArgs {
     /// The settings, which name the folder.
     pub(super) fn settings(&self) -> Result<Config, CommandError> {

@@ -4,17 +4,16 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::folder::{CommandError, FolderArgs, finish, now};
+use crate::cli::folder::{CommandError, NewFolderArgs, finish, now};
 use crate::cli::progress::Progress;
-use crate::config::Config;
 use crate::transfer::import::{Imported, import};
 
 /// What `chappe import` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The data folder has to be empty, or not there. Ids, numbers and times stay as they are: what was imported is
-exported again byte for byte. A bad line is named and stops it; all before that line is kept. Mended, or cut off, it is
-run again and goes on; until it is through, no server starts in the folder.
+Ids, numbers and times stay as they are: what was imported is exported again byte for byte. A
+bad line is named and stops it; all before that line is kept. Mended, or cut off, it is run
+again and goes on; until it is through, no server starts in the folder.
 
 Example:
   chappe import all.jsonl --data /var/lib/chappe-new")]
@@ -23,7 +22,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    folder: FolderArgs,
+    folder: NewFolderArgs,
 }
 
 /// Imports.
@@ -32,7 +31,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn run_import(Args { file, folder }: &Args) -> Result<String, CommandError> {
-    let Config { data, .. } = folder.settings()?;
+    let data = folder.path()?;
     let epoch = now().0;
     let mut progress = Progress::new();
     let done = if file.as_os_str() == "-" {

@@ -7,16 +7,15 @@ use chappe_actors::backup;
 
 use crate::cli::backup::{FILES, in_words, tell};
 use crate::cli::complain;
-use crate::cli::folder::{CommandError, FolderArgs, finish, now};
+use crate::cli::folder::{CommandError, NewFolderArgs, finish, now};
 use crate::cli::progress::Progress;
-use crate::config::Config;
 
 /// What `chappe restore` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The data folder has to be empty, or not there. The backup is read through before anything is made, and
-no server starts in the folder before all of it is on disk: a restore that was cut off is run again.
-Clients start afresh, for they may have seen what came behind the backup's end.
+The backup is read through before anything is made, and no server starts in the folder before
+all of it is on disk: a restore that was cut off is run again. Clients start afresh, for they
+may have seen what came behind the backup's end.
 
 Example:
   chappe restore /backups/chappe-2026-11-29.backup --data /var/lib/chappe-new")]
@@ -25,7 +24,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    folder: FolderArgs,
+    folder: NewFolderArgs,
 }
 
 /// Restores a backup.
@@ -34,7 +33,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn restore(Args { file, folder }: &Args) -> Result<String, CommandError> {
-    let Config { data, .. } = folder.settings()?;
+    let data = folder.path()?;
     let mut progress = Progress::new();
     let mut say = |doing, done, total| tell(&mut progress, doing, done, total);
     let contents = backup::restore(file, &data, FILES, now(), &mut say)?;
