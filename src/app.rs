@@ -14,9 +14,7 @@ use chappe_actors::accounts::store::StoreError;
 use chappe_actors::accounts::{self, SubscribeToAccounts};
 use chappe_actors::clock::Clock;
 use chappe_actors::engine::{self, Engine, EngineError, Verified};
-use chappe_actors::folder::FolderError;
 use chappe_actors::hub::{AddressRates, Addresses, ConnectionLimits, HubSettings};
-use chappe_actors::log::LogError;
 use chappe_actors::messages::{CloseAll, EngineLink, Retire};
 use chappe_actors::metrics::metrics;
 use chappe_actors::principal::Auth;
@@ -105,12 +103,7 @@ impl AppError {
         match self {
             Self::Listen(_) => Exit::Address,
             Self::Origin(_) | Self::Tls(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
-            Self::Engine(EngineError::Folder(FolderError::Locked { .. })) => Exit::Locked,
-            Self::Engine(EngineError::Folder(FolderError::DamagedWal { .. })) => Exit::Log,
-            Self::Engine(EngineError::Folder(FolderError::Log { source, .. })) => match source {
-                LogError::Full(_) => Exit::Failed,
-                _ => Exit::Log,
-            },
+            Self::Engine(EngineError::Folder(error)) => error.into(),
             Self::Engine(_) | Self::Auth(_) | Self::Accounts(_) | Self::System { .. } => Exit::Failed,
         }
         .code()

@@ -4,6 +4,9 @@
 
 use std::process::ExitCode;
 
+use chappe_actors::folder::FolderError;
+use chappe_actors::log::LogError;
+
 /// Why the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,6 +27,12 @@ pub enum Exit {
     Log = 6,
     /// `chappe verify` found that the query tables differ from the log.
     Differences = 7,
+    /// A restore or an import into the data folder was cut off.
+    Unfinished = 8,
+    /// A backup or a file to import is damaged, not whole, or of another version.
+    BadFile = 9,
+    /// The data folder or the file that is to be made is not empty.
+    NotEmpty = 10,
     /// Interrupted a second time, before the stop was complete.
     Interrupted = 130,
 }
@@ -39,6 +48,9 @@ impl Exit {
         Self::Locked,
         Self::Log,
         Self::Differences,
+        Self::Unfinished,
+        Self::BadFile,
+        Self::NotEmpty,
         Self::Interrupted,
     ];
 
@@ -73,10 +85,44 @@ impl Exit {
                 "`chappe verify` found that the query tables differ from the log.",
                 "The log is right; stdout lists what differs.",
             ),
+            Self::Unfinished => (
+                "A restore or an import into the data folder was cut off.",
+                "Run the same command again, or delete the folder.",
+            ),
+            Self::BadFile => (
+                "A backup, an export or a file to import is damaged, not whole, or of another version.",
+                "Read stderr: it says where. Mend the line and import again, or take another backup.",
+            ),
+            Self::NotEmpty => (
+                "Something is where a folder or a file is to be made.",
+                "Nothing was changed: name another folder or file.",
+            ),
             Self::Interrupted => (
                 "Interrupted a second time, before the stop was complete.",
                 "Nothing: what was acknowledged is on disk.",
             ),
+        }
+    }
+}
+
+impl From<&FolderError> for Exit {
+    fn from(error: &FolderError) -> Self {
+        match error {
+            FolderError::Locked { .. } => Self::Locked,
+            FolderError::DamagedWal { .. } => Self::Log,
+            FolderError::Log { source, .. } => source.into(),
+            FolderError::Unfinished { .. } => Self::Unfinished,
+            FolderError::NotEmpty { .. } => Self::NotEmpty,
+            FolderError::NoLog(_) | FolderError::Io { .. } => Self::Failed,
+        }
+    }
+}
+
+impl From<&LogError> for Exit {
+    fn from(error: &LogError) -> Self {
+        match error {
+            LogError::Full(_) => Self::Failed,
+            _ => Self::Log,
         }
     }
 }

@@ -1,12 +1,19 @@
 //! The data folder: one server at a time, and what is looked at before the log is opened.
 
+mod beside;
+mod filling;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::log::record::Record;
 use crate::log::sqlite::{self, SqliteLog, TornTail};
-use crate::log::{LogError, Numbering, wal};
+use crate::log::wal::{self, WalReport};
+use crate::log::{LogError, Numbering};
+
+pub use self::beside::{Use, in_use, open_beside};
+pub use self::filling::Filling;
 
 /// The file whose lock says that a server uses the folder.
 const LOCK: &str = "lock";
@@ -22,6 +29,25 @@ pub enum FolderError {
         /// Its process, if that is known.
         by: String,
     },
+    /// It holds what is not whole.
+    #[error("{folder} holds an unfinished {work}: run that again, or delete the folder")]
+    Unfinished {
+        /// Which.
+        folder: String,
+        /// What did not come to its end.
+        work: String,
+    },
+    /// It is to be filled, and something is there.
+    #[error("{folder} is not empty, {found} is there: name a folder that is empty or does not exist (--data)")]
+    NotEmpty {
+        /// Which.
+        folder: String,
+        /// One of the files.
+        found: String,
+    },
+    /// There is no log to read.
+    #[error("there is no log in {0}: is it the folder that the server is given (--data)?")]
+    NoLog(String),
     /// It cannot be made or read.
     #[error("{path}: {source}")]
     Io {
@@ -62,6 +88,8 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// Whether what is there need not be whole.
+    filling: bool,
     /// Locked; the lock goes with the process, however it ends.
     _lock: File,
 }
@@ -94,7 +122,7 @@ impl Folder {
         }
         // For people who wonder who holds it; the lock does not depend on it.
         let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), filling: false, _lock: lock })
     }
 
     /// Where it is.
@@ -105,15 +133,12 @@ impl Folder {
     /// Opens the log, or begins one of this `epoch`. It has to be read before it takes anything.
     ///
     /// # Errors
-    /// [`FolderError::DamagedWal`] and [`FolderError::Log`]: nothing is lost silently.
+    /// [`FolderError::DamagedWal`] and [`FolderError::Log`]: nothing is lost silently. [`FolderError::Unfinished`].
     pub fn open_log(&self, epoch: u64) -> Result<SqliteLog, FolderError> {
-        let wal_path = self.path.join(format!("{}-wal", sqlite::FILE));
-        let report = wal::inspect(&wal_path).map_err(|source| io(&wal_path, source))?;
-        if report.lost_commits > 0 {
-            let path = wal_path.display().to_string();
-            let log = self.path.join(sqlite::FILE).display().to_string();
-            return Err(FolderError::DamagedWal { path, log, commits: report.commits, lost: report.lost_commits });
+        if !self.filling {
+            filling::refuse_unfinished(&self.path)?;
         }
+        let report = whole_wal(&self.path)?;
         if report.dropped_bytes > 0 {
             tracing::warn!(
                 bytes = report.dropped_bytes,
@@ -151,18 +176,32 @@ impl Folder {
 
     /// Says which folder an error of the log is about, and what to do.
     pub fn log_error(&self, source: LogError) -> FolderError {
-        let advice = match &source {
-            LogError::Newer { .. } => ": install the version of chappe that wrote it, or a newer one",
-            LogError::Damaged(_) | LogError::Missing { .. } => {
-                ". Nothing was changed; restore the folder from a backup"
-            }
-            LogError::Foreign(_) => ": give the server a folder of its own (--data)",
-            LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
-            LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
-            LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) => "",
-        };
-        FolderError::Log { folder: self.path.display().to_string(), source, advice }
+        log_error(&self.path, source)
     }
+}
+
+pub(crate) fn log_error(folder: &Path, source: LogError) -> FolderError {
+    let advice = match &source {
+        LogError::Newer { .. } => ": install the version of chappe that wrote it, or a newer one",
+        LogError::Damaged(_) | LogError::Missing { .. } => ". Nothing was changed; restore the folder from a backup",
+        LogError::Foreign(_) => ": give the server a folder of its own (--data)",
+        LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
+        LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
+        LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) => "",
+    };
+    FolderError::Log { folder: folder.display().to_string(), source, advice }
+}
+
+/// Looks through the write-ahead file of the log in `folder`, and refuses one that lost commits.
+fn whole_wal(folder: &Path) -> Result<WalReport, FolderError> {
+    let wal_path = folder.join(format!("{}-wal", sqlite::FILE));
+    let report = wal::inspect(&wal_path).map_err(|source| io(&wal_path, source))?;
+    if report.lost_commits > 0 {
+        let path = wal_path.display().to_string();
+        let log = folder.join(sqlite::FILE).display().to_string();
+        return Err(FolderError::DamagedWal { path, log, commits: report.commits, lost: report.lost_commits });
+    }
+    Ok(report)
 }
 
 fn io(path: &Path, source: std::io::Error) -> FolderError {

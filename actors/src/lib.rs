@@ -2,8 +2,10 @@
 
 pub mod accounts;
 pub mod afterwards;
+pub mod backup;
 pub mod bounds;
 pub mod cache;
+pub mod checkup;
 pub mod clock;
 pub mod command;
 pub mod engine;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// The file in the data folder.
-const FILE: &str = "token.secret";
+pub const FILE: &str = "token.secret";
 /// Its length, and that of no other file.
 const LENGTH: usize = 32;
 

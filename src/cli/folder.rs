@@ -1,5 +1,4 @@
-//! What the commands about users and tokens share: the data folder they work on, with or without a running server, and
-//! what can go wrong there.
+//! What the commands on a data folder share: the folder, with or without a running server, and what can go wrong there.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use chappe_actors::accounts::password::HashError;
 use chappe_actors::accounts::store::{self, Store, StoreError};
 use chappe_actors::accounts::{Account, Password, password};
+use chappe_actors::backup::BackupError;
 use chappe_actors::clock::Clock;
 use chappe_proto::{Millis, Reject, UserId};
 
@@ -16,6 +16,7 @@ use crate::auth::{AuthError, SecretError};
 use crate::cli::flags::SettingFlags;
 use crate::config::{Config, ConfigError};
 use crate::exit::Exit;
+use crate::transfer::TransferError;
 
 /// What is read at most where a line is expected.
 const MAX_INPUT: u64 = 64 * 1024;
@@ -29,6 +30,25 @@ pub(super) struct FolderArgs {
     /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// Which data folder is to be made, and whose settings.
+#[derive(Debug, clap::Args)]
+pub(super) struct NewFolderArgs {
+    /// The data folder, empty or not there [default: ./chappe-data] [env: CHAPPE_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl NewFolderArgs {
+    /// The folder.
+    pub(super) fn path(&self) -> Result<PathBuf, CommandError> {
+        let Self { data, config } = self;
+        Ok(FolderArgs { data: data.clone(), config: config.clone() }.settings()?.data)
+    }
 }
 
 impl FolderArgs {
@@ -72,7 +92,7 @@ pub(super) fn now() -> Millis {
     Clock::default().now().wall
 }
 
-/// Why a command about users or tokens failed.
+/// Why a command on a data folder failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]
@@ -93,6 +113,10 @@ pub(super) enum CommandError {
     Refused(#[from] Reject),
     #[error("{what}: {source}")]
     Input { what: String, source: std::io::Error },
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     #[error("{0}")]
     Plain(&'static str),
 }
@@ -102,9 +126,37 @@ impl CommandError {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
+            Self::Backup(error) => of_backup(error),
+            Self::Transfer(error) => of_transfer(error),
             _ => Exit::Failed,
         }
     }
+}
+
+fn of_backup(error: &BackupError) -> Exit {
+    match error {
+        BackupError::Folder(error) => error.into(),
+        BackupError::Log { source, .. } => source.into(),
+        BackupError::Foreign(_) | BackupError::Version { .. } | BackupError::Damaged { .. } => Exit::BadFile,
+        BackupError::InTheWay(_) => Exit::NotEmpty,
+        BackupError::Accounts(_) | BackupError::Io { .. } => Exit::Failed,
+    }
+}
+
+fn of_transfer(error: &TransferError) -> Exit {
+    match error {
+        TransferError::Folder(error) => error.into(),
+        TransferError::Log { source, .. } => source.into(),
+        TransferError::Line { .. } => Exit::BadFile,
+        TransferError::Another { .. } => Exit::NotEmpty,
+        TransferError::Io { .. } => Exit::Failed,
+    }
+}
+
+/// Leaves the processor to a server on the same machine, which has clients waiting.
+pub(super) fn step_back() {
+    // Not permitted is no harm.
+    let _ = rustix::process::nice(10);
 }
 
 /// Tells how it went, and what was asked for.

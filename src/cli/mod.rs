@@ -1,9 +1,15 @@
 //! The command line: which commands there are, and what they have in common. What a command does stands in its file.
 
+mod backup;
 mod client;
+mod doctor;
 mod explain;
+mod export;
 mod flags;
 mod folder;
+mod import;
+mod progress;
+mod restore;
 pub mod send;
 mod serve;
 mod show_config;
@@ -41,7 +47,9 @@ Examples:
   chappe tail 1                                    follow chat 1
   chappe --auth token                              serve those who show a token
   chappe token create --user 1001                  make one
-  chappe check-config --config chappe.toml         see the settings without starting";
+  chappe check-config --config chappe.toml         see the settings without starting
+  chappe doctor --config chappe.toml               see what would go wrong
+  chappe backup chappe.backup                      keep what is in ./chappe-data";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -59,6 +67,16 @@ enum Command {
     Bench(crate::bench::Args),
     /// Rebuilds the query tables from the log beside the live ones, and compares.
     Verify(verify::Args),
+    /// Makes one file of a data folder, also while a server uses it, and reads it back.
+    Backup(backup::Args),
+    /// Makes a data folder of a backup.
+    Restore(restore::Args),
+    /// Writes the log as lines of JSON, also while a server uses it.
+    Export(export::Args),
+    /// Makes a data folder of an export.
+    Import(import::Args),
+    /// Looks at the settings, the machine and the data folder, and says what to do.
+    Doctor(doctor::Args),
     /// Prints the settings in force and where each comes from; fails if a server would not start with them.
     #[command(visible_alias = "check-config")]
     Config(show_config::Args),
@@ -87,6 +105,11 @@ pub fn main() -> ExitCode {
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Bench(args)) => crate::bench::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Backup(args)) => backup::run(&args),
+        Some(Command::Restore(args)) => restore::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
+        Some(Command::Import(args)) => import::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => show_config::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
     }

@@ -31,6 +31,7 @@ pub(crate) use nearest::nearest;
 pub use problem::{ConfigError, Problem, Source};
 pub use settings::{SETTINGS, Setting};
 pub use takes::Takes;
+pub(crate) use takes::about;
 
 use file::File;
 use problem::Entry;

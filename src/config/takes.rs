@@ -135,6 +135,14 @@ impl fmt::Display for Takes {
     }
 }
 
+/// A number of bytes, for people: to a tenth of its unit.
+pub(crate) fn about(bytes: u64) -> String {
+    let unit = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(|(_, shift)| bytes >> shift > 0);
+    let Some((name, shift)) = unit else { return format!("{bytes} B") };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// Writes a number of bytes in the largest unit that needs no fraction.
 pub(crate) fn in_units(bytes: u64) -> String {
     [("GiB", 30), ("MiB", 20), ("KiB", 10)]

@@ -1,6 +1,7 @@
 //! Which files the settings choose.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::error::TlsError;
 use super::files::Files;
@@ -33,4 +34,29 @@ pub fn check(config: &config::Config) -> Result<(), TlsError> {
         return Ok(());
     }
     files(config)?.map_or(Ok(()), |files| files.read().map(drop))
+}
+
+/// What can be said of the certificate that the settings choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificate {
+    /// There is no TLS.
+    Off,
+    /// The server makes one at its first start.
+    ToBeMade,
+    /// It can be used until then, if it says so in a form that is known.
+    Until(Option<SystemTime>),
+}
+
+/// Looks at the certificate that the settings choose. Makes nothing.
+///
+/// # Errors
+/// [`TlsError`]: it cannot be used.
+pub fn look(config: &config::Config) -> Result<Certificate, TlsError> {
+    if config.tls.self_signed && !config.data.join(self_signed::CERT).exists() {
+        return Ok(Certificate::ToBeMade);
+    }
+    match files(config)? {
+        None => Ok(Certificate::Off),
+        Some(files) => Ok(Certificate::Until(files.read()?.not_after)),
+    }
 }

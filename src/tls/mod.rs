@@ -17,15 +17,16 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use rustls::server::ServerConfig;
 
-pub use self::chosen::{check, files};
+pub use self::chosen::{Certificate, check, files, look};
 pub use self::error::TlsError;
 pub use self::files::Files;
 use self::files::{Ready, Stamp};
+pub use self::self_signed::{CERT as OWN_CERT, KEY as OWN_KEY};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A certificate that runs out sooner is warned of.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+pub(crate) const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// What the doors show. One for all threads.
 #[derive(Debug, Clone)]

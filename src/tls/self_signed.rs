@@ -11,9 +11,9 @@ use super::error::TlsError;
 use super::files::Files;
 
 /// The certificate, in the data folder.
-const CERT: &str = "tls-cert.pem";
+pub const CERT: &str = "tls-cert.pem";
 /// Its key.
-const KEY: &str = "tls-key.pem";
+pub const KEY: &str = "tls-key.pem";
 /// For how many years it is valid, to the end of the last.
 const YEARS: i32 = 10;
 

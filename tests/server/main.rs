@@ -18,6 +18,7 @@ mod full_disk;
 mod http;
 mod idempotency;
 mod limits;
+mod operations;
 mod page;
 mod presence;
 mod rates;

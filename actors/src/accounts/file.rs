@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chappe_proto::UserId;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 /// The file in the data folder.
 pub const FILE: &str = "accounts.db";
@@ -107,4 +107,25 @@ pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
     }
     connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;").map_err(sqlite)?;
     Ok(connection)
+}
+
+/// Copies the accounts in `folder` to a new file, as they are at one moment, also while somebody changes them. `false`
+/// if there are none.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn copy(folder: &Path, to: &Path) -> Result<bool, StoreError> {
+    let path = folder.join(FILE);
+    if !path.exists() {
+        return Ok(false);
+    }
+    let copy = || -> rusqlite::Result<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.execute("VACUUM INTO ?1", [to.display().to_string()])?;
+        Ok(())
+    };
+    copy().map_err(|source| StoreError::Sqlite { path: path.display().to_string(), source })?;
+    Ok(true)
 }

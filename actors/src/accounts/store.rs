@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 
 use super::denials::Denials;
 use super::file;
-pub use super::file::{FILE, StoreError};
+pub use super::file::{FILE, StoreError, copy};
 use super::{Account, NewAccount};
 use crate::history::tables;
 use crate::log::to_sql;

@@ -3,6 +3,7 @@
 //! One table, appended to and never updated: a commit is one or a few rows, each some records in one blob, and there
 //! is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit is one flush.
 
+pub(crate) mod refill;
 mod rows;
 mod start;
 
@@ -88,13 +89,16 @@ impl SqliteLog {
         Ok(log)
     }
 
-    /// Opens a second, read-only view for [`EventLog::scan`] and [`EventLog::record`].
+    /// Opens a second, read-only view for [`EventLog::scan`] and [`EventLog::record`], also from another process.
     ///
     /// # Errors
-    /// [`LogError::Failed`] if the file cannot be opened.
+    /// [`LogError`]: `Newer`, `Older`, `Foreign`, or `Failed` if the file cannot be opened.
     pub fn reader(folder: &Path) -> Result<Self, LogError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(folder.join(FILE), flags)?;
+        if !is_log(&connection)? {
+            return Err(LogError::Foreign(FILE.to_owned()));
+        }
         // Statements are planned when they are prepared, and not anew for each value that is bound.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
@@ -247,11 +251,8 @@ fn insert(connection: &Connection, records: &[Record], row: &[u8], in_wal: &mut 
     Ok(())
 }
 
-/// Sets the connection up, and the file if it is new.
-fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
-    if rusqlite::version_number() < MIN_SQLITE {
-        return Err(LogError::Failed(format!("SQLite {} may lose a WAL", rusqlite::version())));
-    }
+/// Whether the file is a log that this version reads; `false` if nothing is in it.
+fn is_log(connection: &Connection) -> Result<bool, LogError> {
     let version: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     let id: i64 = connection.query_row("PRAGMA application_id", (), |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
@@ -264,6 +265,15 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     if tables > 0 && version < SCHEMA {
         return Err(LogError::Older { file: FILE.to_owned(), found: version, known: SCHEMA });
     }
+    Ok(tables > 0)
+}
+
+/// Sets the connection up, and the file if it is new.
+fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
+    if rusqlite::version_number() < MIN_SQLITE {
+        return Err(LogError::Failed(format!("SQLite {} may lose a WAL", rusqlite::version())));
+    }
+    let is_log = is_log(connection)?;
     connection.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES};"))?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;
     connection.execute_batch(
@@ -273,7 +283,7 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     if mode != "wal" || synchronous != 2 {
         return Err(LogError::Failed(format!("SQLite took journal_mode {mode} and synchronous {synchronous}")));
     }
-    if tables == 0 {
+    if !is_log {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE;
              PRAGMA application_id={APPLICATION_ID};

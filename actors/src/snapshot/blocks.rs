@@ -1,7 +1,7 @@
 //! Blocks of a file: `u32` length, `u32` CRC-32 of (number of the block, bytes), bytes; all little-endian. The number is
 //! in the checksum, so that a block that moved is found as well.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 const HEAD: usize = 8;
 
@@ -30,6 +30,28 @@ pub fn read(file: &[u8]) -> impl Iterator<Item = Result<&[u8], Damaged>> {
         rest = Some(behind);
         Some(Ok(block))
     })
+}
+
+/// Reads block `number` from `file` into `room`; `false` at the file's end. Nothing above `most` bytes is read.
+///
+/// # Errors
+/// If the file cannot be read; [`ErrorKind::InvalidData`] with [`Damaged`] inside if the block is not whole.
+pub fn next(number: u32, file: &mut impl Read, room: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+    let damaged = || io::Error::new(ErrorKind::InvalidData, Damaged(number));
+    let mut head = Vec::new();
+    file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    if head.is_empty() {
+        return Ok(false);
+    }
+    let &[a, b, c, d, e, f, g, h] = head.as_slice() else { return Err(damaged()) };
+    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    if length > most {
+        return Err(damaged());
+    }
+    room.clear();
+    file.by_ref().take(length as u64).read_to_end(room)?;
+    let whole = room.len() == length && checksum(number, room) == u32::from_le_bytes([e, f, g, h]);
+    if whole { Ok(true) } else { Err(damaged()) }
 }
 
 fn split(number: u32, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -67,6 +89,21 @@ mod tests {
         for cut in 1..file.len() {
             let whole: Vec<_> = read(&file[..cut]).collect();
             assert!(whole.len() < 3 || whole.contains(&Err(Damaged(2))), "cut at {cut}");
+        }
+        let mut room = Vec::new();
+        let mut stream = |bytes: &[u8]| -> io::Result<u32> {
+            let mut rest = bytes;
+            let mut number = 0;
+            while next(number, &mut rest, &mut room, 5)? {
+                number += 1;
+            }
+            Ok(number)
+        };
+        assert_eq!(stream(&file).unwrap(), 3);
+        for bit in 0..file.len() * 8 {
+            let mut bad = file.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(stream(&bad).is_err(), "bit {bit}");
         }
         let swapped = [&file[HEAD + 3..2 * HEAD + 3], &file[..HEAD + 3], &file[2 * HEAD + 3..]].concat();
         assert_eq!(read(&swapped).next(), Some(Err(Damaged(0))));

@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 use rusqlite::types::ValueRef;
 
 use super::{SqliteLog, expect_next};
-use crate::log::record::{self, Damage, Position};
+use crate::log::record::{self, Damage, Position, Record};
 use crate::log::{LogError, to_sql};
 
 impl SqliteLog {
@@ -37,6 +37,68 @@ impl SqliteLog {
             }
         }
         Ok(())
+    }
+
+    /// Hands what stands in the rows behind `after` and up to `until` to `each`, checked and as it stands there: the
+    /// first position, how many records, and their bytes. It goes on until `each` says no.
+    ///
+    /// # Errors
+    /// As for [`EventLog::scan`], and what `each` fails with.
+    pub(crate) fn visit_rows(
+        &mut self,
+        after: Position,
+        until: Position,
+        mut each: impl FnMut(Position, u64, &[u8]) -> Result<bool, LogError>,
+    ) -> Result<(), LogError> {
+        let start = self.row_of(after.next())?.unwrap_or(1);
+        let mut rows =
+            self.connection.prepare_cached("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
+        let mut rows = rows.query([start])?;
+        let mut last = after;
+        while last < until
+            && let Some(row) = rows.next()?
+        {
+            let (first, count): (i64, i64) = (row.get(0)?, row.get(1)?);
+            // The first row may begin before what is asked for.
+            if first > start || first > to_sql(after.0) {
+                expect_next(last, first)?;
+            }
+            let mut rest = blob(row.get_ref(2)?)?;
+            let mut wanted = rest;
+            let (mut from, mut found) = (last.next(), 0);
+            for nth in 0..u64::try_from(count).unwrap_or_default() {
+                let position = Position(u64::try_from(first).unwrap_or_default()).plus(nth);
+                record::take_body(position, &mut rest)?;
+                if position <= after {
+                    (wanted, from) = (rest, position.next());
+                } else {
+                    found += 1;
+                    last = position;
+                }
+                if position == until {
+                    break;
+                }
+            }
+            let length = wanted.len() - rest.len();
+            if found > 0 && !each(from, found, wanted.get(..length).unwrap_or_default())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The records after `after`, in order, until they are about `most` bytes; none at the end.
+    ///
+    /// # Errors
+    /// As for [`EventLog::scan`].
+    pub fn page(&mut self, after: Position, most: usize) -> Result<Vec<Record>, LogError> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        self.visit(after, |position, body| {
+            found.push(record::decode(position, body)?);
+            bytes += body.len();
+            Ok(bytes < most)
+        })?;
+        Ok(found)
     }
 
     /// Hands the records at these positions, which ascend, to `each`. Where none is, none is handed over.
@@ -75,7 +137,7 @@ impl SqliteLog {
     ///
     /// # Errors
     /// [`LogError::Failed`].
-    pub(crate) fn last(&self) -> Result<Position, LogError> {
+    pub fn last(&self) -> Result<Position, LogError> {
         let sql = "SELECT first + count - 1 FROM batch ORDER BY first DESC LIMIT 1";
         let last: Option<i64> = self.connection.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
         Ok(Position(u64::try_from(last.unwrap_or_default()).unwrap_or_default()))

@@ -1,0 +1,144 @@
+//! What can be told of a data folder from outside, also beside a running server: for an operator who wonders. Reads, and
+//! writes one small file of its own to see how long the disk takes.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chappe_proto::Millis;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::folder::{FolderError, log_error, open_beside};
+use crate::history::tables;
+use crate::log::EventLog;
+use crate::log::record::Position;
+
+/// So many records at the end of the log are read by a quick look.
+const TAIL: u64 = 1000;
+/// So much of the log is read at once.
+const PAGE_BYTES: usize = 1 << 20;
+/// What a flush is tried with: about what a lone message writes.
+const FLUSH_BYTES: usize = 4096;
+/// The file it is tried on.
+const FLUSH_FILE: &str = "doctor.tmp";
+
+/// Where a log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The last position.
+    pub head: Position,
+    /// When its record was written; `None` in an empty log.
+    pub at: Option<Millis>,
+    /// Which log it is.
+    pub epoch: u64,
+}
+
+/// Reads the last records of the log in `folder` against their checksums.
+///
+/// # Errors
+/// [`FolderError`]: what is wrong with it.
+pub fn log_end(folder: &Path) -> Result<End, FolderError> {
+    let mut log = open_beside(folder)?;
+    let failed = |source| log_error(folder, source);
+    let head = log.last().map_err(failed)?;
+    let records = log.page(Position(head.0.saturating_sub(TAIL)), usize::MAX).map_err(failed)?;
+    Ok(End { head, at: records.last().map(|record| record.entry.at), epoch: log.epoch() })
+}
+
+/// Reads every record of the log in `folder` against its checksum, up to where it ends now; how many they are.
+///
+/// # Errors
+/// [`FolderError`]: what is wrong with it.
+pub fn every_record(folder: &Path, mut progress: impl FnMut(u64, u64)) -> Result<u64, FolderError> {
+    let mut log = open_beside(folder)?;
+    let failed = |source| log_error(folder, source);
+    let (head, mut at) = (log.last().map_err(failed)?, Position::default());
+    while at < head {
+        let page = log.page(at, PAGE_BYTES).map_err(failed)?;
+        let missing = || failed(crate::log::LogError::Missing { after: at.0, found: 0 });
+        at = page.last().ok_or_else(missing)?.position;
+        progress(at.0, head.0);
+    }
+    Ok(at.0)
+}
+
+/// What SQLite finds wrong with the structure of the query tables in `folder`; nothing where there are none.
+///
+/// # Errors
+/// That they cannot be looked at, as SQLite says it.
+pub fn tables_look_whole(folder: &Path) -> Result<Vec<String>, String> {
+    let path = folder.join(tables::FILE);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let look = || -> rusqlite::Result<Vec<String>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        let mut check = connection.prepare("PRAGMA quick_check(10)")?;
+        let found: Vec<String> = check.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    };
+    look().map_err(|error| error.to_string())
+}
+
+/// How large the query tables in `folder` are, in bytes.
+pub fn tables_bytes(folder: &Path) -> u64 {
+    fs::metadata(folder.join(tables::FILE)).map_or(0, |file| file.len())
+}
+
+/// How long the disk under `folder` takes for a flush as a commit needs it, `times` times, the shortest first.
+///
+/// # Errors
+/// If nothing can be written there.
+pub fn flushes(folder: &Path, times: usize) -> io::Result<Vec<Duration>> {
+    let path = folder.join(FLUSH_FILE);
+    let _ = fs::remove_file(&path);
+    let try_it = || -> io::Result<Vec<Duration>> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        // A commit writes over what is there.
+        file.write_all_at(&[0; FLUSH_BYTES], 0)?;
+        file.sync_all()?;
+        let mut taken = Vec::new();
+        for nth in (1..=u8::MAX).cycle().take(times) {
+            let began = Instant::now();
+            file.write_all_at(&[nth; FLUSH_BYTES], 0)?;
+            file.sync_data()?;
+            taken.push(began.elapsed());
+        }
+        taken.sort_unstable();
+        Ok(taken)
+    };
+    let taken = try_it();
+    let _ = fs::remove_file(&path);
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance::{new_chat, post};
+    use crate::log::sqlite::SqliteLog;
+
+    #[test]
+    fn the_end_of_a_log_is_found_beside_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(log_end(folder.path()), Err(FolderError::NoLog(_))));
+        let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+        assert_eq!(log_end(folder.path()).unwrap(), End { head: Position(0), at: None, epoch: 7 });
+        log.append(vec![new_chat()]).unwrap();
+        log.append((0..2 * TAIL).map(|_| post(1, "a")).collect()).unwrap();
+        let end = End { head: Position(1 + 2 * TAIL), at: Some(Millis(2)), epoch: 7 };
+        assert_eq!(log_end(folder.path()).unwrap(), end);
+        assert_eq!(every_record(folder.path(), |_, _| {}).unwrap(), end.head.0);
+    }
+
+    #[test]
+    fn flushes_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(flushes(folder.path(), 3).unwrap().len(), 3);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(flushes(&folder.path().join("nowhere"), 3).is_err());
+    }
+}
