@@ -1,6 +1,8 @@
 //! The command line: which commands there are, and what they have in common. What a command does stands in its file.
 
 mod client;
+mod compact;
+mod erase;
 mod explain;
 mod flags;
 mod folder;
@@ -59,6 +61,8 @@ enum Command {
     Bench(crate::bench::Args),
     /// Rebuilds the query tables from the log beside the live ones, and compares.
     Verify(verify::Args),
+    /// Rewrites the log of a stopped server without what is not kept any more, and gives the room back.
+    Compact(compact::Args),
     /// Prints the settings in force and where each comes from; fails if a server would not start with them.
     #[command(visible_alias = "check-config")]
     Config(show_config::Args),
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Bench(args)) => crate::bench::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Compact(args)) => compact::run(&args),
         Some(Command::Config(args)) => show_config::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
     }

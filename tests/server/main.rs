@@ -24,6 +24,7 @@ mod rates;
 mod recovery;
 mod reference;
 mod reload;
+mod retention;
 mod sealed;
 mod sessions;
 mod signatures;

@@ -1,0 +1,101 @@
+//! Whatever a log says is not kept, and wherever its rewriting is broken off: nothing else of it changes, and what it means
+//! stays the same.
+
+use chappe_proto::{ChatId, Seq};
+use proptest::prelude::*;
+
+use super::History;
+use super::tables::FILE;
+use super::tests::{EPOCH, differences, every_page_is_right, folder, project};
+use crate::log::compact::Compaction;
+use crate::log::record::{Fact, Position, Record};
+use crate::log::sqlite::SqliteLog;
+use crate::log::{EventLog, model};
+use crate::state::State;
+use crate::state::tests::properties::{Story, happening};
+use crate::state::tests::world::SETTINGS;
+
+fn state(records: &[Record]) -> State {
+    let mut state = State::new(SETTINGS);
+    records.iter().cloned().for_each(|record| state.replay(record));
+    state
+}
+
+/// Takes up to so many steps, and is killed then.
+fn compact(folder: &std::path::Path, steps: usize) -> usize {
+    let (mut log, _) = SqliteLog::open(folder, EPOCH, |_| {}).unwrap();
+    let mut reader = SqliteLog::reader(folder).unwrap();
+    let mut compaction = Compaction::plan(&mut reader, Position(u64::MAX)).unwrap();
+    let mut done = 0;
+    while done < steps
+        && let Some(step) = compaction.next(&mut reader).unwrap()
+    {
+        assert!(log.replace(&step).unwrap());
+        assert!(!log.replace(&step).unwrap() || step.reduced == 0, "the rows are others now");
+        done += 1;
+    }
+    done
+}
+
+fn is_one_of_two(now: &[Record], before: &[Record], reduced: &[Record]) {
+    assert_eq!(now.len(), before.len());
+    for ((now, before), reduced) in now.iter().zip(before).zip(reduced) {
+        assert!(now == before || now == reduced, "{now:?} is neither {before:?} nor {reduced:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_log_that_is_rewritten_in_part_or_whole_means_what_it_meant(
+        happenings in proptest::collection::vec(happening(), 1..150),
+        steps in 0usize..6,
+        at_a_time in 1usize..40,
+    ) {
+        let mut story = Story::new(SETTINGS);
+        happenings.into_iter().for_each(|happening| story.happen(happening));
+        story.world.settle();
+        let (folder, log, before) = folder(&story.world.batches, usize::MAX, at_a_time);
+        drop(log);
+        let reduced = model::reduced(&before);
+        let chats: Vec<ChatId> = (1..20).map(|chat| ChatId::parse(chat).unwrap()).collect();
+        let meant: Vec<_> = chats.iter().map(|chat| model::events(&before, *chat, Seq(0))).collect();
+        let erased = |records: &[Record]| -> Vec<_> {
+            let erased = records.iter().filter(|record| matches!(record.entry.fact, Fact::MessageErased { .. }));
+            erased.filter_map(|record| record.position.message()).collect()
+        };
+        // Broken off, done again, and once more for nothing.
+        for steps in [steps, usize::MAX, usize::MAX] {
+            compact(folder.path(), steps);
+            let mut now = Vec::new();
+            SqliteLog::open(folder.path(), EPOCH, |record| now.push(record)).unwrap();
+            is_one_of_two(&now, &before, &reduced);
+            let means: Vec<_> = chats.iter().map(|chat| model::events(&now, *chat, Seq(0))).collect();
+            prop_assert_eq!(&means, &meant);
+            prop_assert_eq!(state(&now).differences(&state(&before), &erased(&now)), 0);
+            every_page_is_right(&mut History::open(folder.path()).unwrap(), &now);
+            let anew = folder.path().join("anew.db");
+            project(&anew, &now, at_a_time);
+            prop_assert_eq!(differences(&folder.path().join(FILE), &anew), []);
+            std::fs::remove_file(&anew).unwrap();
+        }
+        let mut after = Vec::new();
+        SqliteLog::open(folder.path(), EPOCH, |record| after.push(record)).unwrap();
+        prop_assert_eq!(after, reduced);
+        prop_assert_eq!(compact(folder.path(), usize::MAX), 0);
+    }
+}
+
+#[test]
+fn rows_that_are_damaged_are_not_rewritten() {
+    use crate::log::conformance::{new_chat, post};
+    let batches: Vec<_> = std::iter::once(vec![new_chat()]).chain((0..5).map(|_| vec![post(1, "words")])).collect();
+    let (folder, log, _) = folder(&batches, 0, 1);
+    drop(log);
+    let connection = rusqlite::Connection::open(folder.path().join(crate::log::sqlite::FILE)).unwrap();
+    connection.execute("UPDATE batch SET body = body || x'00' WHERE first = 3", ()).unwrap();
+    connection.execute("UPDATE batch SET body = substr(body, 1, 9) WHERE first = 4", ()).unwrap();
+    let mut reader = SqliteLog::reader(folder.path()).unwrap();
+    assert!(Compaction::plan(&mut reader, Position(u64::MAX)).is_err());
+}
