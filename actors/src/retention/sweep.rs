@@ -24,6 +24,8 @@ use crate::state::retention::{Erasure, Kept, Trim};
 
 /// How often it is looked whether something was erased, or is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long it is left alone when the disk refused.
+const RETRY: Duration = Duration::from_secs(30);
 /// Between two looks into chats, and between two steps of rewriting: the disk is others' as well.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Messages of a chat looked at in one go; the rest have their turn the next time.
@@ -139,9 +141,11 @@ impl Work {
         }
         let mut trimmed: Option<Instant> = None;
         let mut compacted: Option<Instant> = None;
+        let mut wait = LOOK;
         loop {
             let is_past = |since: Option<Instant>, time| since.is_none_or(|since| since.elapsed() >= time);
-            let mut halt = self.pause(LOOK);
+            let mut halt = self.pause(wait);
+            wait = LOOK;
             if halt.is_ok() && self.retention.is_on() && is_past(trimmed, self.retention.every) {
                 halt = self.trim();
                 trimmed = Some(Instant::now());
@@ -160,7 +164,7 @@ impl Work {
                 Err(Halt::Stopped) => return,
                 Err(Halt::Failed(error)) => {
                     tracing::warn!(%error, "remove what is not kept: it is tried again");
-                    (trimmed, compacted) = (Some(Instant::now()), Some(Instant::now()));
+                    wait = RETRY;
                 }
             }
         }
