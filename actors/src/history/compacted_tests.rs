@@ -99,3 +99,31 @@ fn rows_that_are_damaged_are_not_rewritten() {
     let mut reader = SqliteLog::reader(folder.path()).unwrap();
     assert!(Compaction::plan(&mut reader, Position(u64::MAX)).is_err());
 }
+
+#[test]
+fn what_is_past_its_time_ends_with_the_first_message_that_is_not() {
+    use chappe_proto::Millis;
+
+    use crate::log::conformance::{new_chat, post};
+    use crate::log::record::Draft;
+    // The clock went back once.
+    let posts = [10, 20, 5, 30, 40].map(|at| Draft { at: Millis(at), ..post(1, "words") });
+    let batches = vec![std::iter::once(new_chat()).chain(posts).collect()];
+    for projected in [0, 3, 6] {
+        let (folder, ..) = folder(&batches, projected, 2);
+        let mut history = History::open(folder.path()).unwrap();
+        let chat = ChatId::parse(1).unwrap();
+        for (after, time, limit, expected) in [
+            (0, 25, 100, (3, Some(Millis(30)))),
+            (0, 15, 100, (1, Some(Millis(20)))),
+            (0, 5, 100, (0, Some(Millis(10)))),
+            (0, 99, 100, (5, None)),
+            (0, 99, 2, (2, None)),
+            (3, 25, 100, (1, Some(Millis(30)))),
+        ] {
+            let found = history.older(chat, Seq(after), Millis(time), limit, 1).unwrap();
+            assert_eq!(found, expected, "after {after}, before {time}, at most {limit}");
+        }
+        assert_eq!(history.nth_message(chat, 3).unwrap(), Seq(4));
+    }
+}
