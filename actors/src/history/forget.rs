@@ -52,7 +52,7 @@ pub(super) fn forget(
             tables.prepare_cached("UPDATE limited SET trimmed = ?1")?.execute([at])?;
         }
         Fact::UserErased { user } => {
-            for chat in chats(tables)? {
+            for chat in chats(tables, "SELECT chat FROM ends")? {
                 erase(tables, chunks, compressor, chat, user, &limits)?;
             }
             let id = to_sql(user.get());
@@ -97,8 +97,12 @@ fn silence(tables: &Connection, chat: ChatId, seq: Seq, mut change: Change) -> R
     if change.silence() { change.keep(tables, chat, seq) } else { Ok(()) }
 }
 
-fn chats(tables: &Connection) -> Result<Vec<ChatId>, LogError> {
-    let mut chats = tables.prepare("SELECT chat FROM ends")?;
+/// The chats that a query finds.
+///
+/// # Errors
+/// [`LogError::Failed`].
+pub(super) fn chats(tables: &Connection, sql: &str) -> Result<Vec<ChatId>, LogError> {
+    let mut chats = tables.prepare(sql)?;
     let chats = chats.query_map((), |row| row.get::<_, i64>(0))?;
     let chats: Vec<i64> = chats.collect::<Result<_, _>>()?;
     Ok(chats.into_iter().filter_map(|chat| ChatId::parse(u64::try_from(chat).ok()?).ok()).collect())

@@ -176,6 +176,29 @@ impl History {
         Ok((older, None))
     }
 
+    /// The chats that were deleted, as far as the query tables know.
+    ///
+    /// # Errors
+    /// [`LogError`] if the disk cannot be read.
+    pub fn deleted(&self) -> Result<Vec<ChatId>, LogError> {
+        forget::chats(&self.tables, "SELECT id FROM chats WHERE deleted")
+    }
+
+    /// The number of a chat's last message, and how many there are, unless that one is not kept any more, or there is none.
+    ///
+    /// # Errors
+    /// As for [`History::messages`].
+    pub fn last_message(&mut self, chat: ChatId) -> Result<Option<(Seq, u64)>, LogError> {
+        self.reading(chat, |view| {
+            let messages = view.messages()?;
+            if messages == 0 {
+                return Ok(None);
+            }
+            let last = view.nth_message(messages)?;
+            Ok((last > view.floor()).then_some((last, messages)))
+        })
+    }
+
     /// The number of the `rank`th message of a chat, counted from 1; there are as many.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ pub struct Compaction {
     limits: Limits,
     /// Rows up to here are done.
     at: Position,
-    /// Where the limits end that are known.
-    known: Position,
+    /// Where the log ended when it began: what is appended meanwhile is not run after.
+    end: Position,
 }
 
 /// A row as it was read.
@@ -66,24 +66,14 @@ impl Compaction {
     /// # Errors
     /// [`LogError`] if the log cannot be read.
     pub fn plan(log: &mut SqliteLog, until: Position) -> Result<Self, LogError> {
-        let mut limits = Limits::default();
+        let (end, mut limits) = (log.last()?, Limits::default());
         log.visit(Position::default(), |position, body| {
             if Kind::of(record::open(position, body)?.1) == Kind::Limit {
                 limits.note(&record::decode(position, body)?);
             }
             Ok(position < until)
         })?;
-        Ok(Self { limits, at: Position::default(), known: until })
-    }
-
-    /// How far it is, as a position of the log.
-    pub fn position(&self) -> Position {
-        self.at
-    }
-
-    /// Up to where it knows what is not kept.
-    pub fn known(&self) -> Position {
-        self.known
+        Ok(Self { limits, at: Position::default(), end })
     }
 
     /// The next step; `None` at the end. The last row stays one by itself: should its end be torn, no more than that is in
@@ -92,13 +82,13 @@ impl Compaction {
     /// # Errors
     /// [`LogError`] if the log cannot be read, or is damaged: nothing is rewritten from there on.
     pub fn next(&mut self, log: &mut SqliteLog) -> Result<Option<Rewrite>, LogError> {
-        let end = log.last()?;
         loop {
             let mut step = Rewrite { first: self.at.next(), ..Rewrite::default() };
-            while step.rows.len() < ROWS
+            while self.at < self.end
+                && step.rows.len() < ROWS
                 && let Some(row) = log.row(self.at.next())?
             {
-                if row.last() >= end && !step.rows.is_empty() {
+                if row.last() >= self.end && !step.rows.is_empty() {
                     break;
                 }
                 let (body, reduced) = self.reduce(&row)?;

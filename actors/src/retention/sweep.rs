@@ -1,6 +1,7 @@
 //! The thread that sees to it that what is not kept goes: it looks which messages are past their time and has the state say
 //! so, and has the log rewritten without what was said to go. It takes only what nobody else wants of the machine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -91,7 +92,15 @@ impl Sweep {
     /// If no thread can be started.
     pub fn start(folder: &Path, retention: Retention, clock: Clock, links: Links) -> std::io::Result<Self> {
         let (stay, stopped) = channel();
-        let work = Work { folder: folder.to_owned(), retention, clock, links, stopped, due: Map::default() };
+        let work = Work {
+            folder: folder.to_owned(),
+            retention,
+            clock,
+            links,
+            stopped,
+            due: Map::default(),
+            ended: BTreeSet::new(),
+        };
         let thread = std::thread::Builder::new().name("chappe-retain".to_owned()).spawn(move || work.run())?;
         Ok(Self { _stay: stay, thread })
     }
@@ -132,6 +141,8 @@ struct Work {
     stopped: Receiver<()>,
     /// When the oldest message of a chat is due, where that is known.
     due: Map<ChatId, Millis>,
+    /// Chats that were deleted and say nothing any more.
+    ended: BTreeSet<ChatId>,
 }
 
 impl Work {
@@ -194,6 +205,25 @@ impl Work {
             }
             from = next;
             self.pause(PAUSE)?;
+        }
+        self.trim_deleted(&mut history)
+    }
+
+    /// What nobody can read any more goes as a whole.
+    fn trim_deleted(&mut self, history: &mut History) -> Result<(), Halt> {
+        for chat in history.deleted()? {
+            if self.ended.contains(&chat) {
+                continue;
+            }
+            match history.last_message(chat)? {
+                Some((up_to, messages)) => {
+                    self.links.trim.do_send(TrimChats(vec![Trim { chat, up_to, messages }]));
+                    self.pause(PAUSE)?;
+                }
+                None => {
+                    self.ended.insert(chat);
+                }
+            }
         }
         Ok(())
     }

@@ -63,7 +63,11 @@ impl State {
     /// Has chats keep less from now on, once that is on disk.
     pub fn trim_chats(&mut self, trims: &[Trim], now: Now, step: &mut Step) {
         for Trim { chat, up_to, messages } in trims {
-            let is_news = self.chats.get(chat).is_some_and(|chat| *up_to > chat.floor && *up_to <= chat.head);
+            let is_news = match self.chats.get(chat) {
+                Some(chat) => *up_to > chat.floor && *up_to <= chat.head,
+                // It was deleted.
+                None => chat.get() <= self.last_chat,
+            };
             // It is tried again: clients come first.
             if is_news && self.admit_write().is_ok() {
                 let fact = Fact::Trimmed { chat: *chat, up_to: *up_to, messages: *messages };
