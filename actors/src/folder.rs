@@ -149,23 +149,6 @@ impl Folder {
         Ok(torn)
     }
 
-    /// Removes what was taken off the log's end at starts: it may say what is not kept any more. How many files it was.
-    ///
-    /// # Errors
-    /// [`FolderError::Io`].
-    pub fn remove_torn_ends(&self) -> Result<usize, FolderError> {
-        let mut removed = 0;
-        for entry in std::fs::read_dir(&self.path).map_err(|source| io(&self.path, source))? {
-            let path = entry.map_err(|source| io(&self.path, source))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.strip_prefix("torn-at-").is_some_and(|rest| rest.ends_with(".bin")) {
-                std::fs::remove_file(&path).map_err(|source| io(&path, source))?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
-    }
-
     /// Says which folder an error of the log is about, and what to do.
     pub fn log_error(&self, source: LogError) -> FolderError {
         let advice = match &source {
@@ -180,6 +163,24 @@ impl Folder {
         };
         FolderError::Log { folder: self.path.display().to_string(), source, advice }
     }
+}
+
+/// Removes what was taken off the log's end at starts in this folder: it may say what is not kept any more. How many files
+/// it was.
+///
+/// # Errors
+/// If one cannot be removed.
+pub fn remove_torn_ends(folder: &Path) -> std::io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.strip_prefix("torn-at-").is_some_and(|rest| rest.ends_with(".bin")) {
+            std::fs::remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 fn io(path: &Path, source: std::io::Error) -> FolderError {

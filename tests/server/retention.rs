@@ -16,7 +16,7 @@ use crate::support::dice::Dice;
 use crate::support::flood::{Written, assert_kept, flood, history};
 use crate::support::http::Http;
 use crate::support::programs::{Run, run};
-use crate::support::server::{CHAPPE, FAST, TestServer, command};
+use crate::support::server::{CHAPPE, TestServer, command};
 use crate::support::until;
 
 /// What nobody else says.
@@ -72,10 +72,12 @@ fn of_a_chat_only_the_newest_are_kept_and_who_was_away_for_long_starts_afresh() 
         });
         assert_eq!(contents(&page), ["message 8", "message 9", "message 10", "message 11", "message 12"]);
         assert_eq!(page["has_more"], false);
+        // Since then somebody has come in.
         let reset = client.ask(json!({"packet_type": "GetEvents", "chat_id": 1, "after": 0}));
-        assert_eq!((&reset["packet_type"], &reset["head"]), (&json!("Reset"), &json!(head)), "{reset}");
+        assert_eq!(reset["packet_type"], "Reset", "{reset}");
+        let now = reset["head"].as_u64().unwrap();
         let events = client.ask(json!({"packet_type": "GetEvents", "chat_id": 1, "after": head - 5}));
-        assert_eq!(seqs(events["events"].as_array().unwrap()), (head - 4..=head).collect::<Vec<_>>());
+        assert_eq!(seqs(events["events"].as_array().unwrap()), (head - 4..=now).collect::<Vec<_>>());
         let chats = Client::hello(&server, Door::WsText, 9).ask(json!({"packet_type": "GetChats"}));
         assert!(chats["chats"][0]["unread"].as_u64().unwrap() <= 5, "{chats}");
         if round == 0 {
@@ -93,7 +95,7 @@ fn of_a_chat_only_the_newest_are_kept_and_who_was_away_for_long_starts_afresh() 
     server.restart();
     let mut client = Client::hello(&server, Door::TcpBinary, 1);
     assert_eq!(contents(&newest(&mut client, 1)).len(), 5);
-    assert_eq!(client.post(1, "one more")["seq"], head + 1, "the numbers go on");
+    assert!(client.post(1, "one more")["seq"].as_u64() > Some(head), "the numbers go on");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use chappe_proto::UserId;
 use super::EngineError;
 use super::rebuild::{Rebuilt, rebuild};
 use crate::clock::Now;
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, remove_torn_ends};
 use crate::log::compact::Compaction;
 use crate::log::record::Position;
 use crate::log::sqlite::{self, SqliteLog};
@@ -40,7 +40,8 @@ pub fn erase(folder: &Path, settings: Settings, user: UserId, now: Now) -> Resul
     if !state.knows(user) {
         return Err(EngineError::UnknownUser(user));
     }
-    let torn_ends = folder.remove_torn_ends()?;
+    let failed = |source| FolderError::Io { path: folder.path().display().to_string(), source };
+    let torn_ends = remove_torn_ends(folder.path()).map_err(failed)?;
     log.append(state.erasure(user, now)).map_err(|source| folder.log_error(source))?;
     Ok(Compacted { torn_ends, ..rewrite(&folder, log)? })
 }

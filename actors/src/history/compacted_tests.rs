@@ -1,14 +1,15 @@
 //! Whatever a log says is not kept, and wherever its rewriting is broken off: nothing else of it changes, and what it means
 //! stays the same.
 
-use chappe_proto::{ChatId, Seq};
+use chappe_proto::{ChatId, MessageId, Millis, Seq, UserId};
 use proptest::prelude::*;
 
 use super::History;
 use super::tables::FILE;
-use super::tests::{EPOCH, differences, every_page_is_right, folder, project};
+use super::tests::{EPOCH, differences, edit, every_page_is_right, folder, project};
 use crate::log::compact::Compaction;
-use crate::log::record::{Fact, Position, Record};
+use crate::log::conformance::{new_chat, post};
+use crate::log::record::{Draft, Fact, Place, Position, Record};
 use crate::log::sqlite::SqliteLog;
 use crate::log::{EventLog, model};
 use crate::state::State;
@@ -87,9 +88,40 @@ proptest! {
     }
 }
 
+/// Whether words stand in the tables' file as they are.
+fn says(folder: &std::path::Path, words: &str) -> bool {
+    let bytes = std::fs::read(folder.join(FILE)).unwrap();
+    bytes.windows(words.len()).any(|window| window == words.as_bytes())
+}
+
+#[test]
+fn edits_and_reactions_go_from_the_tables_with_their_user_and_below_a_floor() {
+    let (user, chat, message) = (UserId::parse(1).unwrap(), ChatId::parse(1).unwrap(), MessageId::parse(2).unwrap());
+    let reaction = Fact::Reacted { message, message_seq: Seq(2), user, emoji: "a face".into(), removed: false };
+    let limit = |fact| Draft { at: Millis(9), place: Place::Nowhere, fact };
+    let made = limit(Fact::UserCreated { user, nickname: "a name".into() });
+    for (fact, keeps_name) in
+        [(Fact::UserErased { user }, false), (Fact::Trimmed { chat, up_to: Seq(4), messages: 1 }, true)]
+    {
+        let said = Draft { fact: reaction.clone(), ..post(1, "") };
+        let batch = vec![new_chat(), post(1, "a word"), edit(2, 2, "a later word"), said, made.clone(), limit(fact)];
+        for at_a_time in [1, 2, 9] {
+            let (folder, log, before) = folder(std::slice::from_ref(&batch), usize::MAX, at_a_time);
+            drop(log);
+            for words in ["a word", "a later word", "a face"] {
+                assert!(!says(folder.path(), words), "{words:?} taken over {at_a_time} at a time");
+            }
+            assert_eq!(says(folder.path(), "a name"), keeps_name);
+            every_page_is_right(&mut History::open(folder.path()).unwrap(), &before);
+            let anew = folder.path().join("anew.db");
+            project(&anew, &model::reduced(&before), at_a_time);
+            assert_eq!(differences(&folder.path().join(FILE), &anew), []);
+        }
+    }
+}
+
 #[test]
 fn rows_that_are_damaged_are_not_rewritten() {
-    use crate::log::conformance::{new_chat, post};
     let batches: Vec<_> = std::iter::once(vec![new_chat()]).chain((0..5).map(|_| vec![post(1, "words")])).collect();
     let (folder, log, _) = folder(&batches, 0, 1);
     drop(log);
@@ -102,10 +134,6 @@ fn rows_that_are_damaged_are_not_rewritten() {
 
 #[test]
 fn what_is_past_its_time_ends_with_the_first_message_that_is_not() {
-    use chappe_proto::Millis;
-
-    use crate::log::conformance::{new_chat, post};
-    use crate::log::record::Draft;
     // The clock went back once.
     let posts = [10, 20, 5, 30, 40].map(|at| Draft { at: Millis(at), ..post(1, "words") });
     let batches = vec![std::iter::once(new_chat()).chain(posts).collect()];

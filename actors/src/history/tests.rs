@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-fn edit(seq: u64, message: u64, content: &str) -> Draft {
+pub(super) fn edit(seq: u64, message: u64, content: &str) -> Draft {
     let fact = Fact::MessageEdited {
         message: MessageId::parse(message).unwrap(),
         message_seq: Seq(seq),

@@ -12,6 +12,7 @@ use chappe_proto::{ChatId, Millis, UserId};
 
 use super::{Retention, requests};
 use crate::clock::Clock;
+use crate::folder::remove_torn_ends;
 use crate::history::{History, tables};
 use crate::log::compact::Compaction;
 use crate::log::record::Position;
@@ -272,6 +273,7 @@ impl Work {
                 }
             }
             self.compact(true)?;
+            remove_torn_ends(&self.folder)?;
             requests::done(&self.folder, user)?;
             tracing::info!(%user, "erased user");
         }

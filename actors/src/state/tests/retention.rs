@@ -122,18 +122,20 @@ fn who_is_erased_leaves_their_chats_and_says_nothing_any_more() {
 #[test]
 fn what_was_read_before_somebody_was_erased_does_not_come_back_into_memory() {
     let mut world = World::with_chat_and(Settings { cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
-    world.say("ann", "ops", "mine");
+    world.say("bob", "ops", "mine");
+    let chat = world.chat("ops");
+    // They are in it no longer: nothing happens there when they are erased.
+    world.ask("bob", Command::RemoveMember { user: Some(user("bob")), chat, member: user("bob") });
     world.commit_all();
     // Another chat takes the room.
-    world.say("bob", "general", "here");
+    world.say("ann", "general", "here");
     world.commit_all();
-    let chat = world.chat("ops");
-    let command = Command::GetMessages { user: Some(user("bob")), chat, page: Page::Newest { skip: 0 }, limit: 9 };
-    world.ask("bob", command);
+    let command = Command::GetMessages { user: Some(user("ann")), chat, page: Page::Newest { skip: 0 }, limit: 9 };
+    assert_eq!(world.ask("ann", command).asked, 2, "a page, and what comes back into memory");
     (0..world.questions.len()).for_each(|question| world.look(question));
-    world.erase(user("ann"));
+    world.erase(user("bob"));
     world.commit_all();
     // Found before, and said now.
     world.settle();
-    assert_eq!(world.after("bob", "ops", 1), "bob: #2 gone, #3 left ann");
+    assert_eq!(world.after("ann", "ops", 1), "ann: #2 gone, #3 left bob");
 }
