@@ -13,6 +13,7 @@ use actix_server::ServerHandle;
 use chappe_actors::accounts::store::StoreError;
 use chappe_actors::accounts::{self, SubscribeToAccounts};
 use chappe_actors::clock::Clock;
+use chappe_actors::engine::compact::Compacted;
 use chappe_actors::engine::{self, Engine, EngineError, Verified};
 use chappe_actors::hub::{AddressRates, Addresses, ConnectionLimits, HubSettings};
 use chappe_actors::messages::{CloseAll, EngineLink, Retire};
@@ -21,6 +22,7 @@ use chappe_actors::principal::Auth;
 use chappe_actors::state::Settings;
 use chappe_actors::udp_session::UdpKeys;
 use chappe_actors::vital;
+use chappe_proto::UserId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::auth::{self, AuthError};
@@ -138,7 +140,8 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
     System::new().block_on(async {
         // From here on it does not end the process.
         let hangup = signal(SignalKind::hangup()).map_err(system("listen for signals"))?;
-        let engine = Engine::start(&config.data, settings(config), epoch())?;
+        let mut engine = Engine::start(&config.data, settings(config), epoch())?;
+        engine.retain(config.retention).map_err(system("start a thread"))?;
         let auth::Loaded { auth, authority, first_token } = auth::load(config)?;
         ready.open_mode = matches!(auth, Auth::Open);
         ready.first_token = first_token;
@@ -236,6 +239,22 @@ fn origins(config: &Config, http: SocketAddr) -> Result<Policy, AppError> {
 /// [`AppError`]: the folder is in use, or the log cannot be read.
 pub fn verify(config: &Config) -> Result<Verified, AppError> {
     Ok(engine::verify(&config.data, settings(config))?)
+}
+
+/// Rewrites the log without what is not kept any more.
+///
+/// # Errors
+/// [`AppError`]: the folder is in use, or the disk does not take it.
+pub fn compact(config: &Config) -> Result<Compacted, AppError> {
+    Ok(engine::compact::compact(&config.data, settings(config))?)
+}
+
+/// Erases a user.
+///
+/// # Errors
+/// [`AppError`]: the folder is in use, nobody knows the user, or the disk does not take it.
+pub fn erase(config: &Config, user: UserId) -> Result<Compacted, AppError> {
+    Ok(engine::compact::erase(&config.data, settings(config), user, Clock::default().now())?)
 }
 
 fn settings(config: &Config) -> Settings {

@@ -111,6 +111,7 @@ fn what_decides_is_plain_without_actors_sockets_clocks_or_chance() {
         "actors/src/command.rs",
         "actors/src/reply.rs",
         "actors/src/log/record.rs",
+        "actors/src/retention/limits.rs",
         "src/http/origin.rs",
         "clients/rust/src/core",
     ];

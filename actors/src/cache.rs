@@ -3,6 +3,7 @@
 
 mod background;
 mod renewal;
+mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;

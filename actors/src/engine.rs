@@ -1,5 +1,6 @@
 //! The wiring of the engine, on one page: from a data folder to running actors, and back to a clean end.
 
+pub mod compact;
 mod rebuild;
 mod verify;
 
@@ -22,6 +23,8 @@ use crate::metrics::metrics;
 use crate::persist::PersistActor;
 use crate::projector::Projector;
 use crate::reader::Reader;
+use crate::retention::Retention;
+use crate::retention::sweep::{Links, Sweep};
 use crate::snapshot::scribe::Scribe;
 use crate::state::{Settings, State};
 use crate::vital;
@@ -38,6 +41,9 @@ pub enum EngineError {
     /// There is no log to verify.
     #[error("there is no log in {0}: nothing was made there. Is it the folder that the server is given (--data)?")]
     NoLog(String),
+    /// There is nobody to erase.
+    #[error("there is no user {0} in the log: nothing was changed")]
+    UnknownUser(chappe_proto::UserId),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     NoChance,
@@ -61,7 +67,9 @@ pub struct Engine {
     projector: JoinHandle<()>,
     scribe: Scribe,
     afterwards: Afterwards,
-    _folder: Folder,
+    persist: Addr<PersistActor>,
+    sweep: Option<Sweep>,
+    folder: Folder,
 }
 
 impl Engine {
@@ -105,7 +113,7 @@ impl Engine {
         cache.do_send(Connect { persist: persist.clone(), readers, scribe: scribe.link() });
         scribe.link().source(cache.clone().recipient(), of_epoch);
 
-        let watched = cache.clone();
+        let (watched, writer) = (cache.clone(), persist.clone());
         let patience = vital::PATIENCE;
         vital::watch("the cache actor does not answer", patience, move |question| vital::ask(&watched, question))?;
         let patience = vital::PATIENCE_WITH_THE_DISK;
@@ -119,8 +127,28 @@ impl Engine {
             projector,
             scribe,
             afterwards,
-            _folder: folder,
+            persist: writer,
+            sweep: None,
+            folder,
         })
+    }
+
+    /// From here on what is not kept goes.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn retain(&mut self, retention: Retention) -> std::io::Result<()> {
+        let (cache, persist) = (self.cache.clone(), self.persist.clone());
+        let links = Links {
+            kept: cache.clone().recipient(),
+            erase: cache.clone().recipient(),
+            trim: cache.recipient(),
+            replace: persist.clone().recipient(),
+            scrub: persist.recipient(),
+            scribe: self.scribe.link(),
+        };
+        self.sweep = Some(Sweep::start(self.folder.path(), retention, self.clock, links)?);
+        Ok(())
     }
 
     /// Takes no more writes, and waits until those that were taken are on disk and answered. `false` if that takes
@@ -133,9 +161,10 @@ impl Engine {
 
     /// Ends the actors, then the threads: a snapshot is there, the log is flushed and the query tables are caught up.
     pub fn stop(self) {
+        self.sweep.into_iter().for_each(Sweep::stop);
         self.afterwards.stop();
         self.scribe.finish();
-        drop(self.cache);
+        drop((self.cache, self.persist));
         for arbiter in self.arbiters {
             arbiter.stop();
             // It can only fail by a panic, which would have ended the process.

@@ -202,6 +202,22 @@ fn whole_wal(folder: &Path) -> Result<WalReport, FolderError> {
         return Err(FolderError::DamagedWal { path, log, commits: report.commits, lost: report.lost_commits });
     }
     Ok(report)
+/// Removes what was taken off the log's end at starts in this folder: it may say what is not kept any more. How many files
+/// it was.
+///
+/// # Errors
+/// If one cannot be removed.
+pub fn remove_torn_ends(folder: &Path) -> std::io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.strip_prefix("torn-at-").is_some_and(|rest| rest.ends_with(".bin")) {
+            std::fs::remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 fn io(path: &Path, source: std::io::Error) -> FolderError {

@@ -25,6 +25,7 @@ pub mod projector;
 pub mod rate;
 pub mod reader;
 pub mod reply;
+pub mod retention;
 pub mod session;
 pub mod snapshot;
 pub mod state;

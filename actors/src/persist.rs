@@ -5,12 +5,14 @@
 //! from here, which needs nothing of the state; all else that follows from a commit is the state's to say.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use crate::log::EventLog;
+use crate::log::compact::Rewrite;
 use crate::log::record::{Draft, Record};
+use crate::log::{EventLog, LogError};
 use crate::messages::{Deliver, Item};
 use crate::metrics::metrics;
 use crate::origin::Origin;
@@ -51,6 +53,20 @@ pub enum Written {
         reason: String,
     },
 }
+
+/// Rows of the log are to hold less. Answered whether they do.
+///
+/// From: the sweep, one at a time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Replace(pub Rewrite, pub SyncSender<bool>);
+
+/// Nothing of what was replaced is to be left. Answered whether it is so.
+///
+/// From: the sweep, one at a time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Scrub(pub SyncSender<bool>);
 
 /// How often a disk that refused is tried again when nobody else does.
 const PROBE: Duration = Duration::from_secs(1);
@@ -216,6 +232,43 @@ impl Handler<Commit> for PersistActor {
         if self.called {
             ctx.notify(Commit);
         }
+    }
+}
+
+impl PersistActor {
+    /// What came of something that is done between two commits.
+    fn note_change(&mut self, changed: Result<bool, LogError>, answer: &SyncSender<bool>) {
+        let changed = changed.unwrap_or_else(|error| {
+            if !error.is_passing() {
+                tracing::error!(%error, "rewrite the log");
+                end_process("the disk failed: what is kept is known only by reading it anew");
+            }
+            tracing::warn!(%error, "rewrite the log");
+            false
+        });
+        // It has room for one. Nobody waits any more if the server ends.
+        let _ = answer.try_send(changed);
+    }
+}
+
+impl Handler<Replace> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, Replace(step, answer): Replace, _: &mut Self::Context) {
+        let changed = self.log.replace(&step);
+        self.note_change(changed, &answer);
+        if let Err(error) = self.log.maintain() {
+            tracing::warn!(%error, "empty the write-ahead file");
+        }
+    }
+}
+
+impl Handler<Scrub> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, Scrub(answer): Scrub, _: &mut Self::Context) {
+        let scrubbed = self.log.scrub();
+        self.note_change(scrubbed, &answer);
     }
 }
 

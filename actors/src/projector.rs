@@ -58,6 +58,15 @@ impl Projector {
         Ok(Self { folder: folder.to_owned(), log, tables })
     }
 
+    /// Takes over all there is, and gives back the room that the tables do not need.
+    ///
+    /// # Errors
+    /// As for [`Projector::catch_up`].
+    pub fn tidy(&mut self) -> Result<(), LogError> {
+        self.catch_up()?;
+        self.tables.vacuum()
+    }
+
     /// Starts the thread.
     ///
     /// # Errors

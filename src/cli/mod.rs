@@ -3,6 +3,8 @@
 mod backup;
 mod client;
 mod doctor;
+mod compact;
+mod erase;
 mod explain;
 mod export;
 mod flags;
@@ -77,6 +79,8 @@ enum Command {
     Import(import::Args),
     /// Looks at the settings, the machine and the data folder, and says what to do.
     Doctor(doctor::Args),
+    /// Rewrites the log of a stopped server without what is not kept any more, and gives the room back.
+    Compact(compact::Args),
     /// Prints the settings in force and where each comes from; fails if a server would not start with them.
     #[command(visible_alias = "check-config")]
     Config(show_config::Args),
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Compact(args)) => compact::run(&args),
         Some(Command::Config(args)) => show_config::run(&args),
         Some(Command::Explain(args)) => explain::run(&args),
     }

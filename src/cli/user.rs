@@ -11,8 +11,8 @@ use chappe_actors::principal::{Denial, Standing};
 use chappe_proto::UserId;
 use clap::{Subcommand, ValueEnum};
 
-use crate::cli::complain;
 use crate::cli::folder::{CommandError, FolderArgs, PasswordArgs, Who, finish, now};
+use crate::cli::{complain, erase};
 
 /// What `chappe user` takes.
 #[derive(Debug, clap::Args)]
@@ -62,6 +62,14 @@ enum Command {
         #[command(flatten)]
         folder: FolderArgs,
     },
+    /// Takes what somebody said, what they are called and where they were out of the data folder, for good
+    Erase {
+        /// Their id, or their nickname if they have an account
+        #[arg(value_name = "ID|NICKNAME")]
+        who: Who,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
     /// Sets a new password, and ends their sessions and tokens
     Passwd {
         /// Their id or nickname
@@ -99,6 +107,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Command::List { json, folder } => list(*json, folder),
         Command::Disable { who, folder } => believe(false, who, folder),
         Command::Enable { who, folder } => believe(true, who, folder),
+        Command::Erase { who, folder } => return erase::run(who, folder),
         Command::Passwd { who, password, folder } => passwd(who, password, folder),
     })
 }

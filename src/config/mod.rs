@@ -11,6 +11,7 @@ mod limit_settings;
 mod log_filter;
 mod nearest;
 mod problem;
+mod retention_settings;
 mod settings;
 mod stop_settings;
 mod takes;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chappe_actors::hub::ConnectionLimits;
+use chappe_actors::retention::Retention;
 use chappe_proto::limits::Limits;
 
 pub(crate) use nearest::nearest;
@@ -70,6 +72,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// What is kept in memory.
     pub cache: Cache,
+    /// What is not kept for ever.
+    pub retention: Retention,
     /// How connections and HTTP are served.
     pub http_server: HttpServer,
     /// Whom the server believes.
@@ -190,6 +194,12 @@ impl Default for Config {
             tls: Tls::default(),
             shutdown: Shutdown { delay: Duration::ZERO, reconnect_within: Duration::from_secs(5) },
             cache: Cache { messages_per_chat: 100, bytes: 256 << 20 },
+            retention: Retention {
+                max_age: None,
+                max_messages_per_chat: None,
+                every: Duration::from_secs(60),
+                compact_every: Duration::from_secs(24 * 60 * 60),
+            },
             http_server: HttpServer {
                 allowed_origins: Vec::new(),
                 trusted_proxies: Proxies::default(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::config::takes::{Takes, in_time, in_units};
 use crate::config::value::{Misfit, Value};
 use crate::config::{
-    Config, Workers, address, auth_settings, limit_settings, log_filter, stop_settings, tls_settings, web_origin,
+    Config, Workers, address, auth_settings, limit_settings, log_filter, retention_settings, stop_settings,
+    tls_settings, web_origin,
 };
 use crate::http::peer::{BadNetwork, Proxies};
 
@@ -226,6 +227,10 @@ pub static SETTINGS: &[Setting] = &[
         set: |config, value, takes| takes.number(value).map(|bytes| config.cache.bytes = bytes),
         show: |config| quoted(&in_units(config.cache.bytes)),
     },
+    retention_settings::MAX_AGE,
+    retention_settings::MAX_MESSAGES_PER_CHAT,
+    retention_settings::EVERY,
+    retention_settings::COMPACT_EVERY,
     Setting {
         name: "http_server.allowed_origins",
         takes: Takes::Origins,

@@ -39,6 +39,10 @@ pub enum Takes {
     Origins,
     /// A span of time.
     Time(RangeInclusive<Duration>),
+    /// A span of time, or `off`.
+    TimeOrOff(RangeInclusive<Duration>),
+    /// A whole number, or `off`.
+    CountOrOff(RangeInclusive<u64>),
     /// A file, or `off`.
     FileOrOff,
     /// How often something may be done, or `off`.
@@ -51,7 +55,7 @@ impl Takes {
     /// Reads a whole number, or a number of bytes, within the bounds.
     pub(crate) fn number<T: TryFrom<u64>>(&self, value: &Value) -> Result<T, Misfit> {
         let (number, bounds) = match self {
-            Self::Count(bounds) | Self::CountOrAuto(bounds) => (value.count()?, bounds),
+            Self::Count(bounds) | Self::CountOrAuto(bounds) | Self::CountOrOff(bounds) => (value.count()?, bounds),
             Self::Bytes(bounds) => (value.bytes()?, bounds),
             _ => return Err(Misfit::default()),
         };
@@ -66,9 +70,19 @@ impl Takes {
     pub(crate) fn time(&self, value: &Value) -> Result<Duration, Misfit> {
         let time = value.time()?;
         match self {
-            Self::Time(bounds) if bounds.contains(&time) => Ok(time),
+            Self::Time(bounds) | Self::TimeOrOff(bounds) if bounds.contains(&time) => Ok(time),
             _ => Err(Misfit::default()),
         }
+    }
+
+    /// Reads a whole number within the bounds, or `off`.
+    pub(crate) fn number_or_off<T: TryFrom<u64>>(&self, value: &Value) -> Result<Option<T>, Misfit> {
+        if is_off(value) { Ok(None) } else { self.number(value).map(Some) }
+    }
+
+    /// Reads a time within the bounds, or `off`.
+    pub(crate) fn time_or_off(&self, value: &Value) -> Result<Option<Duration>, Misfit> {
+        if is_off(value) { Ok(None) } else { self.time(value).map(Some) }
     }
 
     /// Reads `1000/s`, `1000/s burst 4000` or `off`.
@@ -90,6 +104,10 @@ impl Takes {
         let fits = RATES.contains(&rate.per_sec) && BURSTS.contains(&rate.burst);
         if fits { Ok(rate) } else { Err(Misfit::default()) }
     }
+}
+
+fn is_off(value: &Value) -> bool {
+    value.text().is_ok_and(|text| text.trim().eq_ignore_ascii_case("off"))
 }
 
 /// What a rate may be: its parts a second, and at once.
@@ -127,6 +145,10 @@ impl fmt::Display for Takes {
                 write!(f, "a size from {} to {}", in_units(*bounds.start()), in_units(*bounds.end()))
             }
             Self::Time(bounds) => write!(f, "a time from {} to {}", in_time(*bounds.start()), in_time(*bounds.end())),
+            Self::TimeOrOff(bounds) => {
+                write!(f, "a time from {} to {}, or off", in_time(*bounds.start()), in_time(*bounds.end()))
+            }
+            Self::CountOrOff(bounds) => write!(f, "a whole number from {} to {}, or off", bounds.start(), bounds.end()),
             Self::FileOrOff => f.write_str("the path of a file, or off"),
             Self::Rate => f.write_str("a rate such as 1000/s burst 4000, or off"),
             Self::Networks => f.write_str("a list of addresses or networks such as 10.0.0.0/8"),

@@ -25,6 +25,7 @@ mod rates;
 mod recovery;
 mod reference;
 mod reload;
+mod retention;
 mod sealed;
 mod security_injection;
 mod security_origins;

@@ -105,7 +105,9 @@ pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
         [_, APPLICATION_ID, found] => return Err(StoreError::Newer { path: shown(), found }),
         _ => return Err(StoreError::Foreign { path: shown() }),
     }
-    connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;").map_err(sqlite)?;
+    connection
+        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")
+        .map_err(sqlite)?;
     Ok(connection)
 }
 

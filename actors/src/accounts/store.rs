@@ -181,6 +181,24 @@ impl Store {
         set(&mut self.connection).map_err(|source| self.sqlite(source))
     }
 
+    /// Keeps no account of this user any more, and nothing of what it was; whatever they show is not believed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn erase(&mut self, user: UserId, now: Millis) -> Result<(), StoreError> {
+        let erase = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            write(&change, Denial::User(user))?;
+            write(&change, Denial::IssuedBefore { user, time: now })?;
+            change.execute("DELETE FROM accounts WHERE user = ?1", [to_sql(user.get())])?;
+            change.commit()?;
+            // What older versions left behind goes as well.
+            connection.execute_batch("VACUUM")?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+        };
+        erase(&mut self.connection).map_err(|source| self.sqlite(source))
+    }
+
     /// Keeps that this is not believed, or is again. What is returned is what is kept, and to be told: a token is
     /// remembered for a little longer than it lives, since who reads it may be lenient by some seconds.
     ///

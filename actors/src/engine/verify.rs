@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use chappe_proto::MessageId;
+
 use super::EngineError;
 use crate::folder::Folder;
 use crate::history::batch::Batch;
 use crate::history::compare::{self, Differences, Found};
 use crate::history::tables::{self, Tables};
-use crate::log::record::Position;
+use crate::log::record::{Fact, Position};
 use crate::log::sqlite::{self, SqliteLog};
 use crate::log::{EventLog, LogError, Numbering};
 use crate::snapshot::load::{Loaded, Unusable, load};
@@ -53,7 +55,11 @@ pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError
     if let Ok(Some(Loaded { state: told, .. })) = &snapshot {
         state.set_names(told.names().without_names());
     }
-    folder.read_log(&mut log, Numbering::default(), |record| state.replay(record))?;
+    let mut erased = Vec::new();
+    folder.read_log(&mut log, Numbering::default(), |record| {
+        erased.extend(record.position.message().filter(|_| matches!(record.entry.fact, Fact::MessageErased { .. })));
+        state.replay(record);
+    })?;
     let beside = folder.path().join("verify.db");
     let live = folder.path().join(tables::FILE);
     let had_wal = with_suffix(&live, "-wal").exists();
@@ -65,7 +71,7 @@ pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError
         remove(&live, &["-wal", "-shm"]);
     }
     let (projected, mut differences) = result.map_err(|source| folder.log_error(source))?;
-    let differs = look_at_snapshot(snapshot, &mut log, &state).map_err(|source| folder.log_error(source))?;
+    let differs = look_at_snapshot(snapshot, &mut log, &state, &erased).map_err(|source| folder.log_error(source))?;
     differences.extend(Some((SNAPSHOT, differs)).filter(|(_, differs)| *differs > 0));
     Ok(Verified { records: state.head().0, projected, chats: state.sizes()[0] as u64, differences })
 }
@@ -76,6 +82,7 @@ fn look_at_snapshot(
     snapshot: Result<Option<Loaded>, Unusable>,
     log: &mut impl EventLog,
     state: &State,
+    erased: &[MessageId],
 ) -> Result<u64, LogError> {
     let Loaded { state: mut told, until, .. } = match snapshot {
         Ok(Some(loaded)) => loaded,
@@ -91,7 +98,7 @@ fn look_at_snapshot(
     while told.head() < state.head() {
         log.scan(told.head(), 8192)?.into_iter().for_each(|record| told.replay(record));
     }
-    Ok(state.differences(&told))
+    Ok(state.differences(&told, erased))
 }
 
 fn compare(log: &mut SqliteLog, head: Position, live: &Path, beside: &Path) -> Result<(u64, Differences), LogError> {

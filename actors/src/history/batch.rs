@@ -8,6 +8,7 @@ use rusqlite::{Connection, ToSql, params};
 
 use super::changes::Change;
 use super::chunks::Chunks;
+use super::forget::forget;
 use super::run::Run;
 use crate::log::record::{self, Fact, Kind, Position, Record};
 use crate::log::sqlite::SqliteLog;
@@ -49,6 +50,11 @@ impl Batch {
     /// Whether it is as large as a batch should be: there may be more.
     pub fn is_full(&self) -> bool {
         self.records >= RECORDS || self.bytes >= BYTES
+    }
+
+    /// Whether somebody was erased.
+    pub(super) fn erases(&self) -> bool {
+        self.facts.iter().any(|record| matches!(record.entry.fact, Fact::UserErased { .. }))
     }
 
     /// The last position in it.
@@ -94,6 +100,7 @@ impl Batch {
                     let mark = marks.entry((*chat, *user)).or_default();
                     *mark = (*mark).max(*seq);
                 }
+                Fact::Trimmed { .. } | Fact::UserErased { .. } => forget(tables, &mut chunks, compressor, record)?,
                 _ => write(tables, record)?,
             }
         }

@@ -42,8 +42,15 @@ impl Change {
 
     /// Does to `message` what was done to it.
     pub(super) fn apply(&self, message: &mut Message) {
-        message.content.clone_from(&self.content);
-        (message.edited_at, message.deleted, message.signature) = (self.edited_at, self.deleted, None);
+        message.deleted |= self.deleted;
+        // One that was erased says nothing, whatever its edits said.
+        message.content = if message.deleted { Box::default() } else { self.content.clone() };
+        (message.edited_at, message.signature) = (self.edited_at, None);
+    }
+
+    /// Takes out what the message came to say, and says whether there was something.
+    pub(super) fn silence(&mut self) -> bool {
+        !std::mem::take(&mut self.content).is_empty()
     }
 
     /// The change of one message in the tables.

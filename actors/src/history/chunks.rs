@@ -1,11 +1,14 @@
 //! Finding and writing the runs of a chat in the query tables: `chunks` of a certain size that are not touched any more,
 //! and in `ends` the run behind them, to which events are added.
 
+use std::ops::RangeInclusive;
+
 use chappe_proto::compression::{Compressor, Expander};
 use chappe_proto::{ChatId, Seq};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::run::{Run, damaged};
+use crate::log::record::Record;
 use crate::log::{LogError, to_sql};
 
 /// The size of a whole chunk before compression: a page of history expands one or two.
@@ -94,6 +97,35 @@ impl<'a> Chunks<'a> {
             }
         }
         self.write("INSERT OR REPLACE INTO ends VALUES (?1, ?2, ?3, ?4)", chat, &run, &run.pack(chat, None))
+    }
+
+    /// Has `reduce` look at each record of a chat from one number to another, and writes what it changes.
+    ///
+    /// # Errors
+    /// As for [`Chunks::append`].
+    pub(super) fn reduce(
+        &mut self,
+        chat: ChatId,
+        numbers: RangeInclusive<Seq>,
+        compressor: &mut Compressor,
+        mut reduce: impl FnMut(&mut Record) -> bool,
+    ) -> Result<(), LogError> {
+        let Some(end) = self.end(chat)? else { return Ok(()) };
+        let mut next = (*numbers.start()).max(Seq(1));
+        while next <= *numbers.end() && next < end.next() {
+            let is_end = next >= end.first;
+            let run = if is_end { end.clone() } else { self.at(chat, next)? };
+            if let Some(left) = run.reduced(chat, &mut reduce)? {
+                let (sql, body) = if is_end {
+                    ("INSERT OR REPLACE INTO ends VALUES (?1, ?2, ?3, ?4)", left.pack(chat, None))
+                } else {
+                    ("INSERT OR REPLACE INTO chunks VALUES (?1, ?2, ?3, ?4)", left.pack(chat, Some(compressor)))
+                };
+                self.write(sql, chat, &left, &body)?;
+            }
+            next = run.next();
+        }
+        Ok(())
     }
 
     /// Takes the chunk before `run` out of the tables, if it is far from whole and not the larger of the two.

@@ -4,7 +4,10 @@
 pub mod batch;
 mod changes;
 mod chunks;
+#[cfg(test)]
+mod compacted_tests;
 pub mod compare;
+mod forget;
 mod run;
 pub mod tables;
 mod tail;
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use chappe_proto::compression::Expander;
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::{ChatId, MessageId, Seq};
+use chappe_proto::{ChatId, MessageId, Millis, Seq};
 use rusqlite::Connection;
 
 use self::tables::{Tables, position};
@@ -63,8 +66,9 @@ impl History {
     pub fn messages(&mut self, chat: ChatId, page: Page, limit: usize) -> Result<(Vec<Arc<Message>>, bool), LogError> {
         self.reading(chat, |view| {
             let wanted = Some(Kind::Post);
+            let floor = view.floor();
             let mut events = match page {
-                Page::After(seq) => view.after(seq, limit + 1, wanted)?,
+                Page::After(seq) => view.after(seq.max(floor), limit + 1, wanted)?,
                 Page::Before(seq) => view.before(seq, limit + 1, wanted)?,
                 Page::Newest { skip } => match view.messages()?.checked_sub(skip) {
                     Some(rank @ 1..) => {
@@ -74,6 +78,7 @@ impl History {
                     _ => Vec::new(),
                 },
             };
+            events.retain(|event| event.seq() > floor);
             // Changed first: an edit may have made one longer.
             view.change(&mut events)?;
             let mut found: Vec<_> = events.iter().filter_map(Event::message).cloned().collect();
@@ -123,8 +128,12 @@ impl History {
     pub fn locate(&mut self, id: MessageId) -> Result<Option<Spot>, LogError> {
         let Some(message) = self.original(id)? else { return Ok(None) };
         let Message { chat_id: chat, seq, sender_id: sender, .. } = *message;
-        let mut now = [Event::Message(message)];
-        self.reading(chat, |view| view.change(&mut now))?;
+        // Asked anew: the log may still have what is not kept any more.
+        let now = self.reading(chat, |view| {
+            let mut now = view.after(Seq(seq.0.saturating_sub(1)), 1, None)?;
+            view.change(&mut now)?;
+            Ok(now)
+        })?;
         let deleted = now.iter().filter_map(Event::message).any(|message| message.deleted);
         Ok(Some(Spot { id, chat, seq, sender, deleted }))
     }
@@ -136,6 +145,66 @@ impl History {
     pub fn original(&mut self, id: MessageId) -> Result<Option<Arc<Message>>, LogError> {
         let record = self.log.record(Position(id.get()))?;
         Ok(record.and_then(Record::into_event).and_then(|event| event.message().cloned()))
+    }
+
+    /// How many messages of a chat behind a number are from before a time, up to the first that is not; and when that was
+    /// posted. At most `limit` are looked at; then there is no such time.
+    ///
+    /// # Errors
+    /// As for [`History::messages`].
+    pub fn older(
+        &mut self,
+        chat: ChatId,
+        after: Seq,
+        time: Millis,
+        limit: u64,
+        page: usize,
+    ) -> Result<(u64, Option<Millis>), LogError> {
+        let (mut older, mut after) = (0, after);
+        while older < limit {
+            let (messages, has_more) = self.messages(chat, Page::After(after), page)?;
+            for message in messages {
+                if message.created_at >= time {
+                    return Ok((older, Some(message.created_at)));
+                }
+                (older, after) = (older + 1, message.seq);
+            }
+            if !has_more {
+                break;
+            }
+        }
+        Ok((older, None))
+    }
+
+    /// The chats that were deleted, as far as the query tables know.
+    ///
+    /// # Errors
+    /// [`LogError`] if the disk cannot be read.
+    pub fn deleted(&self) -> Result<Vec<ChatId>, LogError> {
+        forget::chats(&self.tables, "SELECT id FROM chats WHERE deleted")
+    }
+
+    /// The number of a chat's last message, and how many there are, unless that one is not kept any more, or there is none.
+    ///
+    /// # Errors
+    /// As for [`History::messages`].
+    pub fn last_message(&mut self, chat: ChatId) -> Result<Option<(Seq, u64)>, LogError> {
+        self.reading(chat, |view| {
+            let messages = view.messages()?;
+            if messages == 0 {
+                return Ok(None);
+            }
+            let last = view.nth_message(messages)?;
+            Ok((last > view.floor()).then_some((last, messages)))
+        })
+    }
+
+    /// The number of the `rank`th message of a chat, counted from 1; there are as many.
+    ///
+    /// # Errors
+    /// As for [`History::messages`].
+    pub fn nth_message(&mut self, chat: ChatId, rank: u64) -> Result<Seq, LogError> {
+        self.reading(chat, |view| view.nth_message(rank))
     }
 
     /// How many messages of a chat have this number or a lower one.
@@ -164,7 +233,7 @@ impl History {
         read: impl FnOnce(&mut View<'_>) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
         self.tail.follow(&mut self.log, position(&self.tables)?)?;
-        let mut view = View::of(chat, &self.tables, &mut self.expander, &mut self.log, self.tail.of(chat))?;
+        let mut view = View::of(chat, &self.tables, &mut self.expander, &mut self.log, &self.tail)?;
         read(&mut view)
     }
 }

@@ -9,8 +9,7 @@
 use std::ops::Range;
 
 use chappe_proto::compression::{Compressor, Expander};
-use chappe_proto::event::Event;
-use chappe_proto::format::{self, MAX_BODY_BYTES};
+use chappe_proto::format::{self, FormatError, MAX_BODY_BYTES};
 use chappe_proto::{ChatId, Millis, Seq};
 
 use crate::log::LogError;
@@ -54,13 +53,11 @@ impl Packed<'_> {
         Kind::of(self.fact)
     }
 
-    /// The event as it was when it happened.
-    pub(super) fn event(&self, chat: ChatId) -> Result<Event, LogError> {
-        let unreadable = |reason: String| damaged(chat, self.seq, &reason);
-        let fact = format::decode_compact(self.fact).map_err(|error| unreadable(error.to_string()))?;
-        let entry = Entry { at: self.at, numbered: Some((chat, self.seq)), fact };
-        let event = Record { position: self.position, entry }.into_event();
-        event.ok_or_else(|| unreadable("no event".to_owned()))
+    /// The record that it is in the log.
+    pub(super) fn record(&self, chat: ChatId) -> Result<Record, LogError> {
+        let unreadable = |error: FormatError| damaged(chat, self.seq, &error.to_string());
+        let fact = format::decode_compact(self.fact).map_err(unreadable)?;
+        Ok(Record { position: self.position, entry: Entry { at: self.at, numbered: Some((chat, self.seq)), fact } })
     }
 }
 
@@ -120,6 +117,28 @@ impl Run {
         let item = self.items.get(nth)?;
         let fact = self.bytes.get(item.fact.clone()).unwrap_or_default();
         Some(Packed { seq: self.seq(nth), position: item.position, at: item.at, fact })
+    }
+
+    /// The same events, each as `reduce` leaves it; `None` if it changes none.
+    pub(super) fn reduced(
+        &self,
+        chat: ChatId,
+        mut reduce: impl FnMut(&mut Record) -> bool,
+    ) -> Result<Option<Self>, LogError> {
+        let mut run = Self::new(self.first, self.before);
+        let mut is_changed = false;
+        for event in self.events() {
+            let mut record = event.record(chat)?;
+            if reduce(&mut record) {
+                is_changed = true;
+                let mut fact = Vec::new();
+                format::encode_compact_into(&record.entry.fact, &mut fact);
+                run.push(event.position, event.at, &fact);
+            } else {
+                run.push(event.position, event.at, event.fact);
+            }
+        }
+        Ok(is_changed.then_some(run))
     }
 
     /// A run without events, behind this one.

@@ -14,7 +14,7 @@ use crate::log::{LogError, to_sql};
 /// The tables' file in the data folder.
 pub const FILE: &str = "query.db";
 /// The layout this version writes.
-pub const SCHEMA: i64 = 3;
+pub const SCHEMA: i64 = 4;
 /// The file that says: the tables are damaged, build them again at the next start.
 const DOUBT: &str = "query.damaged";
 /// `chaq` in ASCII.
@@ -24,6 +24,8 @@ const APPLICATION_ID: i64 = 0x6368_6171;
 /// `changes`. These have keys of their own, since in a tree WITHOUT ROWID each comparison would read all of a large row. A member's `read_seq` is what was marked, or where they joined; their own posts count as read besides.
 const LAYOUT: &str = "
 CREATE TABLE progress (epoch INTEGER NOT NULL, position INTEGER NOT NULL);
+CREATE TABLE limited (trimmed INTEGER NOT NULL, erased INTEGER NOT NULL);
+INSERT INTO limited VALUES (0, 0);
 CREATE TABLE users (id INTEGER PRIMARY KEY, nickname TEXT NOT NULL, created_at INTEGER NOT NULL,
     public_key BLOB);
 CREATE TABLE chats (
@@ -38,6 +40,7 @@ CREATE TABLE chunks (
     PRIMARY KEY (chat, first));
 CREATE TABLE changes (
     chat INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (chat, seq));
+CREATE TABLE floors (chat INTEGER PRIMARY KEY, up_to INTEGER NOT NULL);
 CREATE TABLE reactions (
     chat INTEGER NOT NULL, message_seq INTEGER NOT NULL, user INTEGER NOT NULL, emoji TEXT NOT NULL,
     PRIMARY KEY (chat, message_seq, user, emoji)) WITHOUT ROWID;
@@ -50,12 +53,43 @@ pub fn doubt(folder: &Path) {
     }
 }
 
+/// Where the log says last that something is not kept, as far as the tables know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// That a chat is trimmed.
+    pub trimmed: Position,
+    /// That a user is erased.
+    pub erased: Position,
+    /// How far the tables are.
+    pub position: Position,
+}
+
+/// What the tables in `folder` know of what is not kept; `None` if there are none.
+///
+/// # Errors
+/// [`LogError`] if they cannot be read.
+pub fn limited(folder: &Path) -> Result<Option<Limited>, LogError> {
+    let file = folder.join(FILE);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let sql = "SELECT trimmed, erased, position FROM limited, progress";
+    let place = |number: i64| Position(u64::try_from(number).unwrap_or_default());
+    let limited = Tables::reader(&file)?.query_row(sql, (), |row| {
+        let [trimmed, erased, position] = [row.get(0)?, row.get(1)?, row.get(2)?].map(place);
+        Ok(Limited { trimmed, erased, position })
+    })?;
+    Ok(Some(limited))
+}
+
 /// The tables, open for writing.
 #[derive(Debug)]
 pub struct Tables {
     connection: Connection,
     position: Position,
     compressor: Compressor,
+    /// Whether the write-ahead file may hold what is not kept any more.
+    to_scrub: bool,
 }
 
 impl Tables {
@@ -105,8 +139,9 @@ impl Tables {
             return Ok(None);
         }
         connection.execute_batch(
+            // What is taken out is written over: it may be what was to go.
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;
-             PRAGMA cache_size=-16384;",
+             PRAGMA cache_size=-16384; PRAGMA secure_delete=ON;",
         )?;
         plan_once(&connection)?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
@@ -124,7 +159,7 @@ impl Tables {
         Ok(match progress {
             Some((of, position)) if of == to_sql(epoch) => {
                 let position = Position(u64::try_from(position).unwrap_or_default());
-                Some(Self { connection, position, compressor: Compressor::quick() })
+                Some(Self { connection, position, compressor: Compressor::quick(), to_scrub: false })
             }
             _ => None,
         })
@@ -146,6 +181,22 @@ impl Tables {
         transaction.execute("UPDATE progress SET position = ?1", [to_sql(last.0)])?;
         transaction.commit()?;
         self.position = last;
+        self.to_scrub |= batch.erases();
+        if self.to_scrub {
+            // A reader may stand in the way; then with the next batch.
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            self.to_scrub = self.connection.query_row(sql, (), |row| row.get::<_, i64>(0))? != 0;
+        }
+        Ok(())
+    }
+
+    /// Gives the room back that rows have left, and leaves nothing in the write-ahead file.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn vacuum(&mut self) -> Result<(), LogError> {
+        self.connection.execute_batch("VACUUM")?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::log::LogError;
 use crate::log::record::{self, Kind, Position};
 use crate::log::sqlite::SqliteLog;
 use crate::map::Map;
+use crate::retention::Limits;
 
 /// A longer end is not followed: it takes 16 bytes an event, for each reader, and while it is read for the first time
 /// others wait. The tables are so far behind only while they are built anew.
@@ -22,6 +23,9 @@ pub(super) struct Tail {
     /// The chats of the events, in the log's order.
     order: VecDeque<(Position, ChatId)>,
     chats: Map<ChatId, ChatTail>,
+    /// What the end says is not kept any more, and where it does so last.
+    limits: Limits,
+    limited: Position,
 }
 
 /// The events of one chat that are behind the tables: consecutive ones, up to the last there is.
@@ -53,11 +57,15 @@ impl Tail {
                 }
             }
         }
+        if tables >= self.limited && !self.limits.is_empty() {
+            // The tables hold nothing of it any more.
+            self.limits = Limits::default();
+        }
         let behind = log.last()?.0.saturating_sub(tables.0);
         if behind > MAX_RECORDS {
             return Err(LogError::Behind(behind));
         }
-        let Self { to, order, chats } = self;
+        let Self { to, order, chats, limits, limited } = self;
         log.visit(*to, |position, body| {
             let (head, fact) = record::open(position, body)?;
             if let Some((chat, seq)) = head.numbered {
@@ -65,9 +73,18 @@ impl Tail {
                 tail.events.push_back((position, Kind::of(fact)));
                 order.push_back((position, chat));
             }
+            if Kind::of(fact) == Kind::Limit {
+                limits.note(&record::decode(position, body)?);
+                *limited = position;
+            }
             *to = position;
             Ok(true)
         })
+    }
+
+    /// What the end says is not kept any more.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The events of a chat that are not in the tables.

@@ -62,7 +62,7 @@ fn chats(records: &[Record]) -> Vec<(ChatId, u64)> {
     chats
 }
 
-fn every_page_is_right(history: &mut History, records: &[Record]) {
+pub(super) fn every_page_is_right(history: &mut History, records: &[Record]) {
     for (chat, head) in chats(records) {
         for limit in [1, 3, 500] {
             for at in 0..=head + 1 {
@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-fn edit(seq: u64, message: u64, content: &str) -> Draft {
+pub(super) fn edit(seq: u64, message: u64, content: &str) -> Draft {
     let fact = Fact::MessageEdited {
         message: MessageId::parse(message).unwrap(),
         message_seq: Seq(seq),

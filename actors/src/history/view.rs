@@ -9,12 +9,14 @@ use rusqlite::Connection;
 
 use super::changes::Change;
 use super::chunks::Chunks;
+use super::forget;
 use super::run::{Run, damaged};
-use super::tail::ChatTail;
+use super::tail::{ChatTail, Tail};
 use crate::log::LogError;
-use crate::log::record::{self, Kind, Position};
+use crate::log::record::{self, Kind, Position, Record};
 use crate::log::sqlite::SqliteLog;
 use crate::map::Map;
+use crate::retention::Limits;
 
 /// See the module.
 pub(super) struct View<'a> {
@@ -25,6 +27,10 @@ pub(super) struct View<'a> {
     /// The last run in the tables.
     end: Run,
     tail: Option<&'a ChatTail>,
+    /// What the tables do not know yet of what is not kept any more.
+    limits: &'a Limits,
+    /// No page of messages reaches below this number: they are not kept.
+    floor: Seq,
 }
 
 impl<'a> View<'a> {
@@ -37,14 +43,21 @@ impl<'a> View<'a> {
         tables: &'a Connection,
         expander: &'a mut Expander,
         log: &'a mut SqliteLog,
-        tail: Option<&'a ChatTail>,
+        tail: &'a Tail,
     ) -> Result<Self, LogError> {
+        let (tail, limits) = (tail.of(chat), tail.limits());
         let mut chunks = Chunks::of(tables, expander);
         let end = chunks.end(chat)?.unwrap_or_else(|| Run::new(Seq(1), 0));
         if tail.is_some_and(|tail| tail.first() != end.next()) {
             return Err(damaged(chat, end.next(), "the log does not go on where they end"));
         }
-        Ok(Self { chat, tables, chunks, log, end, tail })
+        let floor = forget::floor(tables, chat)?.max(limits.floor(chat));
+        Ok(Self { chat, tables, chunks, log, end, tail, limits, floor })
+    }
+
+    /// Up to which number messages are not kept any more.
+    pub(super) fn floor(&self) -> Seq {
+        self.floor
     }
 
     /// Up to `limit` events after a number, oldest first; only those of a kind, if one is given. They are as they were when
@@ -56,7 +69,7 @@ impl<'a> View<'a> {
             let run = self.run(next)?;
             let events = run.events().filter(|event| event.seq > seq && kind.is_none_or(|kind| event.kind() == kind));
             for event in events.take(limit - found.len()) {
-                found.push(event.event(self.chat)?);
+                found.extend(left(self.limits, event.record(self.chat)?));
             }
             next = run.next();
         }
@@ -80,7 +93,7 @@ impl<'a> View<'a> {
             let events = run.events().rev();
             let events = events.filter(|event| event.seq < seq && kind.is_none_or(|kind| event.kind() == kind));
             for event in events.take(limit - places.len() - found.len()) {
-                found.push(event.event(self.chat)?);
+                found.extend(left(self.limits, event.record(self.chat)?));
             }
             next = run.first;
         }
@@ -198,12 +211,18 @@ impl<'a> View<'a> {
     /// Adds the events at these positions of the log.
     fn pick(&mut self, places: &[Position], found: &mut Vec<Event>) -> Result<(), LogError> {
         let expected = found.len() + places.len();
+        let limits = self.limits;
         self.log.pick(places, |position, body| {
-            let record = record::decode(position, body)?;
-            found.extend(record.into_event());
+            found.extend(left(limits, record::decode(position, body)?));
             Ok(())
         })?;
         let missing = || damaged(self.chat, self.end.next(), "the log has no event where one was");
         if found.len() == expected { Ok(()) } else { Err(missing()) }
     }
+}
+
+/// The event that a record is by now.
+fn left(limits: &Limits, mut record: Record) -> Option<Event> {
+    limits.reduce(&mut record);
+    record.into_event()
 }

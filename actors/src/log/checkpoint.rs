@@ -6,7 +6,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -72,9 +72,9 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(file: &PathBuf, woken: &Receiver<()>, nearly_done: &AtomicBool) {
+fn run(file: &Path, woken: &Receiver<()>, nearly_done: &AtomicBool) {
     while woken.recv().is_ok() {
-        if let Err(error) = nearly_all(file) {
+        if let Err(error) = nearly_all_of(file) {
             // The writer comes to the same, and says it where it counts.
             tracing::debug!(%error, "take over the write-ahead file");
         }
@@ -82,7 +82,15 @@ fn run(file: &PathBuf, woken: &Receiver<()>, nearly_done: &AtomicBool) {
     }
 }
 
-fn nearly_all(file: &PathBuf) -> Result<(), LogError> {
+/// Takes nearly all of the write-ahead file over, while commits go on.
+///
+/// # Errors
+/// As for [`take_over`].
+pub(crate) fn nearly_all(folder: &Path) -> Result<(), LogError> {
+    nearly_all_of(&folder.join(FILE))
+}
+
+fn nearly_all_of(file: &Path) -> Result<(), LogError> {
     let connection = Connection::open(file)?;
     connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;")?;
     let mut before = 0;

@@ -3,7 +3,8 @@
 //! [`EventLog`] is the one seam between the engine and where events are kept. The SQLite log is the one a server uses;
 //! the one in memory is for tests. `conformance` holds every implementation to the same promises.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
+pub mod compact;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod memory;
@@ -15,6 +16,7 @@ pub mod wal;
 
 use chappe_proto::{ChatId, Seq};
 
+use self::compact::Rewrite;
 use self::record::{Damage, Draft, Entry, Place, Position, Record};
 use crate::map::Map;
 
@@ -132,6 +134,22 @@ pub trait EventLog: Send {
     /// As for [`EventLog::append`]; nothing that was appended is lost.
     fn maintain(&mut self) -> Result<(), LogError> {
         Ok(())
+    }
+
+    /// Does a step of a compaction, all of it or nothing. `false` if the rows are not as they were read.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`].
+    fn replace(&mut self, _: &Rewrite) -> Result<bool, LogError> {
+        Ok(false)
+    }
+
+    /// Leaves nothing of what was replaced anywhere. `false` if somebody still reads it: later it may work.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`]; nothing that was appended is lost.
+    fn scrub(&mut self) -> Result<bool, LogError> {
+        Ok(true)
     }
 
     /// Whether the log still stands where it was opened, and was not moved or deleted.

@@ -8,19 +8,39 @@ use chappe_proto::{ChatId, MessageId, Seq};
 
 use super::record::Record;
 use crate::command::Page;
+use crate::retention::Limits;
 use crate::state::step::Spot;
+
+/// What the log says is not kept any more.
+pub(crate) fn limits(records: &[Record]) -> Limits {
+    let mut limits = Limits::default();
+    records.iter().for_each(|record| limits.note(record));
+    limits
+}
+
+/// The records without what is not kept any more.
+pub(crate) fn reduced(records: &[Record]) -> Vec<Record> {
+    let limits = limits(records);
+    let mut records = records.to_vec();
+    records.iter_mut().for_each(|record| {
+        limits.reduce(record);
+    });
+    records
+}
 
 /// A chat's events after a number, as a client sees them now: messages as they have become, edits of deleted ones empty.
 pub(crate) fn events(records: &[Record], chat: ChatId, after: Seq) -> Vec<Event> {
-    let mut events: Vec<Event> =
-        records.iter().cloned().filter_map(Record::into_event).filter(|event| event.chat_id() == chat).collect();
+    let of_chat = |event: &Event| event.chat_id() == chat;
+    let mut events: Vec<Event> = reduced(records).into_iter().filter_map(Record::into_event).filter(of_chat).collect();
     for change in events.clone() {
         for event in &mut events {
             match (&change, event) {
                 (Event::MessageEdited(edit), Event::Message(message)) if message.id == edit.message_id => {
                     let message = Arc::make_mut(message);
-                    (message.content, message.edited_at) = (edit.content.clone(), Some(edit.edited_at));
-                    message.signature = None;
+                    if !message.deleted {
+                        message.content = edit.content.clone();
+                    }
+                    (message.edited_at, message.signature) = (Some(edit.edited_at), None);
                 }
                 (Event::MessageDeleted(deletion), Event::Message(message)) if message.id == deletion.message_id => {
                     let message = Arc::make_mut(message);
@@ -48,6 +68,8 @@ pub(crate) fn messages(records: &[Record], chat: ChatId) -> Vec<Arc<Message>> {
 /// A page, as long as its contents are small.
 pub(crate) fn page(records: &[Record], chat: ChatId, page: Page, limit: usize) -> (Vec<Arc<Message>>, bool) {
     let mut all = messages(records, chat);
+    let floor = limits(records).floor(chat);
+    all.retain(|message| message.seq > floor);
     if let Page::After(seq) = page {
         all.retain(|message| message.seq > seq);
         let has_more = all.len() > limit;

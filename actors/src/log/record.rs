@@ -5,6 +5,8 @@
 //! compact binary format of the protocol crate, in which the length stands too. The position is implied, and where an
 //! entry has a place in a chat, its [`Head`] can be read without the rest.
 
+mod sealed;
+
 use std::sync::Arc;
 
 use chappe_proto::event::{
@@ -14,6 +16,8 @@ use chappe_proto::format::{self, Decode, Encode, FormatError};
 use chappe_proto::message::{Message, MessageType};
 use chappe_proto::signature::{PublicKey, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
+
+pub use self::sealed::{Damage, decode_from, encode_into, take_body};
 
 /// A record's place in the log: 1, 2, 3 … without gaps. A message's id is the position of its record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +164,26 @@ pub enum Fact {
         /// Which.
         key: Option<PublicKey>,
     },
+    /// A message was posted whose content is not kept any more, nor its name, nor what it answered. Never appended: a
+    /// record of a message becomes this, in its place (see [`crate::retention`]).
+    MessageErased {
+        /// Who wrote it.
+        sender: UserId,
+    },
+    /// A chat's events up to a number are not kept any more, as far as they say something.
+    Trimmed {
+        /// The chat.
+        chat: ChatId,
+        /// Up to and with this number.
+        up_to: Seq,
+        /// How many of the chat's messages that is.
+        messages: u64,
+    },
+    /// What a user had said until then is not kept any more, nor what they were called.
+    UserErased {
+        /// Who.
+        user: UserId,
+    },
 }
 
 impl Fact {
@@ -236,7 +260,25 @@ impl Record {
             }))
         };
         Some(match self.entry.fact {
-            Fact::UserCreated { .. } | Fact::ReadMarked { .. } | Fact::KeyRegistered { .. } => return None,
+            Fact::UserCreated { .. }
+            | Fact::ReadMarked { .. }
+            | Fact::KeyRegistered { .. }
+            | Fact::Trimmed { .. }
+            | Fact::UserErased { .. } => return None,
+            Fact::MessageErased { sender } => Event::Message(Arc::new(Message {
+                id,
+                chat_id,
+                seq,
+                sender_id: sender,
+                content: Box::default(),
+                message_type: MessageType::Text,
+                client_id: None,
+                reply_to: None,
+                created_at: at,
+                edited_at: None,
+                deleted: true,
+                signature: None,
+            })),
             Fact::MessagePosted { sender, content, message_type, client_id, reply_to } => {
                 posted(sender, content, message_type, client_id, reply_to, None)
             }
@@ -292,6 +334,8 @@ pub enum Kind {
     Post,
     /// A message was edited or deleted.
     Change,
+    /// What is kept was limited.
+    Limit,
     /// Anything else.
     Other,
 }
@@ -301,8 +345,9 @@ impl Kind {
     pub fn of(fact: &[u8]) -> Self {
         // The fact's number in the log: below 251, it is one byte.
         match fact.first() {
-            Some(5 | 10) => Self::Post,
+            Some(5 | 10 | 12) => Self::Post,
             Some(6 | 7) => Self::Change,
+            Some(13 | 14) => Self::Limit,
             _ => Self::Other,
         }
     }
@@ -328,64 +373,6 @@ pub fn decode(position: Position, body: &[u8]) -> Result<Record, Damage> {
 
 fn unreadable(position: Position, error: &FormatError) -> Damage {
     Damage::Unreadable(position.0, error.to_string())
-}
-
-/// Bytes of a checksum.
-const SUM: usize = 4;
-
-/// Why bytes are not the record that should stand at a position.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// The bytes end inside the record.
-    #[error("the record at position {0} is cut short")]
-    Short(u64),
-    /// The checksum does not fit.
-    #[error("the record at position {0} does not match its checksum")]
-    Checksum(u64),
-    /// The checksum fits, but the body is not one this version knows.
-    #[error("the record at position {0} cannot be read: {1}")]
-    Unreadable(u64, String),
-}
-
-fn checksum(position: Position, body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&position.0.to_le_bytes());
-    hasher.update(body);
-    hasher.finalize()
-}
-
-/// Appends the bytes of one record; `body` is room to work in.
-pub fn encode_into(position: Position, entry: &Entry, body: &mut Vec<u8>, out: &mut Vec<u8>) {
-    body.clear();
-    format::encode_compact_into(entry, body);
-    format::encode_compact_into(&body.len(), out);
-    out.extend_from_slice(&checksum(position, body).to_le_bytes());
-    out.extend_from_slice(body);
-}
-
-/// Takes the record of `position` from the front of `bytes`, checking it.
-///
-/// # Errors
-/// [`Damage`] if it is not whole.
-pub fn decode_from(position: Position, bytes: &mut &[u8]) -> Result<Record, Damage> {
-    decode(position, take_body(position, bytes)?)
-}
-
-/// Takes the body of the record of `position` from the front of `bytes`, checking it, without reading it.
-///
-/// # Errors
-/// [`Damage`] if it is not whole.
-pub fn take_body<'a>(position: Position, bytes: &mut &'a [u8]) -> Result<&'a [u8], Damage> {
-    let short = || Damage::Short(position.0);
-    let (length, used) = format::decode_compact_prefix::<usize>(bytes).map_err(|_| short())?;
-    let rest = bytes.get(used..).unwrap_or_default();
-    let (sum, rest) = rest.split_first_chunk::<SUM>().ok_or_else(short)?;
-    let (body, rest) = rest.split_at_checked(length).ok_or_else(short)?;
-    if checksum(position, body) != u32::from_le_bytes(*sum) {
-        return Err(Damage::Checksum(position.0));
-    }
-    *bytes = rest;
-    Ok(body)
 }
 
 #[cfg(test)]

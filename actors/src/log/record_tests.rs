@@ -57,6 +57,9 @@ fn facts_keep_their_numbers_and_their_bytes() {
     assert_eq!(bytes(&Fact::ReadMarked { chat, user, seq: Seq(1), count: 300 }), [9, 1, 7, 1, 251, 44, 1]);
     let key = PublicKey::parse(&"A".repeat(43));
     assert_eq!(bytes(&Fact::KeyRegistered { user, key })[0], 11);
+    assert_eq!(bytes(&Fact::MessageErased { sender: user }), [12, 7]);
+    assert_eq!(bytes(&Fact::Trimmed { chat, up_to: Seq(9), messages: 3 }), [13, 1, 9, 3]);
+    assert_eq!(bytes(&Fact::UserErased { user }), [14, 7]);
 }
 
 #[test]
@@ -74,6 +77,9 @@ fn what_a_record_is_about_is_told_without_reading_all_of_it() {
         (Fact::MessageDeleted { message, message_seq, by }, Kind::Change),
         (Fact::Reacted { message, message_seq, user: by, emoji: "x".into(), removed: false }, Kind::Other),
         (Fact::MemberLeft { user: by }, Kind::Other),
+        (Fact::MessageErased { sender: by }, Kind::Post),
+        (Fact::Trimmed { chat: ChatId::parse(1).unwrap(), up_to: Seq(1), messages: 1 }, Kind::Limit),
+        (Fact::UserErased { user: by }, Kind::Limit),
         (Fact::ChatUpdated { title: "t".into(), deleted: false, by: None }, Kind::Other),
     ] {
         let entry = Entry { fact, ..entry() };

@@ -1,9 +1,10 @@
 //! The log in an embedded SQLite file.
 //!
-//! One table, appended to and never updated: a commit is one or a few rows, each some records in one blob, and there
+//! One table, appended to; rows are rewritten only to hold less ([`super::compact`]). A commit is one or a few rows, each some records in one blob, and there
 //! is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit is one flush.
 
 pub(crate) mod refill;
+mod rewrite;
 mod rows;
 mod start;
 
@@ -15,6 +16,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 pub use self::start::TornTail;
 use super::checkpoint::{self, Checkpointer};
+use super::compact::Rewrite;
 use super::record::{self, Draft, Position, Record};
 use super::{EventLog, LogError, Numbering, to_sql};
 
@@ -25,7 +27,7 @@ pub const SCHEMA: i64 = 2;
 /// `chap` in ASCII: tells the file apart from other SQLite files.
 const APPLICATION_ID: i64 = 0x6368_6170;
 /// A row is closed at this size, so that finding one record never reads much more.
-const ROW_BYTES: usize = 64 * 1024;
+pub(super) const ROW_BYTES: usize = 64 * 1024;
 /// SQLite's page size: a lone message writes one, a flood's row many.
 const PAGE_BYTES: usize = 4096;
 /// A full disk counts as mended when so much is free: room for a page says nothing about the next message.
@@ -201,6 +203,16 @@ impl EventLog for SqliteLog {
         Ok(())
     }
 
+    fn replace(&mut self, step: &Rewrite) -> Result<bool, LogError> {
+        self.rewrite(step)
+    }
+
+    fn scrub(&mut self) -> Result<bool, LogError> {
+        self.in_wal = 0;
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        Ok(self.connection.query_row(sql, (), |row| row.get::<_, i64>(0))? == 0)
+    }
+
     fn is_in_place(&self) -> bool {
         let place = self.connection.path().and_then(|path| std::fs::metadata(path).ok());
         place.map(|place| (place.dev(), place.ino())) == self.file
@@ -277,7 +289,8 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     connection.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES};"))?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;
     connection.execute_batch(
-        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA locking_mode=NORMAL; PRAGMA cache_size=-2048;",
+        "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA locking_mode=NORMAL; PRAGMA cache_size=-2048;
+         PRAGMA secure_delete=ON;",
     )?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", (), |row| row.get(0))?;
     if mode != "wal" || synchronous != 2 {

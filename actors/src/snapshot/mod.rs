@@ -10,6 +10,8 @@ pub mod load;
 pub mod names_file;
 pub mod scribe;
 
+use std::path::Path;
+
 use crate::log::record::Position;
 use crate::state::varint::{Reader, put};
 
@@ -18,9 +20,35 @@ pub const FILE: &str = "snapshot";
 /// What it is called until it is whole.
 pub const UNFINISHED: &str = "snapshot.tmp";
 /// The layout this version reads and writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const BEGINNING: &[u8] = b"chappe snapshot ";
 const END: &[u8] = b"end ";
+
+/// Removes the last snapshot in `folder`: a start before there is another reads the whole log.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove_last(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(folder.join(FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves nothing of a snapshot in `folder`: the next start reads the whole log.
+///
+/// # Errors
+/// If a file cannot be removed.
+pub fn remove(folder: &Path) -> std::io::Result<()> {
+    // The one that is loaded first.
+    for file in [FILE, UNFINISHED, names_file::FILE] {
+        match std::fs::remove_file(folder.join(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    std::fs::File::open(folder)?.sync_all()
+}
 
 /// What the first block says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

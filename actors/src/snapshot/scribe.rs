@@ -51,6 +51,8 @@ enum Job {
     Grown(Position),
     /// Where slices come from, and the log's epoch.
     Source(Recipient<NextSlice>, u64),
+    /// The one that is there is not to be kept.
+    Anew,
     /// A last snapshot, and the end.
     Finish,
     /// The end.
@@ -76,6 +78,11 @@ impl ToScribe {
     /// The log has come so far: perhaps it is time for a snapshot.
     pub fn grown(&self, head: Position) {
         self.tell(Job::Grown(head));
+    }
+
+    /// A snapshot is to be written now: the one that is there says what is not to be kept.
+    pub fn anew(&self) {
+        self.tell(Job::Anew);
     }
 
     /// Slices are to be had there, of a state whose log has this `epoch` from now on.
@@ -166,6 +173,7 @@ impl Desk {
                     self.tried = head;
                     self.take(None);
                 }
+                Job::Anew => self.take(None),
                 Job::Grown(_) => {}
                 Job::Source(source, epoch) => {
                     if epoch != self.epoch {

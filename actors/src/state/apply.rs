@@ -25,7 +25,7 @@ pub(super) enum Applied {
     User(UserId),
     /// A read mark moved.
     Read(ChatId, Seq),
-    /// A fact without a place: there is none besides those above.
+    /// A chat keeps less.
     Nothing,
 }
 
@@ -56,6 +56,14 @@ impl State {
                     user.key = *key;
                 }
                 return Applied::User(user_id);
+            }
+            Fact::Trimmed { chat, up_to, messages } => {
+                self.trim(*chat, *up_to, *messages);
+                return Applied::Nothing;
+            }
+            Fact::UserErased { user } => {
+                self.erase(*user);
+                return Applied::User(*user);
             }
             Fact::ReadMarked { chat, user, seq, count } => {
                 let (chat_id, user_id, seq) = (*chat, *user, *seq);
@@ -156,6 +164,8 @@ impl State {
             members: BTreeMap::new(),
             head: Seq::ZERO,
             messages: 0,
+            floor: Seq::ZERO,
+            trimmed: 0,
             recent: Recent::new(created.chat_id),
             cold: false,
             warming: false,
@@ -239,8 +249,8 @@ impl State {
     }
 
     fn note_message(&mut self, message: &Message) {
-        let &Message { id, chat_id: chat, seq, sender_id: sender, .. } = message;
-        self.known.posted(Spot { id, chat, seq, sender, deleted: false });
+        let &Message { id, chat_id: chat, seq, sender_id: sender, deleted, .. } = message;
+        self.known.posted(Spot { id, chat, seq, sender, deleted });
         if let Some(name) = &message.client_id {
             self.dedup.note(chat, sender, name, id);
         }

@@ -39,6 +39,10 @@ pub struct Chat {
     pub head: Seq,
     /// How many messages it has had.
     pub messages: u64,
+    /// Up to which number its events are not kept any more.
+    pub floor: Seq,
+    /// How many messages that is.
+    pub trimmed: u64,
     /// Its newest events.
     pub recent: Recent,
     /// Whether `recent` was dropped, and not filled again since.
@@ -97,7 +101,7 @@ impl Chat {
             members: u32::try_from(self.members.len()).unwrap_or(u32::MAX),
             seq: self.head,
             read_seq: member.map_or(Seq::ZERO, |member| member.read),
-            unread: self.messages.saturating_sub(member.map_or(0, |member| member.read_count)),
+            unread: self.messages.saturating_sub(member.map_or(0, |member| member.read_count).max(self.trimmed)),
             last_message: self.recent.last_message().map(Arc::new),
         }
     }

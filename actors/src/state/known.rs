@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chappe_proto::message::Message;
-use chappe_proto::{ChatId, MessageId, Seq};
+use chappe_proto::{ChatId, MessageId, Seq, UserId};
 use hashlink::LruCache;
 
 use super::step::{Answer, Question, Spot};
@@ -56,6 +56,14 @@ impl Known {
         if let Some(Some(spot)) = self.spots.get_mut(&id) {
             spot.deleted = true;
         }
+    }
+
+    /// A user's messages were erased.
+    pub(super) fn erased(&mut self, user: UserId) {
+        self.fresh.iter_mut().filter(|spot| spot.sender == user).for_each(|spot| spot.deleted = true);
+        // They are asked for again.
+        self.spots.clear();
+        self.originals.clear();
     }
 
     /// Where a message stands; the outer `None` says to ask.

@@ -155,8 +155,8 @@ impl State {
         let visible = spot.filter(|spot| !spot.deleted).ok_or(unknown.clone()).and_then(|spot| {
             let chat = self.chat(spot.chat).map_err(|_| unknown.clone())?;
             // Who may not read a chat is not told what stands in it.
-            chat.readable_by(Some(user)).map_err(|_| unknown)?;
-            Ok(spot)
+            chat.readable_by(Some(user)).map_err(|_| unknown.clone())?;
+            if spot.seq > chat.floor { Ok(spot) } else { Err(unknown) }
         });
         match visible {
             Ok(spot) => match self.wait_for(&[Key::Chat(spot.chat), Key::Member(spot.chat, user)], origin, command) {

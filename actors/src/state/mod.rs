@@ -21,6 +21,7 @@ mod quotas;
 mod rates;
 mod reads;
 pub mod recent;
+pub mod retention;
 pub mod roster;
 pub mod slices;
 pub mod step;
@@ -134,6 +135,8 @@ pub struct State {
     head: Position,
     /// The newest chat there has been.
     last_chat: u64,
+    /// Chats of which events are being read that are not kept any more.
+    outdated: BTreeSet<ChatId>,
     /// Chats that were in memory before the start, the most useful last.
     to_warm: Vec<ChatId>,
     /// The next user id to try for users that do not choose theirs.
@@ -164,6 +167,7 @@ impl State {
             packed: Vec::new(),
             head: Position::default(),
             last_chat: 0,
+            outdated: BTreeSet::new(),
             to_warm: Vec::new(),
             next_user: 1001,
             tally: Tally::default(),
@@ -389,7 +393,7 @@ impl State {
     }
 
     /// The nickname of a user who chose only a number.
-    fn default_nickname(user: UserId) -> Box<str> {
+    pub(crate) fn default_nickname(user: UserId) -> Box<str> {
         format!("user {user}").into()
     }
 }

@@ -22,7 +22,7 @@ impl Chat {
         let held = self.recent.count(What::Messages);
         let skip = match page {
             Page::After(seq) => {
-                let from = self.recent.count_up_to(What::Messages, seq)?;
+                let from = self.recent.count_up_to(What::Messages, seq.max(self.floor))?;
                 let range = from..held.min(from.saturating_add(limit));
                 let messages = self.recent.page(What::Messages, range, End::Oldest);
                 let has_more = from + messages.count() < held;
@@ -31,13 +31,14 @@ impl Chat {
             Page::Newest { skip } => usize::try_from(skip).ok()?,
             Page::Before(seq) => usize::try_from(self.recent.messages_after(Seq(seq.0.saturating_sub(1)))?).ok()?,
         };
-        let all_held = held as u64 == self.messages;
+        let kept = self.messages.saturating_sub(self.trimmed);
+        let all_held = held as u64 == kept;
         if !all_held && skip.saturating_add(limit) > held {
             return None;
         }
         let to = held.saturating_sub(skip);
         let messages = self.recent.page(What::Messages, to.saturating_sub(limit)..to, End::Newest);
-        let has_more = self.messages > (skip + messages.count()) as u64;
+        let has_more = kept > (skip + messages.count()) as u64;
         Some(Messages { messages, has_more })
     }
 
@@ -114,9 +115,15 @@ impl State {
             Err(reject) => return step.reply(origin, reject),
         };
         let head = chat.head;
-        if after > head {
-            let reason = "the chat has not come so far: start afresh from its head".into();
-            return step.reply(origin, Reply::Reset(Reset { chat_id, head, reason }));
+        let reason = if after > head {
+            Some("the chat has not come so far: start afresh from its head")
+        } else if after < chat.floor {
+            Some("what came next is not kept any more: read the newest page, and go on from the head")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return step.reply(origin, Reply::Reset(Reset { chat_id, head, reason: reason.into() }));
         }
         let held = chat.events(after, usize::try_from(limit).unwrap_or(usize::MAX));
         self.count_page(chat_id, held.is_some(), step);

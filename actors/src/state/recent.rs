@@ -128,6 +128,13 @@ impl Recent {
         }
     }
 
+    /// Drops what has this number or a lower one.
+    pub fn drop_until(&mut self, seq: Seq) {
+        while self.first().is_some_and(|first| first <= seq) {
+            self.drop_oldest();
+        }
+    }
+
     /// Puts older events in front, where they lead up to what is held (or, with nothing held, up to `head`).
     pub fn warm(&mut self, older: &[Event], head: Seq, keep: Keep) {
         let up_to = self.first().map_or(head, |first| Seq(first.0.saturating_sub(1)));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use chappe_proto::event::{ChatKind, Role};
 use chappe_proto::signature::Bytes;
-use chappe_proto::{ChatId, Millis, Seq, UserId};
+use chappe_proto::{ChatId, MessageId, Millis, Seq, UserId};
 
 use super::chat::{Chat, Member};
 use super::dedup::Dedup;
@@ -108,12 +108,15 @@ impl State {
         &self.dedup
     }
 
-    /// How many chats and users are not the same there, or not there at all; and one more if names are not.
-    pub fn differences(&self, other: &Self) -> u64 {
+    /// How many chats and users are not the same there, or not there at all; and one more if names are not. That state may
+    /// know the names of messages that were erased, which `erased` has in order.
+    pub fn differences(&self, other: &Self, erased: &[MessageId]) -> u64 {
         let chats = self.chats.iter().filter(|(id, chat)| other.chats.get(id).is_none_or(|other| !chat.is_same(other)));
         let users = self.users.iter().filter(|(id, user)| other.users.get(id) != Some(user));
         let more = other.chats.len().abs_diff(self.chats.len()) + other.users.len().abs_diff(self.users.len());
-        let names = !self.dedup.names().iter().eq(other.dedup.names().iter());
+        let is_erased = |name: &Name| erased.binary_search_by_key(&name.message, |id| id.get()).is_ok();
+        let theirs = other.dedup.names().iter().filter(|name| !is_erased(name));
+        let names = !self.dedup.names().iter().eq(theirs);
         (chats.count() + users.count() + more + usize::from(names)) as u64
     }
 
@@ -178,6 +181,7 @@ impl Restoring {
         let created_by = if flags & 8 != 0 { Some(UserId::parse(bytes.number()?).ok()?) } else { None };
         let created_at = Millis(bytes.number()?);
         let [head, messages, count] = [bytes.number()?, bytes.number()?, bytes.number()?];
+        let (floor, trimmed) = (Seq(bytes.number()?), bytes.number()?);
         let mut user = 0;
         let member = |_| {
             let number = bytes.number()?;
@@ -198,6 +202,8 @@ impl Restoring {
             members,
             head: Seq(head),
             messages,
+            floor,
+            trimmed,
             recent: Recent::new(id),
             cold: true,
             warming: false,
@@ -232,10 +238,10 @@ impl Restoring {
 impl Chat {
     /// Whether all that is kept of the two is the same.
     fn is_same(&self, other: &Self) -> bool {
-        let Self { id, title, kind, created_by, created_at, members, head, messages, recent: _, cold: _, warming: _ } =
-            self;
+        let Self { id, title, kind, created_by, created_at, members, head, messages, floor, trimmed, .. } = self;
         (id, title, kind, created_by) == (&other.id, &other.title, &other.kind, &other.created_by)
             && (created_at, head, messages) == (&other.created_at, &other.head, &other.messages)
+            && (floor, trimmed) == (&other.floor, &other.trimmed)
             && *members == other.members
     }
 }
@@ -251,7 +257,8 @@ fn put_chat(chat: &Chat, id: u64, out: &mut Vec<u8>) {
     let warm = if chat.recent.first().is_none() { 0 } else { 4 };
     out.push(kind | warm | if chat.created_by.is_some() { 8 } else { 0 });
     chat.created_by.into_iter().for_each(|user| put(user.get(), out));
-    for number in [chat.created_at.0, chat.head.0, chat.messages, chat.members.len() as u64] {
+    let counts = [chat.head.0, chat.messages, chat.members.len() as u64];
+    for number in [chat.created_at.0].into_iter().chain(counts).chain([chat.floor.0, chat.trimmed]) {
         put(number, out);
     }
     let mut before = 0;

@@ -72,8 +72,10 @@ fn told(state: &State) -> Vec<String> {
     let mut chats: Vec<_> = state.chats.values().collect();
     chats.sort_by_key(|chat| chat.id);
     told.extend(chats.into_iter().map(|chat| {
-        let Chat { id, title, kind, created_by, created_at, members, head, messages, .. } = chat;
-        format!("{id} {title} {kind:?} {created_by:?} {created_at:?} {head:?} {messages} {members:?}")
+        let Chat { id, title, kind, created_by, created_at, members, head, messages, floor, trimmed, .. } = chat;
+        format!(
+            "{id} {title} {kind:?} {created_by:?} {created_at:?} {head:?} {messages} {floor:?} {trimmed} {members:?}"
+        )
     }));
     told.push(format!("{:?}", state.dedup.names().iter().collect::<Vec<_>>()));
     told

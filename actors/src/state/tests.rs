@@ -11,6 +11,7 @@ mod posts;
 mod presence;
 pub(crate) mod properties;
 mod reading;
+mod retention;
 mod signatures;
 mod typing;
 mod words;

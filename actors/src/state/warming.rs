@@ -12,8 +12,14 @@ impl State {
     /// Takes the newest events of a chat whose recent events had been dropped.
     pub fn warmed(&mut self, chat: ChatId, events: &[Event]) {
         let keep = self.keep();
+        let is_outdated = self.outdated.remove(&chat);
         if let Some(chat) = self.chats.get_mut(&chat) {
             chat.warming = false;
+            if is_outdated {
+                // They were read before somebody was erased. The next one who misses the chat asks again.
+                return;
+            }
+            let events = &events[events.partition_point(|event| event.seq() <= chat.floor)..];
             // With nothing read, the next one who misses it asks again.
             chat.cold &= events.is_empty();
             let before = chat.recent.bytes();

@@ -17,11 +17,12 @@ impl SqliteLog {
         after: Position,
         mut each: impl FnMut(Position, &[u8]) -> Result<bool, LogError>,
     ) -> Result<(), LogError> {
-        // The row that holds `after` itself may hold what follows it.
-        let start = self.row_of(Position(after.0.max(1)))?.unwrap_or(1);
-        let mut rows =
-            self.connection.prepare_cached("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
-        let mut rows = rows.query([start])?;
+        // The row that holds `after` itself may hold what follows it. One statement, and so one view: rows are joined.
+        let mut rows = self.connection.prepare_cached(
+            "SELECT first, count, body FROM batch WHERE first >= coalesce(
+                 (SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1), 1) ORDER BY first",
+        )?;
+        let mut rows = rows.query([to_sql(after.0.max(1))])?;
         let (mut last, mut goes_on) = (None, true);
         while goes_on && let Some(row) = rows.next()? {
             let (first, count) = (row.get(0)?, row.get(1)?);
@@ -111,12 +112,14 @@ impl SqliteLog {
         mut each: impl FnMut(Position, &[u8]) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
         while let Some(next) = at.first() {
-            let Some(first) = self.row_of(*next)? else { return Ok(()) };
-            let mut row = self.connection.prepare_cached("SELECT count, body FROM batch WHERE first = ?1")?;
-            let mut row = row.query([first])?;
+            // One statement, as above.
+            let mut row = self
+                .connection
+                .prepare_cached("SELECT first, count, body FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?;
+            let mut row = row.query([to_sql(next.0)])?;
             let Some(row) = row.next()? else { return Ok(()) };
             let before = at.len();
-            for body in bodies(first, row.get(0)?, blob(row.get_ref(1)?)?) {
+            for body in bodies(row.get(0)?, row.get(1)?, blob(row.get_ref(2)?)?) {
                 let (position, body) = body?;
                 if at.first() == Some(&position) {
                     each(position, body)?;

@@ -18,6 +18,7 @@ use crate::log::record::{Fact, Record};
 use crate::origin::SessionId;
 use crate::reply::Reply;
 use crate::state::Settings;
+use crate::state::retention::Trim;
 
 const PEOPLE: [&str; 4] = ["ann", "bob", "cat", "dan"];
 
@@ -30,6 +31,8 @@ pub(crate) enum Happening {
     Chats { who: u8, chat: u8, whom: u8, how: u8 },
     Read { who: u8, chat: u8, at: u8, how: u8 },
     Connect { who: u8, chat: u8, how: u8 },
+    Trim { chat: u8, rank: u8 },
+    Erase { who: u8 },
     Commit { steps: u8 },
     Fail { steps: u8 },
     Look { question: u8 },
@@ -50,6 +53,8 @@ pub(crate) fn happening() -> impl Strategy<Value = Happening> {
         3 => (small(), small(), any::<u8>(), small())
             .prop_map(|(who, chat, at, how)| Happening::Read { who, chat, at, how }),
         3 => (small(), small(), small()).prop_map(|(who, chat, how)| Happening::Connect { who, chat, how }),
+        1 => (small(), any::<u8>()).prop_map(|(chat, rank)| Happening::Trim { chat, rank }),
+        1 => small().prop_map(|who| Happening::Erase { who }),
         5 => (1u8..6).prop_map(|steps| Happening::Commit { steps }),
         1 => (1u8..3).prop_map(|steps| Happening::Fail { steps }),
         3 => any::<u8>().prop_map(|question| Happening::Look { question }),
@@ -173,6 +178,18 @@ impl Story {
                     _ => self.ask(who, Command::Subscribe { user: Some(user(who)), chats: vec![chat] }),
                 }
             }
+            Happening::Trim { chat, rank } => {
+                let chat = self.chat(chat);
+                let records = self.world.records();
+                let messages = model::messages(&records, chat);
+                if let Some(last) = messages.get(usize::from(rank) % messages.len().max(1)) {
+                    let rank = model::count(&records, chat, last.seq);
+                    self.world.trim(Trim { chat, up_to: last.seq, messages: rank });
+                }
+            }
+            Happening::Erase { who } => {
+                self.world.erase(user(person(who)));
+            }
             Happening::Commit { steps } => {
                 let steps = usize::from(steps).min(self.world.on_the_way.len());
                 self.world.commit(steps);
@@ -215,6 +232,9 @@ fn messages_are_signed_with_the_keys_of_their_time(records: &[Record]) {
         match &record.entry.fact {
             Fact::KeyRegistered { user, key } => {
                 keys.insert(*user, *key);
+            }
+            Fact::UserErased { user } => {
+                keys.remove(user);
             }
             Fact::SignedMessagePosted { sender, signature, .. } => {
                 assert_eq!(keys.get(sender).copied().flatten(), Some(signature.key), "{record:?}");
@@ -259,14 +279,15 @@ pub(crate) fn is_the_same(world: &mut World, rebuilt: &mut World) {
         }
         for chat in &chats {
             let user = Some(who);
-            let events = Command::GetEvents { user, chat: *chat, after: Seq(0), limit: 500 };
+            let floor = model::limits(&records).floor(*chat);
+            let events = Command::GetEvents { user, chat: *chat, after: floor, limit: 500 };
             let members = Command::GetMembers { user, chat: *chat, after: None, limit: 500 };
             let messages = Command::GetMessages { user, chat: *chat, page: Page::Newest { skip: 0 }, limit: 5 };
             for command in [events, members, messages] {
                 let reply = same(world, rebuilt, name, &command);
                 match reply {
                     Reply::Events(events) => {
-                        assert_eq!(events.events, Packed::of(*chat, &model::events(&records, *chat, Seq(0))));
+                        assert_eq!(events.events, Packed::of(*chat, &model::events(&records, *chat, floor)));
                     }
                     Reply::Messages(found) => {
                         let (messages, has_more) = model::page(&records, *chat, Page::Newest { skip: 0 }, 5);

@@ -313,7 +313,7 @@ impl World {
     }
 
     /// What the cache actor and the hubs do with a step.
-    fn carry_out(&mut self, step: Step) -> Seen {
+    pub(super) fn carry_out(&mut self, step: Step) -> Seen {
         let mut seen = Seen { asked: step.ask.len(), ..Seen::default() };
         seen.facts = step.append.iter().map(|draft| draft.fact.clone()).collect();
         if !step.append.is_empty() {

@@ -1,0 +1,98 @@
+//! What is done to a data folder that no server uses: erasing a user, and rewriting the log without what is not kept.
+//!
+//! First it is said in the log what goes; all else follows from that, and can end anywhere and be done again.
+
+use std::path::Path;
+
+use chappe_proto::UserId;
+
+use super::EngineError;
+use super::rebuild::{Rebuilt, rebuild};
+use crate::clock::Now;
+use crate::folder::{Folder, FolderError, remove_torn_ends};
+use crate::log::compact::Compaction;
+use crate::log::record::Position;
+use crate::log::sqlite::{self, SqliteLog};
+use crate::log::{EventLog, LogError};
+use crate::projector::Projector;
+use crate::snapshot;
+use crate::state::{Settings, State};
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// How many records the log has.
+    pub records: u64,
+    /// How many of them say less than before.
+    pub reduced: u64,
+    /// The log's size before and after, in bytes.
+    pub bytes: [u64; 2],
+    /// Files with torn ends of the log that were removed.
+    pub torn_ends: usize,
+}
+
+/// Erases a user: what they said, what they are called, where they were.
+///
+/// # Errors
+/// [`EngineError`]. Once it was said in the log that the user goes, it can only be done again.
+pub fn erase(folder: &Path, settings: Settings, user: UserId, now: Now) -> Result<Compacted, EngineError> {
+    let (folder, mut log, state) = open(folder, settings)?;
+    if !state.knows(user) {
+        return Err(EngineError::UnknownUser(user));
+    }
+    let failed = |source| FolderError::Io { path: folder.path().display().to_string(), source };
+    let torn_ends = remove_torn_ends(folder.path()).map_err(failed)?;
+    log.append(state.erasure(user, now)).map_err(|source| folder.log_error(source))?;
+    Ok(Compacted { torn_ends, ..rewrite(&folder, log)? })
+}
+
+/// Rewrites the log without what is not kept any more, and gives the room back.
+///
+/// # Errors
+/// [`EngineError`]. Nothing that is kept is lost; it can be done again.
+pub fn compact(folder: &Path, settings: Settings) -> Result<Compacted, EngineError> {
+    let (folder, log, _) = open(folder, settings)?;
+    rewrite(&folder, log)
+}
+
+/// As a start does, with all that it finds out about a log that lost its end.
+fn open(folder: &Path, settings: Settings) -> Result<(Folder, SqliteLog, State), EngineError> {
+    // Before anything is made in a folder that may be the wrong one.
+    if std::fs::metadata(folder.join(sqlite::FILE)).map_or(0, |file| file.len()) == 0 {
+        return Err(EngineError::NoLog(folder.display().to_string()));
+    }
+    let folder = Folder::lock(folder)?;
+    let mut log = folder.open_log(0)?;
+    let Rebuilt { state, scribe, .. } = rebuild(&folder, &mut log, settings)?;
+    scribe.abandon();
+    Ok((folder, log, state))
+}
+
+fn rewrite(folder: &Folder, mut log: SqliteLog) -> Result<Compacted, EngineError> {
+    let size = || std::fs::metadata(folder.path().join(sqlite::FILE)).map_or(0, |file| file.len());
+    let before = size();
+    // It holds names. The next start reads the whole log.
+    let removed = snapshot::remove(folder.path());
+    removed.map_err(|source| FolderError::Io { path: folder.path().display().to_string(), source })?;
+    let mut run = || -> Result<u64, LogError> {
+        // The tables first: they follow from what the log says by now, and are compared with it.
+        let mut projector = Projector::open(folder.path())?;
+        projector.catch_up()?;
+        let mut compaction = Compaction::plan(&mut log, Position(u64::MAX))?;
+        let mut reduced = 0;
+        while let Some(step) = compaction.next(&mut log)? {
+            if !log.replace(&step)? {
+                return Err(LogError::Failed("a row of the log is not as it was a moment ago".to_owned()));
+            }
+            reduced += step.reduced;
+            log.maintain()?;
+        }
+        log.vacuum()?;
+        projector.tidy()?;
+        Ok(reduced)
+    };
+    let reduced = run().map_err(|source| folder.log_error(source))?;
+    let records = log.last().map_err(|source| folder.log_error(source))?.0;
+    drop(log);
+    Ok(Compacted { records, reduced, bytes: [before, size()], torn_ends: 0 })
+}

@@ -1,0 +1,128 @@
+//! Rewriting the log, row by row: records of which something is not kept any more are written without it, and small rows
+//! that stand beside each other become one. No position and no number changes, and what is kept is copied byte for byte.
+//!
+//! [`Compaction`] reads and decides; the log's one writer does it ([`crate::log::EventLog::replace`]), each step in one transaction.
+//! It can end between any two steps, or inside one, and be begun again.
+
+use super::LogError;
+use super::record::{self, Kind, Position};
+use super::sqlite::{ROW_BYTES, SqliteLog};
+use crate::retention::Limits;
+
+/// So many rows become one at most: a step stays short.
+const ROWS: usize = 512;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Compaction {
+    limits: Limits,
+    /// Rows up to here are done.
+    at: Position,
+    /// Where the log ended when it began: what is appended meanwhile is not run after.
+    end: Position,
+}
+
+/// A row as it was read.
+#[derive(Debug)]
+pub struct Row {
+    /// The position of its first record.
+    pub first: Position,
+    /// How many records it has.
+    pub count: u64,
+    /// Their bytes.
+    pub body: Vec<u8>,
+}
+
+impl Row {
+    /// The position of its last record.
+    pub fn last(&self) -> Position {
+        Position((self.first.0 + self.count).saturating_sub(1))
+    }
+}
+
+/// Rows that become one.
+#[derive(Debug, Default)]
+pub struct Rewrite {
+    /// How many records each has, and how many bytes; the first of them begins at `first`.
+    pub(super) rows: Vec<(u64, usize)>,
+    pub(super) first: Position,
+    /// The bytes of the one.
+    pub(super) body: Vec<u8>,
+    /// How many records say less than before.
+    pub reduced: u64,
+}
+
+impl Rewrite {
+    /// How many bytes the rows have.
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl Compaction {
+    /// Looks through the log for what is not kept any more, as far as it says so up to `until`: up to where the query
+    /// tables stand. Tables that do not know it yet are compared with a log that still has it.
+    ///
+    /// # Errors
+    /// [`LogError`] if the log cannot be read.
+    pub fn plan(log: &mut SqliteLog, until: Position) -> Result<Self, LogError> {
+        let (end, mut limits) = (log.last()?, Limits::default());
+        log.visit(Position::default(), |position, body| {
+            if Kind::of(record::open(position, body)?.1) == Kind::Limit {
+                limits.note(&record::decode(position, body)?);
+            }
+            Ok(position < until)
+        })?;
+        Ok(Self { limits, at: Position::default(), end })
+    }
+
+    /// The next step; `None` at the end. The last row stays one by itself: should its end be torn, no more than that is in
+    /// doubt.
+    ///
+    /// # Errors
+    /// [`LogError`] if the log cannot be read, or is damaged: nothing is rewritten from there on.
+    pub fn next(&mut self, log: &mut SqliteLog) -> Result<Option<Rewrite>, LogError> {
+        loop {
+            let mut step = Rewrite { first: self.at.next(), ..Rewrite::default() };
+            while self.at < self.end
+                && step.rows.len() < ROWS
+                && let Some(row) = log.row(self.at.next())?
+            {
+                if row.last() >= self.end && !step.rows.is_empty() {
+                    break;
+                }
+                let (body, reduced) = self.reduce(&row)?;
+                if !step.rows.is_empty() && step.body.len() + body.len() > ROW_BYTES {
+                    break;
+                }
+                step.rows.push((row.count, row.body.len()));
+                step.body.extend_from_slice(&body);
+                step.reduced += reduced;
+                self.at = row.last();
+            }
+            match step.rows.len() {
+                0 => return Ok(None),
+                1 if step.reduced == 0 => {}
+                _ => return Ok(Some(step)),
+            }
+        }
+    }
+
+    /// What is left of a row, and how many of its records say less.
+    fn reduce(&self, row: &Row) -> Result<(Vec<u8>, u64), LogError> {
+        let (mut left, mut room, mut reduced) = (Vec::with_capacity(row.body.len()), Vec::new(), 0);
+        let mut rest = row.body.as_slice();
+        for nth in 0..row.count {
+            let (position, before) = (row.first.plus(nth), rest);
+            let body = record::take_body(position, &mut rest)?;
+            let mut record = record::decode(position, body)?;
+            if self.limits.reduce(&mut record) {
+                record::encode_into(position, &record.entry, &mut room, &mut left);
+                reduced += 1;
+            } else {
+                left.extend_from_slice(&before[..before.len() - rest.len()]);
+            }
+        }
+        Ok((left, reduced))
+    }
+}

@@ -1,0 +1,82 @@
+//! Writing rows of the log anew, with less in them. See [`crate::log::compact`].
+
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
+
+use super::{PAGE_BYTES, SqliteLog};
+use crate::log::compact::{Rewrite, Row};
+use crate::log::record::Position;
+use crate::log::{EventLog, LogError, to_sql};
+
+impl SqliteLog {
+    /// The row in which a position stands, if it is in the log. Its records are not checked.
+    ///
+    /// # Errors
+    /// [`LogError::Missing`], or [`LogError`] if the log cannot be read.
+    pub(crate) fn row(&self, at: Position) -> Result<Option<Row>, LogError> {
+        let sql = "SELECT first, count, body FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get(2)?));
+        let found = self.connection.prepare_cached(sql)?.query_row([to_sql(at.0)], read).optional()?;
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
+        let row =
+            found.map(|(first, count, body)| Row { first: Position(unsigned(first)), count: unsigned(count), body });
+        match row {
+            // The row before it is the last, or the next is not where it should be.
+            Some(row) if row.last() < at => match self.last()? {
+                last if last < at => Ok(None),
+                _ => Err(LogError::Missing { after: row.last().0, found: at.0 }),
+            },
+            row => Ok(row),
+        }
+    }
+
+    /// Does a step of a compaction: all of it or nothing. `false` if the rows are not as they were read; then nothing
+    /// is changed.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`].
+    pub(super) fn rewrite(&mut self, step: &Rewrite) -> Result<bool, LogError> {
+        if self.failed {
+            return Err(LogError::Failed("an earlier write failed in doubt".to_owned()));
+        }
+        let replaced = self.try_to_rewrite(step);
+        if let Err(error) = &replaced {
+            self.failed = !error.is_passing();
+        }
+        replaced
+    }
+
+    fn try_to_rewrite(&mut self, step: &Rewrite) -> Result<bool, LogError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut next = step.first;
+        {
+            let mut row = transaction.prepare_cached("SELECT count, length(body) FROM batch WHERE first = ?1")?;
+            for (count, bytes) in &step.rows {
+                let found = row.query_row([to_sql(next.0)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                if found != Some((to_sql(*count), i64::try_from(*bytes).unwrap_or(i64::MAX))) {
+                    return Ok(false);
+                }
+                next = next.plus(*count);
+            }
+            let count = to_sql(next.0 - step.first.0);
+            let mut delete = transaction.prepare_cached("DELETE FROM batch WHERE first > ?1 AND first < ?2")?;
+            delete.execute(params![to_sql(step.first.0), to_sql(next.0)])?;
+            let mut update = transaction.prepare_cached("UPDATE batch SET count = ?2, body = ?3 WHERE first = ?1")?;
+            update.execute(params![to_sql(step.first.0), count, step.body])?;
+        }
+        transaction.commit()?;
+        // What is written, and what is written over.
+        self.in_wal += step.body.len() + step.bytes() + (step.rows.len() + 1) * PAGE_BYTES;
+        Ok(true)
+    }
+
+    /// Gives the room back that rows have left, and leaves nothing in the write-ahead file. Takes as long as copying the
+    /// log, and as much room meanwhile.
+    ///
+    /// # Errors
+    /// As for [`EventLog::append`]; nothing that was appended is lost.
+    pub(crate) fn vacuum(&mut self) -> Result<(), LogError> {
+        self.flush()?;
+        self.connection.execute_batch("VACUUM")?;
+        self.flush()
+    }
+}
