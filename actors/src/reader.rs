@@ -49,7 +49,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader of the files in `folder`, which are opened when first needed.
+    /// A reader of the files in `folder`, which are opened as it starts; or when first needed, if they cannot be opened then.
     pub fn new(folder: &Path, warm: usize, to: Recipient<Looked>) -> Self {
         Self { folder: folder.to_owned(), warm, to, history: None }
     }
@@ -125,6 +125,13 @@ pub fn failed(ask: &Ask) -> Looked {
 
 impl Actor for Reader {
     type Context = SyncContext<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        // Now, while files can be opened: later, connections may have taken all there are.
+        if let Err(error) = self.history() {
+            tracing::debug!(%error, "open the history");
+        }
+    }
 }
 
 impl Handler<Look> for Reader {

@@ -1,7 +1,7 @@
 //! Reads WebSocket messages (RFC 6455) out of a client's bytes, wherever those are split.
 //!
 //! A frame's declared length is checked before a byte of it is kept; fragments are joined up to the same limit; text
-//! is checked to be UTF-8 once it is whole.
+//! is checked to be UTF-8 fragment by fragment.
 
 use std::borrow::Cow;
 
@@ -75,6 +75,8 @@ pub struct Reader {
     /// The pieces of a message so far, unmasked, and its opcode and number of pieces.
     joined: Vec<u8>,
     joining: Option<(u8, u32)>,
+    /// How much of a text's pieces is known to be UTF-8.
+    checked: usize,
     /// The payload handed out last.
     current: Vec<u8>,
 }
@@ -83,7 +85,7 @@ impl Reader {
     /// Reads messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         let limit = limit as u64;
-        Self { limit, partial: Vec::new(), joined: Vec::new(), joining: None, current: Vec::new() }
+        Self { limit, partial: Vec::new(), joined: Vec::new(), joining: None, checked: 0, current: Vec::new() }
     }
 
     /// Whether the stream stands between two messages: nothing has begun, be it a frame or a message in pieces, that has
@@ -127,6 +129,9 @@ impl Reader {
                         }
                         self.joined.append(&mut self.current);
                         self.joining = Some((opcode, pieces));
+                        if opcode == OPCODE_TEXT {
+                            self.check_fragment()?;
+                        }
                         continue;
                     }
                     if self.joining.take().is_some() {
@@ -137,13 +142,25 @@ impl Reader {
                     if opcode == OPCODE_BINARY {
                         return Ok(Some(Incoming::Binary(&self.current)));
                     }
-                    if std::str::from_utf8(&self.current).is_err() {
+                    let checked = std::mem::take(&mut self.checked);
+                    if std::str::from_utf8(&self.current[checked..]).is_err() {
                         return Err(Violation::NotUtf8);
                     }
                     return Ok(Some(Incoming::Text(&self.current)));
                 }
             }
         }
+    }
+
+    /// Looks at the text that has come since the last look: who sends what is no text is told so before the end. A fragment
+    /// may end inside a letter.
+    fn check_fragment(&mut self) -> Result<(), Violation> {
+        match std::str::from_utf8(&self.joined[self.checked..]) {
+            Ok(_) => self.checked = self.joined.len(),
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(Violation::NotUtf8),
+        }
+        Ok(())
     }
 
     fn next_frame(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
@@ -328,6 +345,9 @@ mod tests {
             (frame(0x88, &[0x03, 0xe8, 0xff]), 1007),
             (frame(0x81, &[0xff]), 1007),
             ([frame(0x01, &[0xc3]), frame(0x80, &[0x28])].concat(), 1007),
+            (frame(0x01, &[0xff]), 1007),
+            ([frame(0x01, &[0xe1]), frame(0x00, &[0xbd]), frame(0x00, &[0x28])].concat(), 1007),
+            ([frame(0x01, &[0xe1]), frame(0x80, &[0xbd])].concat(), 1007),
         ] {
             assert_eq!(read(&bytes, 3).unwrap_err().close_code(), code, "{bytes:?}");
         }

@@ -18,7 +18,7 @@ use super::{HttpSettings, answer, body, engine, extract, schema};
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct NewKey {
     /// An Ed25519 public key: 32 bytes in base64url without padding, as the `x` of a JWK.
-    #[schema(value_type = String, min_length = 43, max_length = 43, example = "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$", example = "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg")]
     public_key: PublicKey,
     /// Who asks, in open mode: the user in the path.
     #[schema(value_type = Option<schema::UserId>, required = false)]

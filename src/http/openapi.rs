@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use actix_web::http::header::HeaderValue;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
+use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::problem::ProblemBody;
@@ -49,10 +50,27 @@ struct Api;
 /// The description as it is served, and its name. Made when somebody asks for it.
 static DOCUMENT: LazyLock<(Bytes, HeaderValue)> = LazyLock::new(|| {
     // Our own schemas have no maps with keys that are not strings.
-    let json = serde_json::to_vec(&Api::openapi()).unwrap_or_default();
+    let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
+    widen(&mut document);
+    let json = document.to_string().into_bytes();
     let etag = fixed::etag(&json);
     (json.into(), etag)
 });
+
+/// The library calls a `u32` an `int32`, which ends at half of it.
+fn widen(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("format").is_some_and(|format| format == "int32") {
+                fields.remove("format");
+                fields.entry("maximum").or_insert_with(|| u32::MAX.into());
+            }
+            fields.values_mut().for_each(widen);
+        }
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        _ => {}
+    }
+}
 
 /// This description
 #[utoipa::path(get, path = "/api/openapi.json", tag = "operation",

@@ -109,10 +109,13 @@ pub(crate) struct Message {
 #[derive(ToSchema)]
 pub(crate) struct Signature {
     /// The sender's public key: 32 bytes.
-    #[schema(min_length = 43, max_length = 43, example = "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg")]
+    #[schema(
+        pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$",
+        example = "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"
+    )]
     key: String,
     /// The signature: 64 bytes.
-    #[schema(min_length = 86, max_length = 86)]
+    #[schema(pattern = "^[A-Za-z0-9_-]{85}[AQgw]$")]
     value: String,
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct User {
     created_at: Millis,
     /// The key that their messages may be signed with; base64url without padding. Absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, nullable = false, min_length = 43, max_length = 43)]
+    #[schema(value_type = Option<String>, nullable = false, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
     public_key: Option<PublicKey>,
 }
 
