@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Cuts the power under a server that is being written to, and looks for what it had acknowledged.
 
-    sudo python3 tests/power_cut.py [--server target/release/chappe] [--rounds 5]
+    sudo python3 tests/power_cut.py [--server target/release/chappe] [--rounds 100] [--seed 1]
 
 The data folder lies on an ext4 file system in a file. EXT4_IOC_SHUTDOWN stops it as a power cut does: what was not
 flushed never gets there. After mounting it anew, the server must start and have every acknowledged message, once, under
-its id and number. Beside the server a control writes to SQLite with synchronous=NORMAL: it has to lose something, or
-the cut was none and the run proves nothing.
+its id and number, and the chat's numbers without a gap. Five rounds go over the same folder, each with a cut; in one of
+four the server is just asked to stop. Beside the server a control writes to SQLite with synchronous=NORMAL: it has to
+lose something, or the cuts were none and the run proves nothing.
 
-Needs root, a loop device and e2fsprogs; so it is not part of ./check. Exit codes: 0 nothing acknowledged was lost;
-1 something was; 2 the cut was none, or the machine cannot do this.
+Needs root, a loop device and e2fsprogs. Exit codes: 0 nothing acknowledged was lost; 1 something was; 2 the cuts were
+none; 3 this machine cannot do it, and nothing was looked at.
 """
 
 import argparse
@@ -30,8 +31,9 @@ import urllib.request
 
 EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 NO_LOG_FLUSH = 2
-WRITERS = 8
-WINDOW = 64
+WRITERS = 4
+WINDOW = 32
+ROUNDS_A_DISK = 5
 
 
 def sh(*command):
@@ -88,22 +90,27 @@ class Server:
         self.process.wait()
 
     def history(self):
-        """Every message of chat 1, by its client_id."""
-        found, after = {}, 0
+        """Every message of chat 1, by its client_id. Its events have to be numbered without a gap."""
+        found, last = {}, 0
         while True:
-            url = f"http://{self.addresses['http']}/api/chats/1/messages?after={after}&limit=500"
+            url = f"http://{self.addresses['http']}/api/chats/1/events?user_id=1&after={last}&limit=500"
             with urllib.request.urlopen(url, timeout=30) as answer:
                 page = json.load(answer)
-            for message in page["messages"]:
+            for event in page["events"]:
+                if event["seq"] != last + 1:
+                    raise AssertionError(f"after event {last} comes {event['seq']}")
+                last = event["seq"]
+                message = event.get("message")
+                if message is None:
+                    continue
                 if message["client_id"] in found:
                     raise AssertionError(f"{message['client_id']} is stored twice")
                 found[message["client_id"]] = (message["id"], message["seq"])
-                after = message["seq"]
-            if not page["has_more"]:
+            if last >= page["head"]:
                 return found
 
 
-def write(address, sender, acked, stop):
+def write(address, sender, life, acked, stop):
     """Keeps a window of messages under way; remembers what was acknowledged."""
     host, port = address.rsplit(":", 1)
     try:
@@ -113,7 +120,7 @@ def write(address, sender, acked, stop):
 
             def send():
                 nonlocal sent
-                client_id = f"writer{sender}-{sent}"
+                client_id = f"{life}-writer{sender}-{sent}"
                 sent += 1
                 message = {"chat_id": 1, "sender_id": sender, "content": client_id, "client_id": client_id}
                 packet = {"packet_type": "SendMessage", "message": message}
@@ -135,7 +142,9 @@ def write(address, sender, acked, stop):
 def control(file, committed, stop):
     """Commits to SQLite with synchronous=NORMAL; remembers how far it says it came."""
     database = sqlite3.connect(file, isolation_level=None)
-    database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; CREATE TABLE t (n INTEGER PRIMARY KEY);")
+    database.executescript(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY);")
+    committed[0] = database.execute("SELECT coalesce(max(n), 0) FROM t").fetchone()[0]
     os.sync()
     try:
         while not stop.is_set():
@@ -147,21 +156,25 @@ def control(file, committed, stop):
         database.close()
 
 
-def round_of(program, folder):
-    disk = Disk(folder)
+def round_of(program, disk, life, acked, chance):
+    """Lets the server be written to, cuts the power, and looks; what of `acked` is wrong, and what the control lost."""
     disk.attach()
     try:
         server = Server(program, disk.mount / "data")
-        acked, committed, stop = {}, [0], threading.Event()
-        work = [(write, (server.addresses["tcp"], sender, acked, stop)) for sender in range(1, WRITERS + 1)]
+        committed, stop = [0], threading.Event()
+        addresses = server.addresses
+        work = [(write, (addresses["tcp"], sender, life, acked, stop)) for sender in range(1, WRITERS + 1)]
         work.append((control, (str(disk.mount / "control.db"), committed, stop)))
         threads = [threading.Thread(target=target, args=args, daemon=True) for target, args in work]
         for thread in threads:
             thread.start()
-        time.sleep(random.uniform(0.5, 2.5))
+        time.sleep(chance.uniform(0.1, 0.8))
+        if chance.random() < 0.25:
+            server.process.terminate()
+            time.sleep(chance.uniform(0, 0.1))
         disk.cut()
         # What is acknowledged after the cut counts too: it must not be.
-        time.sleep(0.2)
+        time.sleep(0.1)
         stop.set()
         server.kill()
         for thread in threads:
@@ -177,7 +190,7 @@ def round_of(program, folder):
         finally:
             server.kill()
         wrong = [name for name, place in acked.items() if stored.get(name) != place]
-        return len(acked), wrong, committed[0] - kept
+        return wrong, max(0, committed[0] - kept)
     finally:
         disk.detach()
 
@@ -185,25 +198,39 @@ def round_of(program, folder):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--server", default="target/release/chappe")
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=100)
+    arguments.add_argument("--seed", type=int, default=time.time_ns())
     options = arguments.parse_args()
     if os.geteuid() != 0:
-        sys.exit("power_cut.py: mounting needs root")
-    lost_by_control = 0
-    for number in range(1, options.rounds + 1):
+        print("mounting needs root", file=sys.stderr)
+        return 3
+    chance = random.Random(options.seed)
+    lost_by_control, acknowledged, done = 0, 0, 0
+    while done < options.rounds:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                acked, wrong, control_lost = round_of(options.server, pathlib.Path(folder))
+                disk = Disk(pathlib.Path(folder))
+                disk.attach()
+                disk.detach()
             except (OSError, subprocess.CalledProcessError) as error:
-                print(f"power_cut.py: this machine cannot do it: {error}", file=sys.stderr)
-                return 2
-        lost_by_control += control_lost
-        print(f"round {number}: {acked} acknowledged, {len(wrong)} lost; the control lost {control_lost}")
-        if wrong:
-            print("lost:", ", ".join(sorted(wrong)[:10]))
-            return 1
+                print(f"an ext4 file system in a file cannot be made and mounted: {error}", file=sys.stderr)
+                return 3
+            acked = {}
+            for _ in range(min(ROUNDS_A_DISK, options.rounds - done)):
+                done += 1
+                before = len(acked)
+                wrong, control_lost = round_of(options.server, disk, done, acked, chance)
+                lost_by_control += control_lost
+                acknowledged += len(acked) - before
+                print(f"round {done}: {len(acked) - before} acknowledged, {len(wrong)} lost; "
+                      f"the control lost {control_lost}", flush=True)
+                if wrong:
+                    print("lost:", ", ".join(sorted(wrong)[:10]), f"(seed {options.seed})")
+                    return 1
+    print(f"{done} cuts (seed {options.seed}): 0 of {acknowledged} acknowledged messages lost; "
+          f"the control lost {lost_by_control}")
     if lost_by_control == 0:
-        print("the control lost nothing: the cut was none, and this proves nothing")
+        print("the control lost nothing: the cuts were none, and this proves nothing")
         return 2
     return 0
 

@@ -100,7 +100,7 @@ impl Folder {
     /// # Errors
     /// [`FolderError::Locked`] or [`FolderError::Io`].
     pub fn lock(path: &Path) -> Result<Self, FolderError> {
-        std::fs::create_dir_all(path).map_err(|source| io(path, source))?;
+        make(path).map_err(|source| io(path, source))?;
         let lock_path = path.join(LOCK);
         let mut lock = OpenOptions::new()
             .create(true)
@@ -146,7 +146,13 @@ impl Folder {
                  was told; after a clean stop it would be the disk's fault"
             );
         }
-        SqliteLog::open_unread(&self.path, epoch).map_err(|source| self.log_error(source))
+        if report.commits > 0 {
+            wal::write_again(&wal_path, report.whole_bytes).map_err(|source| io(&wal_path, source))?;
+        }
+        let log = SqliteLog::open_unread(&self.path, epoch).map_err(|source| self.log_error(source))?;
+        // SQLite does so as well, and does not mind if it fails.
+        flush(&self.path).map_err(|source| io(&self.path, source))?;
+        Ok(log)
     }
 
     /// Hands every record behind those that are `known` to `each`. An end torn by a crash is taken off, kept beside the
@@ -218,6 +224,21 @@ pub fn remove_torn_ends(folder: &Path) -> std::io::Result<usize> {
         }
     }
     Ok(removed)
+/// Makes a folder and those it lies in, where they are not there; they are on disk afterwards.
+///
+/// # Errors
+/// If they cannot be made.
+pub fn make(path: &Path) -> std::io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
+    std::fs::create_dir_all(path)?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(flush)
+}
+
+/// What was made, renamed or removed in a folder is so on disk.
+pub(crate) fn flush(folder: &Path) -> std::io::Result<()> {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(here)?.sync_all()
 }
 
 fn io(path: &Path, source: std::io::Error) -> FolderError {

@@ -94,7 +94,8 @@ impl Projector {
                 Err(error) => {
                     // Reads stay complete without it: they look into the log themselves.
                     tracing::warn!(%error, "project the log into the query tables");
-                    if error.is_corrupt() {
+                    // After a failed flush the tables may be on disk in part, and never again as a whole.
+                    if error.is_corrupt() || matches!(error, LogError::Failed(_)) {
                         tables::doubt(&self.folder);
                     }
                     !is_over(PAUSE)

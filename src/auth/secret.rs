@@ -69,7 +69,7 @@ impl Secret {
         }
         let path = folder.join(FILE);
         let io = |source| SecretError::Io { path: path.display().to_string(), source };
-        std::fs::create_dir_all(folder).map_err(io)?;
+        chappe_actors::folder::make(folder).map_err(io)?;
         let secret = Self::random()?;
         // Written beside it and then linked: nobody sees half of it, and of two who make one, both use the first.
         let beside = folder.join(format!("{FILE}.{}", std::process::id()));

@@ -84,7 +84,7 @@ pub(super) fn accounts_if_any(config: &Config) -> Result<Option<Store>, CommandE
 
 fn make(config: &Config) -> Result<(), CommandError> {
     let failed = |source| CommandError::Input { what: config.data.display().to_string(), source };
-    std::fs::create_dir_all(&config.data).map_err(failed)
+    chappe_actors::folder::make(&config.data).map_err(failed)
 }
 
 /// The time.

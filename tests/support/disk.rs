@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::programs::run;
 use super::server::CHAPPE;
 
 /// The disk.
@@ -44,6 +45,15 @@ impl SmallDisk {
         let user = if self.as_root { &[][..] } else { &["--user", "--preserve-credentials"] };
         let start = ["nsenter", "--target", &target, "--mount"];
         start.iter().chain(user).chain(&[CHAPPE]).map(|part| (*part).to_owned()).collect()
+    }
+
+    /// Lets it take no writes, or take them again. No file on it may be open for writing.
+    pub(crate) fn remount(&self, read_only: bool) {
+        let mode = if read_only { "remount,ro" } else { "remount,rw" };
+        let mut command = self.launch();
+        command.truncate(command.len() - 1);
+        let mut mount = Command::new(&command[0]);
+        run(mount.args(&command[1..]).args(["mount", "-o", mode]).arg(self.mount.path())).fine();
     }
 
     /// A path on the disk, for the server.

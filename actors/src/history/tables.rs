@@ -48,7 +48,11 @@ CREATE TABLE reactions (
 
 /// Notes that the tables in `folder` are damaged.
 pub fn doubt(folder: &Path) {
-    if let Err(error) = std::fs::write(folder.join(DOUBT), "") {
+    let note = || {
+        std::fs::write(folder.join(DOUBT), "")?;
+        crate::folder::flush(folder)
+    };
+    if let Err(error) = note() {
         tracing::warn!(%error, "note that the query tables are damaged");
     }
 }

@@ -23,7 +23,7 @@ use crate::map::Map;
 /// Why the log could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The disk does not take more, or is read-only; nothing of the batch was kept. Later it may work.
+    /// The disk does not take more, is read-only or refused a write; nothing of the batch was kept. Later it may work.
     #[error("the disk takes no more: {0}")]
     Full(String),
     /// It is not known what of the batch was kept: after a failed flush the disk must be read anew.
@@ -87,8 +87,13 @@ impl From<rusqlite::Error> for LogError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
         use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
+        // A file system that became read-only under an open file says so like this. What was not written is not in doubt;
+        // what was, and not flushed, is.
+        let refused =
+            error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE);
         match error.sqlite_error_code() {
             Some(DiskFull | ReadOnly) => Self::Full(error.to_string()),
+            _ if refused => Self::Full(error.to_string()),
             Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt(error.to_string()),
             // What stands in a row is not of the kind that was written there.
             None if matches!(

@@ -130,3 +130,14 @@ fn a_disk_without_room_for_the_reserve_is_no_reason_not_to_start() {
     checkpoint::reserve(folder.path());
     assert!(SqliteLog::open(folder.path(), 1, |_| {}).is_ok());
 }
+
+#[test]
+fn a_refused_write_may_be_tried_again_and_a_failed_flush_is_in_doubt() {
+    let error = |code| LogError::from(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+    for code in [rusqlite::ffi::SQLITE_FULL, rusqlite::ffi::SQLITE_READONLY, rusqlite::ffi::SQLITE_IOERR_WRITE] {
+        assert!(error(code).is_passing(), "{code}");
+    }
+    for code in [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_READ, rusqlite::ffi::SQLITE_IOERR] {
+        assert!(matches!(error(code), LogError::Failed(_)), "{code}");
+    }
+}

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Result};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const HEADER: usize = 32;
@@ -18,6 +19,8 @@ const FRAME_HEADER: usize = 24;
 pub struct WalReport {
     /// Whole commits that SQLite will take over.
     pub commits: u64,
+    /// Where the last of them ends.
+    pub whole_bytes: u64,
     /// Bytes of this generation behind the last whole commit, that SQLite will drop.
     pub dropped_bytes: u64,
     /// Commits among the dropped bytes, beyond the one that a cut may leave unfinished.
@@ -42,6 +45,26 @@ pub fn inspect(path: &Path) -> Result<WalReport> {
         Some(start) => follow(&mut file, start),
         None => headless(&mut file, &header),
     }
+}
+
+/// Writes the first `bytes` of the WAL at `path` again, as they are, and flushes them.
+///
+/// What can be read there need not be on disk: a process that was killed had no time to flush it, and where a flush failed
+/// the system keeps the bytes and never tries again. From here on what is read is what is kept.
+///
+/// # Errors
+/// If the file cannot be read, or the disk does not take it.
+pub fn write_again(path: &Path, bytes: u64) -> Result<()> {
+    let file = fs::File::options().read(true).write(true).open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        let size = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..size], at)?;
+        file.write_all_at(&buffer[..size], at)?;
+        at += size as u64;
+    }
+    file.sync_data()
 }
 
 /// What the header says of the frames behind it.
@@ -73,6 +96,7 @@ impl Start {
 /// Goes through the frames behind a whole header.
 fn follow(file: &mut impl Read, Start { page, salts, mut sum }: Start) -> Result<WalReport> {
     let mut report = WalReport::default();
+    let mut at = HEADER as u64;
     let mut whole = true;
     let mut commits_behind = 0u64;
     // Bytes since the last frame of this generation: the end, what an earlier generation left, or damage.
@@ -84,6 +108,7 @@ fn follow(file: &mut impl Read, Start { page, salts, mut sum }: Start) -> Result
             break;
         }
         foreign += got as u64;
+        at += got as u64;
         if got >= FRAME_HEADER && [word(&frame, 8), word(&frame, 12)] == salts {
             let commits = word(&frame, 4) != 0;
             whole = whole && got == frame.len() && {
@@ -95,6 +120,7 @@ fn follow(file: &mut impl Read, Start { page, salts, mut sum }: Start) -> Result
             foreign = 0;
             if whole && commits {
                 report.commits += 1;
+                report.whole_bytes = at;
                 report.dropped_bytes = 0;
             } else if commits {
                 commits_behind += 1;
@@ -145,7 +171,7 @@ fn headless(file: &mut impl Read, header: &[u8; HEADER]) -> Result<WalReport> {
     }
     let most = commits.into_values().max().unwrap_or(0);
     let lost_commits = if linked { most.max(1) } else { most.saturating_sub(1) };
-    Ok(WalReport { commits: 0, dropped_bytes, lost_commits })
+    Ok(WalReport { dropped_bytes, lost_commits, ..WalReport::default() })
 }
 
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
@@ -212,7 +238,9 @@ mod tests {
 
     #[test]
     fn a_whole_wal_loses_nothing() {
-        assert_eq!(report(&wal_of(5)), WalReport { commits: 5, dropped_bytes: 0, lost_commits: 0 });
+        let wal = wal_of(5);
+        let whole_bytes = wal.len() as u64;
+        assert_eq!(report(&wal), WalReport { commits: 5, whole_bytes, dropped_bytes: 0, lost_commits: 0 });
         assert_eq!(report(&[]), WalReport::default());
     }
 
@@ -253,6 +281,17 @@ mod tests {
         let (old, new) = (wal_of(9), wal_of(3));
         let mut wal = new.clone();
         wal.extend_from_slice(&old[new.len()..]);
-        assert_eq!(report(&wal), WalReport { commits: 3, dropped_bytes: 0, lost_commits: 0 });
+        let whole_bytes = new.len() as u64;
+        assert_eq!(report(&wal), WalReport { commits: 3, whole_bytes, dropped_bytes: 0, lost_commits: 0 });
+    }
+
+    #[test]
+    fn what_is_written_again_is_as_it_was() {
+        let wal = wal_of(300);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &wal).unwrap();
+        write_again(file.path(), report(&wal).whole_bytes).unwrap();
+        assert!(wal.len() > 2 << 20 && fs::read(file.path()).unwrap() == wal);
+        assert!(write_again(file.path(), wal.len() as u64 + 1).is_err(), "so much is not there");
     }
 }

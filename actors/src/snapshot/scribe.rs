@@ -1,7 +1,7 @@
 //! Writes snapshots, on a thread of its own: it asks the cache actor for one slice after the other, each between two
 //! other messages, so that nobody waits for more than one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use actix::prelude::*;
 
 use super::names_file::NamesFile;
 use super::{Beginning, End, FILE, UNFINISHED, VERSION, blocks};
+use crate::folder;
 use crate::log::record::Position;
 use crate::state::names::Name;
 use crate::state::slices::Cursor;
@@ -237,7 +238,7 @@ impl Desk {
         file.sync_all()?;
         let bytes = file.metadata()?.len();
         fs::rename(&unfinished, self.folder.join(FILE))?;
-        File::open(&self.folder)?.sync_all()?;
+        folder::flush(&self.folder)?;
         Ok(begun.map(|from| (from, bytes)))
     }
 
