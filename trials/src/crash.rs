@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::checker::{Fault, check};
+use crate::checker::{Fault, check, in_words};
 use crate::dice::Dice;
 use crate::history::History;
 use crate::liar::Lie;
@@ -85,9 +85,7 @@ impl fmt::Display for Report {
         writeln!(f, "{}", self.tally)?;
         let (half, most) = (start(50).unwrap_or_default(), start(99).unwrap_or_default());
         writeln!(f, "ready again within {half:.0?} (p50), {most:.0?} (p99); verified {} times", self.verified)?;
-        for fault in self.faults.iter().take(20) {
-            writeln!(f, "  {fault}")?;
-        }
+        f.write_str(&in_words(&self.faults))?;
         match (self.faults.len(), &self.folder) {
             (0, _) => write!(f, "no promise was broken"),
             (count, Some(folder)) => write!(f, "{count} faults; the data lies in {}", folder.display()),

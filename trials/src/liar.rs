@@ -192,7 +192,8 @@ impl Liar {
             let message = packet["message_id"].as_u64().unwrap_or_default();
             self.message = message.max(self.message);
         }
-        match self.lie {
+        let lie = self.lie;
+        match lie {
             Lie::AckOfAnother if kind == "Ack" && packet["client_id"].is_string() && self.is_due() => {
                 packet["seq"] = json!(seq.unwrap_or_default().saturating_sub(1));
                 vec![packet.to_string()]
@@ -201,7 +202,7 @@ impl Liar {
             Lie::EventTwice if is_event && self.is_due() => vec![line.clone(), line],
             Lie::EventsSwapped | Lie::NumbersSwapped if is_event => match self.kept_back.take() {
                 Some(mut first) if first["chat_id"] == packet["chat_id"] => {
-                    if self.lie == Lie::NumbersSwapped {
+                    if lie == Lie::NumbersSwapped {
                         swap_numbers(&mut first, &mut packet);
                     }
                     vec![packet.to_string(), first.to_string()]

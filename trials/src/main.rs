@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chappe_client::random;
+use chappe_trials::checker::in_words;
 use chappe_trials::crash;
 use chappe_trials::server::Server;
 use chappe_trials::soak;
@@ -81,7 +82,7 @@ fn run(command: Command) -> Result<bool, Trouble> {
             let report =
                 soak::run(&soak::Plan { server, time, seed, pace, out: out.clone() }, |line| println!("{line}"))?;
             println!("{} kills, {} stops; {}", report.kills, report.stops, report.tally);
-            report.faults.iter().take(20).for_each(|fault| println!("  {fault}"));
+            print!("{}", in_words(&report.faults));
             report.verdicts.iter().for_each(|verdict| println!("{verdict}"));
             println!("figures in {}", out.display());
             Ok(report.is_fine())

@@ -14,7 +14,7 @@ use chappe_proto::{ChatId, Seq, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::crowd::{LIBRARY, MEMBERS, OWNER};
+use crate::crowd::{LIBRARY, MEMBERS, OWNER, WANDERERS};
 use crate::history::{Event, Kept, Message, Reading};
 use crate::server::Doors;
 use crate::trouble::Trouble;
@@ -22,7 +22,8 @@ use crate::trouble::Trouble;
 /// The largest page.
 const PAGE: u32 = 500;
 
-/// Makes group chats of everybody who is there from the beginning.
+/// Makes group chats of everybody who is there from the beginning, and sees to it that the server knows the others as well: a new
+/// user would be let into chats that are not ours.
 ///
 /// # Errors
 /// Those of the connection.
@@ -33,6 +34,9 @@ pub fn make_chats(doors: &Doors, count: usize) -> Result<Vec<u64>, Trouble> {
     }
     block_on(async {
         let mut http = HttpClient::connect(&doors.http).await?;
+        let body = json!({"title": "everybody", "kind": "group", "members": WANDERERS, "user_id": OWNER});
+        let Made { chat_id } = http.post("/api/chats", &body).await?.json()?;
+        http.request("DELETE", &format!("/api/chats/{chat_id}?user_id={OWNER}"), None).await?;
         let members: Vec<u64> = [OWNER].into_iter().chain(MEMBERS).chain([LIBRARY]).collect();
         let body = json!({"title": "a trial", "kind": "group", "members": members, "user_id": OWNER});
         let mut chats = Vec::new();

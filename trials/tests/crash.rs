@@ -2,6 +2,8 @@
 //!
 //! The server is the program that was built beside these tests: `cargo test` of the whole workspace builds it, `cargo build` as well.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should say so")]
+
 use std::time::Duration;
 
 use chappe_trials::checker::Rule;

@@ -120,7 +120,7 @@ fn place(user: u64, change: &Change, ack: &Ack, book: &Book<'_>, faults: &mut Fa
         return;
     }
     let elsewhere = match change {
-        Change::Post { chat, name, .. } => book.names.get(&(*chat, user, name.as_str())).is_some(),
+        Change::Post { chat, name, .. } => book.names.contains_key(&(*chat, user, name.as_str())),
         // How often the others are there is counted; here is only looked where.
         _ => stands.is_some(),
     };

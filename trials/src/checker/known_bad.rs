@@ -177,6 +177,7 @@ fn an_ack_tells_of_what_was_asked() {
 #[test]
 fn a_name_stands_once() {
     let found = broken(|history| {
+        history.entries.extend([asked(1, 30, post("a")), of(1, Note::InDoubt { attempt: 30 })]);
         everywhere(history, |reading| {
             reading.log.push(posted(9, 1, "a", "text of a"));
             reading.messages.push(message(9, 1, "a", "text of a"));
@@ -259,7 +260,8 @@ fn what_comes_later_has_a_greater_number() {
     let found = broken(|history| {
         // Both are there; but the first was acknowledged before the second was sent.
         let (first, second) = (history.entries[3].clone(), history.entries[9].clone());
-        let start = [asked(2, 3, post("b")), second, asked(1, 1, post("a")), first];
+        let heard = history.entries[4].clone();
+        let start = [asked(2, 3, post("b")), second, asked(1, 1, post("a")), first, heard];
         history.entries.splice(2..10, start);
     });
     assert_eq!(found, only(Rule::Order));
@@ -325,9 +327,9 @@ fn an_acknowledged_change_is_there() {
     let undeleted =
         broken(|history| everywhere(history, |reading| reading.messages[1] = message(3, 2, "b", "text of b")));
     assert_eq!(undeleted, only(Rule::Content));
-    let unread = broken(|history| drop(kept(history).members.insert(2, 3)));
+    let unread = broken(|history| kept(history).members.extend([(2, 3)]));
     assert_eq!(unread, only(Rule::Mark));
-    let still_there = broken(|history| drop(kept(history).members.insert(3, 0)));
+    let still_there = broken(|history| kept(history).members.extend([(3, 0)]));
     assert_eq!(still_there, only(Rule::Members));
 }
 

@@ -8,10 +8,14 @@ mod hearing;
 mod kept;
 mod reads;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use self::book::Book;
 use crate::history::History;
+
+/// Faults of a kind that are told in full.
+const SHOWN: usize = 4;
 
 /// What may not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +71,19 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.rule, self.what)
     }
+}
+
+/// Faults for people: how many of each kind, and some of them.
+pub fn in_words(faults: &[Fault]) -> String {
+    let mut kinds: BTreeMap<Rule, Vec<&Fault>> = BTreeMap::new();
+    for fault in faults {
+        kinds.entry(fault.rule).or_default().push(fault);
+    }
+    let lines = kinds.iter().flat_map(|(rule, faults)| {
+        let some = faults.iter().take(SHOWN).map(|fault| format!("  {}\n", fault.what));
+        [format!("{rule:?}: {}\n", faults.len())].into_iter().chain(some)
+    });
+    lines.collect()
 }
 
 /// The faults found so far.

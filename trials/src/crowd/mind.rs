@@ -105,7 +105,8 @@ impl Mind {
 
     fn edit(&mut self) -> Option<Change> {
         let message = self.dice.pick(&self.own)?;
-        Some(Change::Edit { message, content: format!("{} edits, {}", self.user, self.number()) })
+        let (user, nth) = (self.user, self.number());
+        Some(Change::Edit { message, content: format!("{user} edits, {nth}") })
     }
 
     fn delete(&mut self) -> Option<Change> {
