@@ -61,6 +61,8 @@ pub enum Note {
     InDoubt {
         /// Of which request.
         attempt: u64,
+        /// By itself; else the client has left it.
+        lost: bool,
     },
     /// A read is sent.
     AskedToRead {

@@ -23,8 +23,10 @@ pub struct Tally {
     pub marks: u64,
     /// Reads that were answered.
     pub reads: u64,
-    /// Changes whose connection ended before their answer.
+    /// Changes whose connection was lost before their answer: at a kill, a stop.
     pub in_doubt: u64,
+    /// Changes whose connection the client left before their answer.
+    pub left: u64,
     /// Refusals.
     pub refused: u64,
     /// Connections over which events came.
@@ -56,7 +58,7 @@ impl Tally {
                     tally.duplicates += u64::from(ack.duplicate && ack.name.is_some());
                 }
                 Note::Page { .. } | Note::Newest { .. } | Note::Heads { .. } => tally.reads += 1,
-                Note::InDoubt { .. } => tally.in_doubt += 1,
+                Note::InDoubt { lost, .. } => *(if *lost { &mut tally.in_doubt } else { &mut tally.left }) += 1,
                 Note::Refused { .. } => tally.refused += 1,
                 Note::Opened { .. } => tally.connections += 1,
                 Note::Heard(_) => tally.heard += 1,
@@ -78,6 +80,7 @@ impl Tally {
         self.marks += other.marks;
         self.reads += other.reads;
         self.in_doubt += other.in_doubt;
+        self.left += other.left;
         self.refused += other.refused;
         self.connections += other.connections;
         self.heard += other.heard;
@@ -88,13 +91,13 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { posts, duplicates, edits, deletions, reactions, memberships, marks, .. } = self;
-        let Self { reads, in_doubt, refused, connections, heard, gaps, .. } = self;
+        let Self { reads, in_doubt, left, refused, connections, heard, gaps, .. } = self;
         write!(
             f,
             "acknowledged: {posts} messages ({duplicates} of them by an earlier attempt), {edits} edits, {deletions} \
              deletions, {reactions} reactions, {memberships} arrivals and departures, {marks} read marks; {in_doubt} \
-             changes in doubt, {refused} refusals; {reads} reads; {heard} events heard on {connections} connections, \
-             {gaps} gaps told"
+             changes in doubt when their connection was lost, {left} when the client left it; {refused} refusals; {reads} \
+             reads; {heard} events heard on {connections} connections, {gaps} gaps told"
         )
     }
 }

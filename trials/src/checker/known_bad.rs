@@ -78,7 +78,7 @@ fn good() -> History {
         of(2, Note::Heard(posted(2, 1, "a", "text of a"))),
         // Sent twice, for the first answer was lost; what it names stands there once.
         asked(2, 2, post("b")),
-        of(2, Note::InDoubt { attempt: 2 }),
+        of(2, Note::InDoubt { attempt: 2, lost: true }),
         asked(2, 3, post("b")),
         acked(2, 3, Ack { duplicate: true, ..ack(3, 103, Some("b")) }),
         asked(1, 4, edit(102, "mended")),
@@ -177,7 +177,7 @@ fn an_ack_tells_of_what_was_asked() {
 #[test]
 fn a_name_stands_once() {
     let found = broken(|history| {
-        history.entries.extend([asked(1, 30, post("a")), of(1, Note::InDoubt { attempt: 30 })]);
+        history.entries.extend([asked(1, 30, post("a")), of(1, Note::InDoubt { attempt: 30, lost: true })]);
         everywhere(history, |reading| {
             reading.log.push(posted(9, 1, "a", "text of a"));
             reading.messages.push(message(9, 1, "a", "text of a"));

@@ -16,6 +16,8 @@ use crate::history::History;
 
 /// Faults of a kind that are told in full.
 const SHOWN: usize = 4;
+/// And as much of each.
+const WIDTH: usize = 400;
 
 /// What may not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +82,10 @@ pub fn in_words(faults: &[Fault]) -> String {
         kinds.entry(fault.rule).or_default().push(fault);
     }
     let lines = kinds.iter().flat_map(|(rule, faults)| {
-        let some = faults.iter().take(SHOWN).map(|fault| format!("  {}\n", fault.what));
+        let some = faults.iter().take(SHOWN).map(|fault| {
+            let what: String = fault.what.chars().take(WIDTH).collect();
+            format!("  {what}\n")
+        });
         [format!("{rule:?}: {}\n", faults.len())].into_iter().chain(some)
     });
     lines.collect()

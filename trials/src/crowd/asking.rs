@@ -67,7 +67,7 @@ impl Person {
         let answer = match http.request(method, &path, body.as_ref()).await {
             Ok(answer) => answer,
             Err(error) => {
-                self.in_doubt(connection, attempt, wish);
+                self.in_doubt(connection, attempt, wish, true);
                 return Err(error);
             }
         };

@@ -127,6 +127,10 @@ async fn hear(mut updates: Updates, chats: &[u64], mut scene: watch::Receiver<Sc
             Err(_) => {}
             Ok(Some(Update::Event(event))) => {
                 let event = Event::from(&*event);
+                // It also follows the chat that is open to all.
+                if !chats.contains(&event.chat) {
+                    continue;
+                }
                 heard.insert(event.chat, event.seq);
                 note(Note::Heard(event));
             }

@@ -97,9 +97,9 @@ impl Person {
     }
 
     /// The connection has ended before the answer.
-    pub(super) fn in_doubt(&mut self, connection: u64, attempt: u64, wish: Wish) {
+    pub(super) fn in_doubt(&mut self, connection: u64, attempt: u64, wish: Wish, lost: bool) {
         if let Wish::Change(change) = wish {
-            self.note(connection, Note::InDoubt { attempt });
+            self.note(connection, Note::InDoubt { attempt, lost });
             self.mind.in_doubt(change);
         }
     }

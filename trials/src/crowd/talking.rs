@@ -55,7 +55,7 @@ impl Person {
         let mut talk = Talk { connection, door, under_way, heard, next, closing: false };
         let ended = self.go_on(&mut wire, &mut talk, scene).await;
         for (attempt, (wish, _)) in talk.under_way {
-            self.in_doubt(connection, attempt, wish);
+            self.in_doubt(connection, attempt, wish, ended.is_err() || talk.closing);
         }
         ended
     }
