@@ -86,11 +86,13 @@ fn imports_go_one_way_from_the_program_to_the_engine_to_the_wire() {
     none(naming(&["examples"], &["chappe_actors", "chappe::"]), "examples know only the wire, and its client");
     none(naming(&["clients/rust/src"], &["chappe_actors", "chappe::"]), "the client knows only the wire");
     none(naming(&["benches/compare/src"], &["chappe_actors", "chappe_client"]), "the comparison knows only the wire");
+    none(naming(&["trials/src"], &["chappe_actors"]), "trials know the server from outside");
     for (manifest, words) in [
         ("proto/Cargo.toml", &["chappe-actors", "actix", "tokio"][..]),
         ("actors/Cargo.toml", &["actix-web", "chappe ="]),
         ("clients/rust/Cargo.toml", &["chappe-actors", "chappe =", "actix"]),
         ("benches/compare/Cargo.toml", &["chappe-actors", "chappe-client", "chappe =", "actix"]),
+        ("trials/Cargo.toml", &["chappe-actors", "actix"]),
     ] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest)).expect("a manifest");
         let found = words.iter().filter(|word| text.lines().any(|line| line.starts_with(**word)));
@@ -114,6 +116,8 @@ fn what_decides_is_plain_without_actors_sockets_clocks_or_chance() {
         "actors/src/retention/limits.rs",
         "src/http/origin.rs",
         "clients/rust/src/core",
+        "trials/src/checker",
+        "trials/src/history.rs",
     ];
     none(own(&plain).iter().flat_map(|source| source.naming(&machinery)).collect(), "plain stays plain");
     let wire = sources(&["proto/src"]);
@@ -125,7 +129,7 @@ fn what_decides_is_plain_without_actors_sockets_clocks_or_chance() {
 
 #[test]
 fn nothing_is_locked_and_nothing_gives_up() {
-    let own = own(&["src", "actors/src", "proto/src", "clients/rust/src", "benches/compare/src"]);
+    let own = own(&["src", "actors/src", "proto/src", "clients/rust/src", "benches/compare/src", "trials/src"]);
     let locks = ["Mutex", "RwLock", "Condvar", "parking_lot", "Semaphore"];
     none(own.iter().flat_map(|source| source.naming(&locks)).collect(), "state belongs to one actor");
     let endings = [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!(", "unimplemented!(", "unsafe "];
@@ -143,6 +147,7 @@ fn nothing_is_locked_and_nothing_gives_up() {
 fn what_may_have_to_be_replaced_stands_in_one_file() {
     let (word, home) = ("bincode", "proto/src/format.rs");
     let all = sources(&["src", "actors", "proto", "clients", "examples", "benches", "fuzz"]);
+    let all = sources(&["src", "actors", "proto", "clients", "examples", "benches", "trials"]);
     let elsewhere = all.iter().filter(|source| source.path != home).flat_map(|source| source.naming(&[word]));
     // An attribute of the derived traits says only where to find them, which is the home.
     let elsewhere = elsewhere.filter(|line| !line.contains("#[bincode(crate = \"chappe_proto::format\")]"));
@@ -153,6 +158,7 @@ fn what_may_have_to_be_replaced_stands_in_one_file() {
 #[test]
 fn files_say_what_they_are_and_stay_readable() {
     let all = sources(&["src", "actors", "proto", "clients", "examples", "tests", "benches", "fuzz"]);
+    let all = sources(&["src", "actors", "proto", "clients", "examples", "tests", "benches", "trials"]);
     let silent = all.iter().filter(|source| !source.text.starts_with("//! ")).map(|source| source.path.clone());
     none(silent.collect(), "a file begins with what it owns");
     let long = all.iter().filter_map(|source| {
@@ -160,7 +166,7 @@ fn files_say_what_they_are_and_stay_readable() {
         (lines > 400).then(|| format!("{}: {lines} lines", source.path))
     });
     none(long.collect(), "no file has more than 400 lines");
-    let own = own(&["src", "actors/src", "proto/src", "clients/rust/src", "benches/compare/src"]);
+    let own = own(&["src", "actors/src", "proto/src", "clients/rust/src", "benches/compare/src", "trials/src"]);
     let mut lengths: Vec<_> = own.iter().map(|source| source.text.lines().count()).collect();
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2];

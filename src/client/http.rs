@@ -82,7 +82,11 @@ impl HttpClient {
         self.request("POST", path, Some(body)).await
     }
 
-    async fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Response, ClientError> {
+    /// Any request, with JSON if it has a body.
+    ///
+    /// # Errors
+    /// As [`HttpClient::get`].
+    pub async fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Response, ClientError> {
         self.queued.clear();
         for part in [method, " ", path, " HTTP/1.1\r\nHost: ", &self.host, "\r\n"] {
             self.queued.extend_from_slice(part.as_bytes());

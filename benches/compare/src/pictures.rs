@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::idle::STEPS;
 use crate::pace::Pace;
 use crate::peers;
-use crate::plot::{Figure, Series};
 use crate::results::{Entry, Results};
 use crate::scenario::{self, Kind, Scenario, Unit};
 use crate::trouble::Trouble;
+use chappe_plot::{Figure, Series};
 
 /// Writes the figures that these results are enough for; returns their names.
 pub(crate) fn write(folder: &Path, results: &Results) -> Result<Vec<&'static str>, Trouble> {

@@ -8,11 +8,11 @@ use crate::idle::STEPS;
 use crate::pace::Pace;
 use crate::peers;
 use crate::pictures::{self, unit};
-use crate::plot::short;
 use crate::results::{Entry, Results};
 use crate::scenario::{self, Kind, Scenario, Unit};
 use crate::tally::Outcome;
 use crate::trouble::Trouble;
+use chappe_plot::short;
 
 /// A generator that is this busy has no time to ask for more.
 const BUSY: f64 = 0.93;

@@ -83,7 +83,7 @@ fn step(span: f64) -> f64 {
 }
 
 /// A number as people write it beside an axis: 1.5M, 20k, 0.25.
-pub(crate) fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         size if size >= 999_500_000.0 => (value / 1e9, "G"),
         size if size >= 999_500.0 => (value / 1e6, "M"),

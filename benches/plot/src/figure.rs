@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::axis::{Axis, short};
+use crate::axis::{Axis, short};
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 480.0;
@@ -18,23 +18,30 @@ const COLOURS: [&str; 9] =
 
 /// What is drawn.
 #[derive(Debug, Default)]
-pub(crate) struct Figure {
-    pub(crate) title: String,
-    pub(crate) x: String,
-    pub(crate) y: String,
-    pub(crate) log_x: bool,
-    pub(crate) log_y: bool,
-    pub(crate) series: Vec<Series>,
+pub struct Figure {
+    /// Above it.
+    pub title: String,
+    /// What the x are.
+    pub x: String,
+    /// What the y are.
+    pub y: String,
+    /// x grows by factors.
+    pub log_x: bool,
+    /// y grows by factors.
+    pub log_y: bool,
+    /// What is drawn in it.
+    pub series: Vec<Series>,
 }
 
 /// One line, or the bars of one colour.
 #[derive(Debug, Default)]
-pub(crate) struct Series {
-    pub(crate) name: String,
+pub struct Series {
+    /// In the legend.
+    pub name: String,
     /// Which of the colours; they repeat.
-    pub(crate) colour: usize,
+    pub colour: usize,
     /// x as it is written, and y.
-    pub(crate) points: Vec<(String, f64)>,
+    pub points: Vec<(String, f64)>,
 }
 
 impl Series {
@@ -61,7 +68,7 @@ impl Frame {
 
 impl Figure {
     /// The figure. Bars if an x is no number.
-    pub(crate) fn svg(&self) -> String {
+    pub fn svg(&self) -> String {
         let all = || self.series.iter().flat_map(|series| &series.points);
         let numbers: Option<Vec<f64>> = all().map(|(x, _)| x.parse().ok()).collect();
         let values = all().map(|(_, y)| *y);

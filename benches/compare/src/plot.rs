@@ -1,13 +1,10 @@
-//! Plots, as SVG of our own making: also for others who have rows `series,x,y`.
-
-mod axis;
-mod figure;
+//! `plot`: figures also for others who have rows `series,x,y`.
 
 use std::fs;
 use std::path::PathBuf;
 
-pub(crate) use self::axis::short;
-pub(crate) use self::figure::{Figure, Series};
+use chappe_plot::{Figure, Series};
+
 use crate::trouble::Trouble;
 
 /// What to draw.
