@@ -6,6 +6,7 @@ pub mod bounds;
 pub mod cache;
 pub mod clock;
 pub mod command;
+pub mod connection;
 pub mod engine;
 pub mod folder;
 pub mod health;
