@@ -18,11 +18,11 @@ use tokio::sync::oneshot;
 use crate::accounts::NewAccounts;
 use crate::clock::Clock;
 use crate::health::{Phase, Storage};
-use crate::messages::{Batch, CloseAll, Deliver, Formats, Item, NewAuth, NewLimits, RegisterHub};
+use crate::messages::{Batch, CloseAll, Deliver, Formats, Item, NewAuth, NewLimits, RegisterHub, Tick};
 use crate::metrics::metrics;
 use crate::origin::SessionId;
-use crate::persist::{Append, Hub, PersistActor, Written};
-use crate::reader::{self, Look, Looked, Reader};
+use crate::persist::{Append, Hub, PersistLink, Written};
+use crate::reader::{self, Look, Looked};
 use crate::reply::Reply;
 use crate::session::outbox::{Change, Topic};
 use crate::snapshot::scribe::ToScribe;
@@ -40,11 +40,11 @@ const MAX_LOOKS: usize = 2048;
 #[rtype(result = "()")]
 pub struct Connect {
     /// The writer.
-    pub persist: Addr<PersistActor>,
+    pub persist: PersistLink,
     /// The readers.
-    pub readers: Addr<Reader>,
-    /// Where snapshots are written.
-    pub scribe: ToScribe,
+    pub readers: Recipient<Look>,
+    /// Where snapshots are written, if they are.
+    pub scribe: Option<ToScribe>,
 }
 
 /// Takes no more writes, and tells once all that were taken are on disk.
@@ -67,8 +67,8 @@ struct HubLink {
 pub struct CacheActor {
     state: State,
     clock: Clock,
-    persist: Option<Addr<PersistActor>>,
-    readers: Option<Addr<Reader>>,
+    persist: Option<PersistLink>,
+    readers: Option<Recipient<Look>>,
     scribe: Option<ToScribe>,
     hubs: Vec<Option<HubLink>>,
     looks: usize,
@@ -114,7 +114,7 @@ impl CacheActor {
             && let Some(persist) = &self.persist
         {
             // The state holds how many drafts are on their way below `limits.pending_writes`.
-            persist.do_send(Append(step.append, step.tell));
+            persist.append.do_send(Append(step.append, step.tell));
         }
         for delivery in step.deliver {
             self.sort(delivery);
@@ -242,13 +242,19 @@ impl Actor for CacheActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.publish_sizes();
-        ctx.run_interval(TICK, |cache, _| {
-            let mut step = Step::default();
-            cache.state.tick(cache.clock.now(), &mut step);
-            cache.carry_out(step);
-            cache.publish_sizes();
-            cache.tell_scribe();
-        });
+        ctx.run_interval(TICK, |cache, ctx| cache.handle(Tick, ctx));
+    }
+}
+
+impl Handler<Tick> for CacheActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, _: &mut Self::Context) {
+        let mut step = Step::default();
+        self.state.tick(self.clock.now(), &mut step);
+        self.carry_out(step);
+        self.publish_sizes();
+        self.tell_scribe();
     }
 }
 
@@ -309,7 +315,7 @@ impl Handler<RegisterHub> for CacheActor {
             self.hubs.resize_with(index + 1, || None);
         }
         if let Some(persist) = &self.persist {
-            persist.do_send(Hub(message.index, message.deliver.clone()));
+            persist.hub.do_send(Hub(message.index, message.deliver.clone()));
         }
         if let Some(auth) = &self.auth {
             // It began with the settings of the start.
@@ -343,7 +349,7 @@ impl Handler<Connect> for CacheActor {
     fn handle(&mut self, message: Connect, _: &mut Self::Context) {
         self.persist = Some(message.persist);
         self.readers = Some(message.readers);
-        self.scribe = Some(message.scribe);
+        self.scribe = message.scribe;
     }
 }
 

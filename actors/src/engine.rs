@@ -110,7 +110,11 @@ impl Engine {
         let (path, warm, to) = (folder.path().to_owned(), settings.messages_per_chat, cache.clone().recipient());
         let readers = SyncArbiter::start(READERS, move || Reader::new(&path, warm, to.clone()));
         let afterwards = Afterwards::start(folder.path(), unread, head, warm, cache.clone().recipient())?;
-        cache.do_send(Connect { persist: persist.clone(), readers, scribe: scribe.link() });
+        cache.do_send(Connect {
+            persist: (&persist).into(),
+            readers: readers.recipient(),
+            scribe: Some(scribe.link()),
+        });
         scribe.link().source(cache.clone().recipient(), of_epoch);
 
         let (watched, writer) = (cache.clone(), persist.clone());

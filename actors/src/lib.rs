@@ -8,6 +8,7 @@ pub mod cache;
 pub mod checkup;
 pub mod clock;
 pub mod command;
+pub mod connection;
 pub mod engine;
 pub mod folder;
 pub mod health;

@@ -83,6 +83,17 @@ pub struct Formats {
 #[rtype(result = "Health")]
 pub struct GetHealth;
 
+/// Another second has passed: what is done now and then is done. An actor's own timer does the same; this is for whoever
+/// stands in for the time where no timer runs.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Tick;
+
+/// Another heartbeat is due. As [`Tick`].
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Beat;
+
 /// What is to be sent, in order.
 ///
 /// From: the cache actor, once a commit or batch of commands.

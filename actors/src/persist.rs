@@ -14,6 +14,7 @@ use crate::log::compact::Rewrite;
 use crate::log::record::{Draft, Record};
 use crate::log::{EventLog, LogError};
 use crate::messages::{Deliver, Item};
+use crate::messages::{Deliver, Item, Tick};
 use crate::metrics::metrics;
 use crate::origin::Origin;
 use crate::reply::{Accepted, Reply};
@@ -36,6 +37,24 @@ pub struct Append(pub Vec<Draft>, pub Vec<Option<Origin>>);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Hub(pub u16, pub Recipient<Deliver>);
+
+/// The way to the writer.
+#[derive(Clone)]
+pub struct PersistLink {
+    /// For drafts.
+    pub append: Recipient<Append>,
+    /// For a hub that begins.
+    pub hub: Recipient<Hub>,
+}
+
+impl<A> From<&Addr<A>> for PersistLink
+where
+    A: Actor<Context = Context<A>> + Handler<Append> + Handler<Hub>,
+{
+    fn from(writer: &Addr<A>) -> Self {
+        Self { append: writer.clone().recipient(), hub: writer.clone().recipient() }
+    }
+}
 
 /// What became of the oldest drafts.
 ///
@@ -178,15 +197,21 @@ impl Actor for PersistActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // Whoever balances load sends no writes to a server that is not ready; so it has to find out by itself.
-        ctx.run_interval(PROBE, |persist, _| {
-            if !persist.log.is_in_place() {
-                end_process("the log's file was moved or deleted: what is written now would be gone at the end");
-            }
-            if !persist.healthy && persist.log.probe().is_ok() {
-                persist.note_health(true, "");
-                persist.done.do_send(Written::Committed(Vec::new()));
-            }
-        });
+        ctx.run_interval(PROBE, |persist, ctx| persist.handle(Tick, ctx));
+    }
+}
+
+impl Handler<Tick> for PersistActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, _: &mut Self::Context) {
+        if !self.log.is_in_place() {
+            end_process("the log's file was moved or deleted: what is written now would be gone at the end");
+        }
+        if !self.healthy && self.log.probe().is_ok() {
+            self.note_health(true, "");
+            self.done.do_send(Written::Committed(Vec::new()));
+        }
     }
 }
 

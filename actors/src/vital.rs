@@ -21,11 +21,18 @@ pub struct AreYouThere(pub mpsc::Sender<()>);
 /// Ends the process: what is in doubt must not be acknowledged, and what is gone does not come back by itself.
 pub fn end_process(reason: &str) -> ! {
     tracing::error!(reason, "end the process");
-    std::process::abort()
+    END.get()()
 }
 
 thread_local! {
     static VITAL: Cell<bool> = const { Cell::new(false) };
+    /// How the process ends.
+    static END: Cell<fn() -> !> = const { Cell::new(|| std::process::abort()) };
+}
+
+/// For what runs on this thread the process ends by `end`: for a simulation, in which several live one after the other.
+pub fn end_by(end: fn() -> !) {
+    END.set(end);
 }
 
 /// From here on a panic on this thread ends the process.

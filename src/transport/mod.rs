@@ -1,6 +1,5 @@
 //! The doors for packets: each turns bytes into packets and packets into bytes, and leaves the rest to the session.
 
-mod connection;
 mod datagrams;
 pub mod http_io;
 #[cfg(test)]
@@ -9,35 +8,18 @@ pub mod tcp;
 pub mod udp;
 pub mod websocket;
 
-use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::rc::Weak;
 use std::time::Duration;
 
+pub use chappe_actors::connection::Io;
 use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::metrics::metrics;
 use chappe_proto::Reject;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::http_io::Quiet;
 use crate::tls::stream::Stream;
-
-/// What a connection's bytes come from and go to.
-pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Whether the client speaks in the clear where it has to speak TLS. Known once something was read.
-    fn is_refused(&self) -> bool {
-        false
-    }
-
-    /// Writes what the socket takes at once, if nothing stands between.
-    ///
-    /// # Errors
-    /// The socket's; `WouldBlock` also where somebody has to wait, or to work on the bytes.
-    fn try_write(&self, _pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-}
 
 /// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
 pub struct HttpConnection {

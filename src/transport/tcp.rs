@@ -1,30 +1,22 @@
-//! TCP: JSON values or binary frames, told apart by the first byte.
+//! TCP: who is served, and who is turned away. How packets stand in the bytes, the connection knows.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use chappe_actors::connection::Connection;
 use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
-use chappe_proto::code::CloseCode;
-use chappe_proto::compression::Expander;
-use chappe_proto::frame::{ClientFrame, Refused};
+use chappe_proto::Reject;
 use chappe_proto::outgoing::{Encoder, Wire};
 use chappe_proto::packet::{Closing, Packet};
-use chappe_proto::stream::{Piece, Splitter};
-use chappe_proto::{Reject, frame, json};
+use chappe_proto::stream::Splitter;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::Io;
-use super::connection::{Connection, Framing};
 
 /// How long a client that finds no room may take to hear it.
 const TURN_AWAY: Duration = Duration::from_secs(1);
-
-thread_local! {
-    static EXPANDER: RefCell<Expander> = RefCell::default();
-}
 
 /// Serves `io` on this thread, which has a hub. A connection that was not let in, or finds no room, is told so and ends.
 pub fn serve(io: impl Io, permit: Result<Permit, Reject>) {
@@ -42,47 +34,6 @@ pub fn serve(io: impl Io, permit: Result<Permit, Reject>) {
             actix_rt::spawn(turn_away(io, reject));
         }
     }
-}
-
-impl Framing for Splitter {
-    const DOOR: usize = 1;
-
-    fn begin(&self, bytes: &[u8], session: &Session) {
-        if self.framing().is_none() && bytes.first() == Some(&0) {
-            session.outbox().set_wire(Wire::Binary);
-            hub::use_wire(Wire::Binary);
-        }
-    }
-
-    fn take(&mut self, bytes: &mut &[u8], session: &mut Session) {
-        while session.outbox().has_room() {
-            match self.next(bytes) {
-                Ok(None) => break,
-                Ok(Some(piece)) => session.take(match piece {
-                    Piece::Json(text) => json::decode(text),
-                    Piece::Binary(body) => decode(session.outbox(), body),
-                    Piece::Skipped(reject) => Err(Refused::from(reject)),
-                }),
-                Err(broken) => {
-                    session.close(CloseCode::ProtocolError, &broken.to_string());
-                    break;
-                }
-            }
-        }
-    }
-
-    fn is_between(&self) -> bool {
-        self.is_between()
-    }
-}
-
-/// Reads a binary frame, which may be compressed where that was agreed on.
-fn decode(outbox: &Outbox, body: &[u8]) -> Result<ClientFrame, Refused> {
-    if outbox.wire() != Wire::BinaryZstd {
-        return frame::decode(body);
-    }
-    let frame_bytes = usize::try_from(hub::limits().frame_bytes).unwrap_or(usize::MAX);
-    EXPANDER.with_borrow_mut(|expander| frame::decode_expanding(body, expander, frame_bytes))
 }
 
 /// Tells a client that there is no room, if its socket takes that much, and closes.

@@ -1,6 +1,4 @@
-//! WebSocket: the handshake over HTTP, and the framing of the connection that comes out of it.
-//!
-//! Messages are read by `chappe_proto::websocket_input`, and what is sent comes framed out of the outbox.
+//! WebSocket: the handshake over HTTP. How messages stand in the bytes that follow, the connection knows.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,19 +8,18 @@ use actix_http::ws;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use chappe_actors::connection::Connection;
 use chappe_actors::hub::{self, Door, Permit};
 use chappe_actors::session::Session;
-use chappe_actors::session::outbox::{Outbox, Topic};
+use chappe_actors::session::outbox::Outbox;
+use chappe_proto::Code;
 use chappe_proto::outgoing::Wire;
-use chappe_proto::websocket::{OPCODE_PONG, put_header};
-use chappe_proto::websocket_input::{Incoming, Reader};
-use chappe_proto::{Code, frame, json};
+use chappe_proto::websocket_input::Reader;
 use futures_util::Stream;
 
 use crate::http::problem::Problem;
 use crate::http::{HttpSettings, admission, gate, identity};
 use crate::transport::HttpConnection;
-use crate::transport::connection::{Connection, Framing};
 
 /// Packets as JSON, one a text frame.
 const JSON: &str = "chappe.v1.json";
@@ -109,32 +106,5 @@ impl Stream for Handover {
         let connection = Rc::clone(&kept._connection);
         connection.hand_over(move |io| Connection::serve(io, session, reader, unread, kept));
         Poll::Pending
-    }
-}
-
-impl Framing for Reader {
-    const DOOR: usize = 0;
-
-    fn take(&mut self, bytes: &mut &[u8], session: &mut Session) {
-        while session.outbox().has_room() {
-            match self.next(bytes) {
-                Ok(None) => break,
-                Ok(Some(Incoming::Text(text))) => session.take(json::decode(text)),
-                Ok(Some(Incoming::Binary(body))) => session.take(frame::decode(body)),
-                Ok(Some(Incoming::Ping(payload))) => {
-                    let mut pong = Vec::new();
-                    put_header(OPCODE_PONG, payload.len(), &mut pong);
-                    pong.extend_from_slice(payload);
-                    session.outbox().ephemeral(Topic::Pong, Bytes::from(pong));
-                }
-                Ok(Some(Incoming::Pong)) => {}
-                Ok(Some(Incoming::Close(code))) => session.outbox().leave(code.unwrap_or(1000)),
-                Err(violation) => session.outbox().leave(violation.close_code()),
-            }
-        }
-    }
-
-    fn is_between(&self) -> bool {
-        self.is_between()
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix::prelude::*;
 use chappe_proto::code::CloseCode;
 use chappe_proto::limits::Rate;
 use chappe_proto::{Code, Reject};
@@ -12,8 +13,9 @@ use chappe_proto::{Code, Reject};
 use super::addresses::{AddressRates, Counts, Network, Place};
 use super::core::Core;
 use super::slots::Slot;
-use super::{Door, hub};
+use super::{Door, HubActor, hub};
 use crate::clock::Clock;
+use crate::messages::Tick;
 use crate::metrics::metrics;
 
 /// How often connections are looked at.
@@ -150,6 +152,14 @@ pub fn has_room(door: Door) -> Result<(), Reject> {
 /// How a client is told that it is not let in, on a connection of its own.
 pub fn close_code(reject: &Reject) -> CloseCode {
     if reject.code == Code::RateLimited { CloseCode::TooManyConnections } else { CloseCode::Overloaded }
+}
+
+impl Handler<Tick> for HubActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, _: &mut Self::Context) {
+        self.core.end_slow();
+    }
 }
 
 impl Core {

@@ -1,12 +1,14 @@
 //! The hub's heartbeat: the server lets itself be heard, and ends connections that are not heard any more.
 
+use actix::prelude::*;
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
 use chappe_proto::packet::{Packet, Pong};
 
-use super::Door;
 use super::core::Core;
 use super::slots::Slot;
+use super::{Door, HubActor};
+use crate::messages::Beat;
 use crate::session::outbox::{Outbox, Topic};
 
 /// A ping frame without a payload: RFC 6455, section 5.5.2.
@@ -18,6 +20,14 @@ const SILENT: u8 = 2;
 const SLOWEST_READER: u64 = 4096;
 /// Stands for a connection that was seen closing, where its silence is counted.
 const LEAVING: u8 = u8::MAX;
+
+impl Handler<Beat> for HubActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, _: &mut Self::Context) {
+        self.core.beat();
+    }
+}
 
 impl Core {
     pub(super) fn beat(&self) {

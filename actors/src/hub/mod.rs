@@ -35,7 +35,7 @@ use crate::accounts::{Denied, SubscribeToDenials};
 use crate::clock::{Clock, Now};
 use crate::command::Command;
 use crate::health::{Connections, Health};
-use crate::messages::{Batch, CloseAll, Deliver, EngineLink, GetHealth, NewAuth, NewLimits, RegisterHub};
+use crate::messages::{Batch, Beat, CloseAll, Deliver, EngineLink, GetHealth, NewAuth, NewLimits, RegisterHub, Tick};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
 use crate::principal::{Auth, Denial, Principal};
@@ -112,16 +112,39 @@ pub struct HubActor {
     core: Rc<Core>,
 }
 
+/// A hub as those see it who share its thread.
+#[derive(Clone)]
+pub struct HubPlace(Rc<Core>);
+
+impl HubPlace {
+    /// From here on it is the hub of this thread.
+    pub fn settle(&self) {
+        HUB.set(Some(Rc::clone(&self.0)));
+    }
+
+    /// From here on this thread has none.
+    pub fn vacate() {
+        HUB.set(None);
+    }
+}
+
 impl HubActor {
+    /// A hub that is not started yet, and its place, which is nowhere yet.
+    pub fn new(index: u16, settings: HubSettings, engine: EngineLink) -> (Self, HubPlace) {
+        let core = Rc::new(Core::new(index, settings, engine));
+        (Self { core: Rc::clone(&core) }, HubPlace(core))
+    }
+
     /// Starts the hub of this thread, with an arbiter running. `index` is its own.
     pub fn start(index: u16, settings: HubSettings, engine: EngineLink) -> Addr<Self> {
         vital::name_thread(&format!("chappe-hub-{index}"));
         let denier = settings.denier.clone();
-        let core = Rc::new(Core::new(index, settings, engine.clone()));
-        HUB.set(Some(Rc::clone(&core)));
-        let hub = Actor::start(Self { core });
+        let register = engine.register.clone();
+        let (hub, place) = Self::new(index, settings, engine);
+        place.settle();
+        let hub = Actor::start(hub);
         // The first message of this thread to the cache: what follows finds the hub there.
-        engine.register.do_send(RegisterHub {
+        register.do_send(RegisterHub {
             index,
             deliver: hub.clone().recipient(),
             close: hub.clone().recipient(),
@@ -139,8 +162,8 @@ impl Actor for HubActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(self.core.settings.heartbeat, |hub, _| hub.core.beat());
-        ctx.run_interval(TICK, |hub, _| hub.core.end_slow());
+        ctx.run_interval(self.core.settings.heartbeat, |hub, ctx| hub.handle(Beat, ctx));
+        ctx.run_interval(TICK, |hub, ctx| hub.handle(Tick, ctx));
         ctx.spawn(Sending);
         if self.core.asks_for_tokens() {
             ctx.run_interval(EXPIRY_TICK, |hub, _| hub.core.expire(hub.core.settings.clock.now().wall));

@@ -204,6 +204,12 @@ impl Outbox {
         self.inner.borrow().queue.is_empty()
     }
 
+    /// How many bytes wait in it besides what is not kept, and how much of the window is taken.
+    pub fn load(&self) -> (usize, u32) {
+        let inner = self.inner.borrow();
+        (inner.queue.fill().0, inner.in_flight)
+    }
+
     /// Gives back what a request took of the window that is not answered.
     pub fn release(&self, weight: u32) {
         self.inner.borrow_mut().release(weight);

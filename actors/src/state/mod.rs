@@ -349,10 +349,11 @@ impl State {
         [self.chats.len(), self.users.len(), self.roster.len(), self.warm_bytes]
     }
 
-    /// Which hubs have connections that hear `chat`, or had some when the commit at hand began.
+    /// Which hubs have connections that hear `chat`, or had some when the commit at hand began; each once.
     pub fn hubs_hearing(&self, chat: ChatId) -> impl Iterator<Item = u16> + '_ {
-        let parting = self.parting.iter().filter(move |(of, _)| *of == chat).map(|(_, hub)| *hub);
-        self.roster.hubs_hearing(chat).chain(parting)
+        // One whose last listener has gone may have got another since.
+        let parted = move |(of, hub): &&(ChatId, u16)| *of == chat && !self.roster.is_heard_at(chat, *hub);
+        self.roster.hubs_hearing(chat).chain(self.parting.iter().filter(parted).map(|(_, hub)| *hub))
     }
 
     fn keep(&self) -> Keep {

@@ -51,6 +51,11 @@ impl Roster {
         self.hubs.contains_key(&chat)
     }
 
+    /// Whether any connection of a hub hears `chat`.
+    pub fn is_heard_at(&self, chat: ChatId, hub: u16) -> bool {
+        self.hubs.get(&chat).and_then(|counts| counts.get(usize::from(hub))).is_some_and(|count| *count > 0)
+    }
+
     /// The hubs that have listeners of `chat`.
     pub fn hubs_hearing(&self, chat: ChatId) -> impl Iterator<Item = u16> + '_ {
         let counts = self.hubs.get(&chat).map_or(&[][..], Vec::as_slice);
@@ -113,9 +118,12 @@ impl Roster {
         was
     }
 
-    /// Every connection that hears `chat`.
+    /// Every connection that hears `chat`; in order, so that the same history has the same consequences.
     pub fn hearing(&self, chat: ChatId) -> Vec<SessionId> {
-        self.sessions.iter().filter(|(_, listener)| listener.hears.contains(&chat)).map(|(id, _)| *id).collect()
+        let hear = self.sessions.iter().filter(|(_, listener)| listener.hears.contains(&chat));
+        let mut all: Vec<SessionId> = hear.map(|(id, _)| *id).collect();
+        all.sort_unstable();
+        all
     }
 
     /// How many chats a connection hears.

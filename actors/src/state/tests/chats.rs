@@ -6,6 +6,7 @@ use chappe_proto::{ChatId, Seq};
 use super::words::{hello, user};
 use super::world::{SETTINGS, World};
 use crate::command::Command;
+use crate::origin::SessionId;
 use crate::reply::Reply;
 
 #[test]
@@ -203,4 +204,20 @@ fn members_are_listed_by_id_with_their_roles_and_marks() {
     let seen = world.ask("ann", get(Some(user("bob"))));
     let Reply::Members(rest) = seen.reply() else { panic!("{:?}", seen.replies) };
     assert_eq!((rest.members.len(), rest.has_more), (1, false));
+}
+
+#[test]
+fn a_hub_that_loses_its_last_listener_and_gets_another_in_one_commit_is_told_once() {
+    let mut world = World::new(SETTINGS);
+    world.create("cat", "ops", ChatKind::Open, &["ann"]);
+    world.hello("ann");
+    let ann = World::session("ann");
+    // On the same thread.
+    world.run(SessionId { slot: 99, ..ann }, hello(user("bob")));
+    world.settle();
+    world.remove("ann", "ops", "ann");
+    world.say("bob", "ops", "joins by writing");
+    world.commit_all();
+    let ops = world.chat("ops");
+    assert_eq!(world.state.hubs_hearing(ops).collect::<Vec<_>>(), [ann.hub]);
 }

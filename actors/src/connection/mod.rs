@@ -1,6 +1,9 @@
 //! A connection that carries packets both ways until it ends: one session actor, whatever its bytes come over and however
 //! packets are framed in them.
 
+mod tcp;
+mod websocket;
+
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,14 +12,13 @@ use std::task::{Context as Task, Poll, ready};
 
 use actix::fut::ActorFuture;
 use actix::prelude::*;
-use chappe_actors::hub;
-use chappe_actors::metrics::metrics;
-use chappe_actors::session::Session;
-use chappe_actors::session::outbox::Sink;
 use chappe_proto::code::CloseCode;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Io;
+use crate::hub;
+use crate::metrics::metrics;
+use crate::session::Session;
+use crate::session::outbox::Sink;
 
 /// Bytes read at a time, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
@@ -27,8 +29,24 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// What a connection's bytes come from and go to.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Whether the client speaks in the clear where it has to speak TLS. Known once something was read.
+    fn is_refused(&self) -> bool {
+        false
+    }
+
+    /// Writes what the socket takes at once, if nothing stands between.
+    ///
+    /// # Errors
+    /// The socket's; `WouldBlock` also where somebody has to wait, or to work on the bytes.
+    fn try_write(&self, _pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
 /// How packets stand in a connection's bytes.
-pub(super) trait Framing: Unpin + 'static {
+pub trait Framing: Unpin + 'static {
     /// The connection's place among the doors of the metrics.
     const DOOR: usize;
 
@@ -52,7 +70,7 @@ impl<S: Io> Sink for Socket<S> {
 }
 
 /// One connection. `K` is what it holds while it lives.
-pub(super) struct Connection<S, F, K> {
+pub struct Connection<S, F, K> {
     socket: Rc<Socket<S>>,
     session: Session,
     framing: F,
@@ -64,11 +82,16 @@ pub(super) struct Connection<S, F, K> {
 }
 
 impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
-    /// Serves `io` on this thread. `unread` was read from it before.
-    pub(super) fn serve(io: S, session: Session, framing: F, unread: Vec<u8>, kept: K) {
+    /// The actor that serves `io`, not started yet. `unread` was read from it before.
+    pub fn new(io: S, session: Session, framing: F, unread: Vec<u8>, kept: K) -> Self {
         let socket = Rc::new(Socket(RefCell::new(io)));
         session.outbox().connect(Some(Rc::clone(&socket) as _));
-        Self { socket, session, framing, unread, ended: false, _kept: kept }.start();
+        Self { socket, session, framing, unread, ended: false, _kept: kept }
+    }
+
+    /// Serves `io` on this thread. `unread` was read from it before.
+    pub fn serve(io: S, session: Session, framing: F, unread: Vec<u8>, kept: K) {
+        Self::new(io, session, framing, unread, kept).start();
     }
 
     /// Moves bytes both ways as far as they go. Ready when the connection is over.

@@ -1,0 +1,38 @@
+//! WebSocket, after its handshake: messages are read by `chappe_proto::websocket_input`, and what is sent comes framed out
+//! of the outbox.
+
+use bytes::Bytes;
+use chappe_proto::websocket::{OPCODE_PONG, put_header};
+use chappe_proto::websocket_input::{Incoming, Reader};
+use chappe_proto::{frame, json};
+
+use super::Framing;
+use crate::session::Session;
+use crate::session::outbox::Topic;
+
+impl Framing for Reader {
+    const DOOR: usize = 0;
+
+    fn take(&mut self, bytes: &mut &[u8], session: &mut Session) {
+        while session.outbox().has_room() {
+            match self.next(bytes) {
+                Ok(None) => break,
+                Ok(Some(Incoming::Text(text))) => session.take(json::decode(text)),
+                Ok(Some(Incoming::Binary(body))) => session.take(frame::decode(body)),
+                Ok(Some(Incoming::Ping(payload))) => {
+                    let mut pong = Vec::new();
+                    put_header(OPCODE_PONG, payload.len(), &mut pong);
+                    pong.extend_from_slice(payload);
+                    session.outbox().ephemeral(Topic::Pong, Bytes::from(pong));
+                }
+                Ok(Some(Incoming::Pong)) => {}
+                Ok(Some(Incoming::Close(code))) => session.outbox().leave(code.unwrap_or(1000)),
+                Err(violation) => session.outbox().leave(violation.close_code()),
+            }
+        }
+    }
+
+    fn is_between(&self) -> bool {
+        self.is_between()
+    }
+}

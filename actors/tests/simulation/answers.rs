@@ -1,0 +1,339 @@
+//! What a client makes of what it hears, and whether it may hear that.
+
+use chappe_actors::log::record::Fact;
+use chappe_proto::event::Event;
+use chappe_proto::packet::{Ack, ChatSummary, ErrorPacket, Events, Messages, Packet, Welcome};
+use chappe_proto::{ChatId, Code, Seq, UserId};
+
+use crate::client::{Asked, Client, Open, Wish};
+use crate::disk::with_ledger;
+use crate::ledger::Ledger;
+use crate::verdict::{broken, holds, tell};
+use crate::wire::Heard;
+
+/// What has been heard, for a test to see that all of it comes about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) acks: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) refusals: u64,
+    pub(crate) unavailable: u64,
+    pub(crate) busy: u64,
+    pub(crate) events: u64,
+    pub(crate) gaps: u64,
+    pub(crate) pages: u64,
+    pub(crate) reads: u64,
+    pub(crate) typing: u64,
+    pub(crate) presence: u64,
+    pub(crate) closings: u64,
+}
+
+impl Client {
+    /// Takes one packet. `false` if the client ends the connection.
+    pub(crate) fn hear(&mut self, heard: Heard, tally: &mut Tally) -> bool {
+        let (id, packet) = match heard {
+            Heard::Packet(id, packet) => (id, packet),
+            Heard::Ping(payload) => {
+                if let Some(link) = &mut self.link {
+                    link.out.extend(crate::wire::pong(&payload));
+                }
+                return true;
+            }
+            Heard::Pong => return true,
+            Heard::Close => return false,
+        };
+        tell(|| format!("client {} ({}) hears {id:?}: {packet:?}", self.number, self.user));
+        match packet {
+            Packet::Welcome(welcome) => self.welcome(id, &welcome),
+            Packet::Ack(ack) => self.ack(id, &ack, tally),
+            Packet::Event(event) => {
+                tally.events += 1;
+                self.event(&event);
+            }
+            Packet::Gap(gap) => {
+                tally.gaps += 1;
+                if let Some(link) = &mut self.link {
+                    let is_changing = link.is_changing(gap.chat_id);
+                    link.ear.gap(gap.chat_id, gap.from, gap.to, is_changing);
+                }
+                self.told_of(gap.chat_id, gap.to.0);
+            }
+            Packet::Events(page) => {
+                tally.pages += 1;
+                self.events(id, &page);
+            }
+            Packet::Messages(page) => self.messages(id, &page),
+            Packet::Chats(page) => {
+                let Some(open) = self.answered(id) else { return true };
+                page.chats.iter().for_each(|chat| self.chat(&open, chat));
+            }
+            // The changes of a second answer nothing.
+            Packet::Presence(_) if id.is_none() => tally.presence += 1,
+            Packet::Presence(_) => drop(self.answered(id)),
+            // The server's heartbeat answers nothing.
+            Packet::Pong(_) => drop(id.map(|id| self.answered(Some(id)))),
+            Packet::Error(error) => return self.error(id, &error, tally),
+            Packet::Closing(_) => tally.closings += 1,
+            Packet::Read(read) => {
+                tally.reads += 1;
+                if let Some(link) = &mut self.link {
+                    let is_changing = link.is_changing(read.chat_id);
+                    link.ear.read(read.chat_id, read.user_id, read.seq, is_changing);
+                }
+            }
+            Packet::Typing(typing) => {
+                tally.typing += 1;
+                holds(typing.user_id != self.user, || format!("{} is told that they type", self.user));
+                if let Some(link) = &self.link {
+                    link.ear.ephemeral(typing.chat_id, link.is_changing(typing.chat_id));
+                }
+            }
+            Packet::Status(_) => tally.presence += 1,
+            Packet::Reset(reset) => broken(format!("{} has more than there is: {reset:?}", self.user)),
+            Packet::Expiring(_) => broken("there are no tokens to run out".to_owned()),
+        }
+        true
+    }
+
+    fn answered(&mut self, id: Option<u64>) -> Option<Open> {
+        let open = id.and_then(|id| self.link.as_mut()?.answers.remove(&id));
+        holds(open.is_some(), || format!("an answer to {id:?} of {}, which did not ask that", self.user));
+        open
+    }
+
+    fn welcome(&mut self, id: Option<u64>, welcome: &Welcome) {
+        let hello = self.answered(id).is_some_and(|open| matches!(open.asked, Asked::Hello));
+        holds(hello && welcome.user_id == self.user, || format!("{} is welcomed as {}", self.user, welcome.user_id));
+        let heads = welcome.heads.as_deref().unwrap_or_default();
+        with_ledger(|ledger| {
+            for head in heads {
+                let on_disk = ledger.seq(head.chat_id);
+                holds(head.seq.0 <= on_disk, || format!("a head beyond the disk's {on_disk}: {head:?}"));
+            }
+        });
+        if let Some(link) = &mut self.link {
+            link.ear.welcome(heads);
+            link.is_welcome = true;
+        }
+        self.behind.clear();
+        self.chats = heads.iter().map(|head| head.chat_id).collect();
+        heads.iter().for_each(|head| self.told_of(head.chat_id, head.seq.0));
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Some(link) = &mut self.link {
+            let is_changing = link.is_changing(event.chat_id());
+            link.ear.event(event, is_changing);
+        }
+        let (chat, seq) = (event.chat_id(), event.seq().0);
+        self.chats.insert(chat);
+        self.got(chat, seq.saturating_sub(1), seq);
+        match event {
+            Event::Message(message) => self.heard_of(message.id),
+            Event::MemberLeft(left) if left.user_id == self.user => self.gives_up(chat),
+            Event::ChatUpdated(updated) if updated.deleted => self.gives_up(chat),
+            _ => {}
+        }
+    }
+
+    fn ack(&mut self, id: Option<u64>, ack: &Ack, tally: &mut Tally) {
+        tally.acks += 1;
+        let user = self.user;
+        let Some(open) = self.link.as_mut().and_then(|link| link.acks.pop_front()) else {
+            return broken(format!("{user} gets an ack and waits for none: {ack:?}"));
+        };
+        if id != Some(open.id) {
+            return broken(format!("{user} gets the ack of request {id:?} where that of {} was due", open.id));
+        }
+        if ack.success {
+            tally.duplicates += u64::from(ack.duplicate);
+            self.accepted(open.asked, ack);
+        } else {
+            tally.refusals += 1;
+            self.refused(open.asked, ack, tally);
+        }
+    }
+
+    fn accepted(&mut self, asked: Asked, ack: &Ack) {
+        let user = self.user;
+        let record = ack.chat_id.zip(ack.seq).and_then(|(chat, seq)| with_ledger(|l| l.event(chat, seq).cloned()));
+        let fact = record.as_ref().map(|record| &record.entry.fact);
+        match asked {
+            Asked::Post(wish) => {
+                let is_kept = record.as_ref().is_some_and(|record| {
+                    record.position.0 == ack.message_id && is_wish(&record.entry.fact, &wish, user)
+                });
+                holds(is_kept, || format!("{user} is told that {wish:?} is on disk, and there is {record:?}: {ack:?}"));
+                let seq = ack.seq.unwrap_or_default();
+                self.in_order(wish.chat, seq, ack.duplicate);
+                if let Some((_, was, id)) = self.granted.iter().find(|(known, ..)| known.name == wish.name) {
+                    let is_same = (*was, *id) == (seq, ack.message_id);
+                    holds(is_same, || format!("{wish:?} was event {was}, and is acknowledged as {seq}"));
+                } else {
+                    self.granted.push((wish.clone(), seq, ack.message_id));
+                }
+                self.wishes.retain(|other| *other != wish);
+            }
+            Asked::Edit(id) => {
+                let is_kept =
+                    matches!(fact, Some(Fact::MessageEdited { message, by, .. }) if (*message, *by) == (id, user));
+                holds(is_kept, || format!("{user} is told that {id} is edited, and on disk is {record:?}"));
+            }
+            Asked::Delete(id) => {
+                let is_kept = matches!(fact, Some(Fact::MessageDeleted { message, .. }) if *message == id);
+                holds(is_kept, || format!("{user} is told that {id} is deleted, and on disk is {record:?}"));
+            }
+            Asked::React(id) => {
+                let is_kept =
+                    matches!(fact, Some(Fact::Reacted { message, user: by, .. }) if (*message, *by) == (id, user));
+                holds(is_kept, || format!("{user} is told that it reacted to {id}, and on disk is {record:?}"));
+            }
+            Asked::MarkRead(chat) => {
+                let (seq, kept) = (ack.seq.unwrap_or_default(), with_ledger(|ledger| ledger.mark(chat, user)));
+                holds(seq <= kept, || format!("{user} is told to have read {seq} of {chat}, and on disk is {kept}"));
+                self.has_read(chat, seq);
+            }
+            Asked::Subscribe(chats) => {
+                if let Some(link) = &mut self.link {
+                    link.ear.subscribed(&chats);
+                }
+            }
+            Asked::Unsubscribe(chats) => {
+                if let Some(link) = &mut self.link {
+                    link.ear.unsubscribed(&chats);
+                }
+                // It will hear of them no more: it is content with what it has.
+                self.behind.retain(|chat, _| !chats.contains(chat));
+            }
+            Asked::Hello | Asked::Events(..) | Asked::Messages(_) | Asked::Other => {
+                broken(format!("an ack for something that has none: {ack:?}"));
+            }
+        }
+    }
+
+    /// What one connection posts takes effect in the order in which it asked; and whoever asks later finds it there.
+    fn in_order(&mut self, chat: ChatId, seq: Seq, is_duplicate: bool) {
+        let newest = self.acknowledged.entry(chat).or_default();
+        *newest = seq.0.max(*newest);
+        if let Some(link) = self.link.as_mut().filter(|_| !is_duplicate) {
+            let before = link.posted.insert(chat, seq.0).unwrap_or_default();
+            holds(before < seq.0, || format!("{} posted event {seq} of {chat} after event {before}", self.user));
+        }
+    }
+
+    fn refused(&mut self, asked: Asked, ack: &Ack, tally: &mut Tally) {
+        let code = ack.code.unwrap_or(Code::Internal);
+        self.may_be_refused(code, tally);
+        if let Asked::Post(wish) = asked
+            && !code.retryable()
+        {
+            self.wishes.retain(|other| *other != wish);
+        }
+    }
+
+    fn may_be_refused(&self, code: Code, tally: &mut Tally) {
+        tally.unavailable += u64::from(code == Code::StorageUnavailable);
+        tally.busy += u64::from(code == Code::Busy);
+        let may = matches!(
+            code,
+            Code::NotAMember
+                | Code::UnknownChat
+                | Code::UnknownMessage
+                | Code::Forbidden
+                | Code::TooLarge
+                | Code::Busy
+                | Code::StorageUnavailable
+                | Code::RateLimited
+        );
+        holds(may, || format!("{} is refused as {code:?}", self.user));
+    }
+
+    fn error(&mut self, id: Option<u64>, error: &ErrorPacket, tally: &mut Tally) -> bool {
+        self.may_be_refused(error.code, tally);
+        let open = id.and_then(|id| self.link.as_mut()?.answers.remove(&id));
+        match open.map(|open| open.asked) {
+            Some(Asked::Hello) => return false,
+            Some(Asked::Events(chat, _)) if !error.code.retryable() => self.gives_up(chat),
+            _ => {}
+        }
+        true
+    }
+
+    fn may_read(&self, ledger: &Ledger, chat: ChatId, since: u64) {
+        let may = ledger.is_open(chat) || ledger.was_in(chat, self.user, since, ledger.head());
+        holds(may, || format!("{} gets a page of {chat} and is no member", self.user));
+    }
+
+    fn events(&mut self, id: Option<u64>, page: &Events) {
+        let Some(Open { asked: Asked::Events(chat, after), since, floor, .. }) = self.answered(id) else {
+            return broken(format!("events that {} did not ask for", self.user));
+        };
+        with_ledger(|ledger| {
+            self.may_read(ledger, chat, since);
+            holds(page.chat_id == chat, || format!("events of {} instead of {chat}", page.chat_id));
+            for (event, seq) in page.events.iter().zip(after.0 + 1..) {
+                let is_next = event.chat_id() == chat && event.seq() == Seq(seq);
+                holds(is_next, || format!("in a page after {after}, event {} stands where {seq} was due", event.seq()));
+                holds(ledger.knows(event), || format!("a page has {event:?}, and the disk does not"));
+            }
+            let (head, on_disk) = (page.head.0, ledger.seq(chat));
+            holds(head <= on_disk, || format!("a page says that {chat} has come to {head}: on disk to {on_disk}"));
+            holds(head >= floor, || {
+                format!("{chat} has come to {floor}, as was acknowledged, and a page says to {head}")
+            });
+            let stops_short = page.events.is_empty() && after.0 < head;
+            holds(!stops_short, || format!("an empty page of {chat} after {after}, before its head {head}"));
+        });
+        let to = page.events.last().map_or(after.0, |event| event.seq().0);
+        page.events.iter().filter_map(Event::message).for_each(|message| self.heard_of(message.id));
+        self.got(chat, after.0, to);
+        self.told_of(chat, page.head.0);
+    }
+
+    fn messages(&mut self, id: Option<u64>, page: &Messages) {
+        let Some(Open { asked: Asked::Messages(chat), since, .. }) = self.answered(id) else {
+            return broken(format!("messages that {} did not ask for", self.user));
+        };
+        with_ledger(|ledger| {
+            self.may_read(ledger, chat, since);
+            let ascends = page.messages.windows(2).all(|pair| pair[0].seq < pair[1].seq);
+            holds(ascends && page.chat_id == chat, || format!("a page of {chat} in disorder"));
+            for message in &page.messages {
+                let event = Event::Message(message.clone());
+                holds(ledger.knows(&event), || format!("a page has {message:?}, and the disk does not"));
+            }
+        });
+    }
+
+    fn chat(&mut self, open: &Open, chat: &ChatSummary) {
+        let id = chat.chat_id;
+        with_ledger(|ledger| {
+            self.may_read(ledger, id, open.since);
+            let head = ledger.seq(id);
+            holds(chat.seq.0 <= head, || format!("{id} has come to {}: on disk to {head}", chat.seq));
+            let kept = ledger.mark(id, self.user);
+            holds(chat.read_seq <= kept, || {
+                format!("{} has read {} of {id}: on disk {kept}", self.user, chat.read_seq)
+            });
+            let unread = (chat.read_seq.0 + 1..=chat.seq.0)
+                .filter(|seq| ledger.event(id, Seq(*seq)).is_some_and(|record| record.entry.fact.is_post()));
+            let unread = unread.count() as u64;
+            holds(chat.unread == unread, || {
+                let (user, told, read, seq) = (self.user, chat.unread, chat.read_seq, chat.seq);
+                format!("{user} has {told} unread of {id} up to {seq}, read up to {read}: there are {unread}")
+            });
+        });
+        self.has_read(id, chat.read_seq);
+    }
+
+    fn has_read(&mut self, chat: ChatId, seq: Seq) {
+        let before = self.read.get(&chat).copied().unwrap_or_default();
+        // A page may have been made before the ack came that was read first: only a later question tells.
+        self.read.insert(chat, before.max(seq));
+    }
+}
+
+fn is_wish(fact: &Fact, wish: &Wish, user: UserId) -> bool {
+    matches!(fact, Fact::MessagePosted { sender, content, client_id, .. }
+        if *sender == user && *content == wish.content && client_id.as_ref() == Some(&wish.name))
+}
