@@ -146,8 +146,7 @@ fn nothing_is_locked_and_nothing_gives_up() {
 #[test]
 fn what_may_have_to_be_replaced_stands_in_one_file() {
     let (word, home) = ("bincode", "proto/src/format.rs");
-    let all = sources(&["src", "actors", "proto", "clients", "examples", "benches", "fuzz"]);
-    let all = sources(&["src", "actors", "proto", "clients", "examples", "benches", "trials"]);
+    let all = sources(&["src", "actors", "proto", "clients", "examples", "benches", "fuzz", "trials"]);
     let elsewhere = all.iter().filter(|source| source.path != home).flat_map(|source| source.naming(&[word]));
     // An attribute of the derived traits says only where to find them, which is the home.
     let elsewhere = elsewhere.filter(|line| !line.contains("#[bincode(crate = \"chappe_proto::format\")]"));
@@ -157,8 +156,7 @@ fn what_may_have_to_be_replaced_stands_in_one_file() {
 
 #[test]
 fn files_say_what_they_are_and_stay_readable() {
-    let all = sources(&["src", "actors", "proto", "clients", "examples", "tests", "benches", "fuzz"]);
-    let all = sources(&["src", "actors", "proto", "clients", "examples", "tests", "benches", "trials"]);
+    let all = sources(&["src", "actors", "proto", "clients", "examples", "tests", "benches", "fuzz", "trials"]);
     let silent = all.iter().filter(|source| !source.text.starts_with("//! ")).map(|source| source.path.clone());
     none(silent.collect(), "a file begins with what it owns");
     let long = all.iter().filter_map(|source| {

@@ -147,6 +147,7 @@ impl Folder {
             );
         }
         if report.commits > 0 {
+            let wal_path = wal_of(&self.path);
             wal::write_again(&wal_path, report.whole_bytes).map_err(|source| io(&wal_path, source))?;
         }
         let log = SqliteLog::open_unread(&self.path, epoch).map_err(|source| self.log_error(source))?;
@@ -198,9 +199,13 @@ pub(crate) fn log_error(folder: &Path, source: LogError) -> FolderError {
     FolderError::Log { folder: folder.display().to_string(), source, advice }
 }
 
+fn wal_of(folder: &Path) -> PathBuf {
+    folder.join(format!("{}-wal", sqlite::FILE))
+}
+
 /// Looks through the write-ahead file of the log in `folder`, and refuses one that lost commits.
 fn whole_wal(folder: &Path) -> Result<WalReport, FolderError> {
-    let wal_path = folder.join(format!("{}-wal", sqlite::FILE));
+    let wal_path = wal_of(folder);
     let report = wal::inspect(&wal_path).map_err(|source| io(&wal_path, source))?;
     if report.lost_commits > 0 {
         let path = wal_path.display().to_string();
@@ -208,6 +213,8 @@ fn whole_wal(folder: &Path) -> Result<WalReport, FolderError> {
         return Err(FolderError::DamagedWal { path, log, commits: report.commits, lost: report.lost_commits });
     }
     Ok(report)
+}
+
 /// Removes what was taken off the log's end at starts in this folder: it may say what is not kept any more. How many files
 /// it was.
 ///
@@ -224,6 +231,8 @@ pub fn remove_torn_ends(folder: &Path) -> std::io::Result<usize> {
         }
     }
     Ok(removed)
+}
+
 /// Makes a folder and those it lies in, where they are not there; they are on disk afterwards.
 ///
 /// # Errors

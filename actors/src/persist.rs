@@ -13,7 +13,6 @@ use actix::prelude::*;
 use crate::log::compact::Rewrite;
 use crate::log::record::{Draft, Record};
 use crate::log::{EventLog, LogError};
-use crate::messages::{Deliver, Item};
 use crate::messages::{Deliver, Item, Tick};
 use crate::metrics::metrics;
 use crate::origin::Origin;

@@ -61,9 +61,9 @@ impl Projector {
     /// Takes over all there is, and gives back the room that the tables do not need.
     ///
     /// # Errors
-    /// As for [`Projector::catch_up`].
+    /// [`LogError`]; the tables are as they were after the last whole batch.
     pub fn tidy(&mut self) -> Result<(), LogError> {
-        self.catch_up()?;
+        self.catch_up(|| true)?;
         self.tables.vacuum()
     }
 
@@ -112,7 +112,7 @@ impl Projector {
     ///
     /// # Errors
     /// [`LogError`]; the tables are as they were after the last whole batch.
-    fn catch_up(&mut self, goes_on: impl Fn() -> bool) -> Result<(), LogError> {
+    pub(crate) fn catch_up(&mut self, goes_on: impl Fn() -> bool) -> Result<(), LogError> {
         loop {
             let batch = Batch::read(&mut self.log, self.tables.position(), Position(u64::MAX))?;
             self.tables.project(&batch)?;

@@ -138,7 +138,7 @@ pub(crate) fn slice(bytes: &[u8]) {
     for slice in all(&state) {
         assert!(again.take(&slice).is_some(), "what was written can be read");
     }
-    assert_eq!(state.differences(&again.finish(HERE, state.last_chat())), 0);
+    assert_eq!(state.differences(&again.finish(HERE, state.last_chat()), &[]), 0);
 }
 
 pub(crate) fn slices() -> Vec<Vec<u8>> {

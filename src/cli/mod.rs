@@ -2,8 +2,8 @@
 
 mod backup;
 mod client;
-mod doctor;
 mod compact;
+mod doctor;
 mod erase;
 mod explain;
 mod export;

@@ -24,6 +24,7 @@ fn holds(server: &TestServer, more: &[&str]) {
     // It leaves notes where it runs.
     let notes = tempfile::tempdir().expect("a folder can be made");
     let run = run_within(
+        LONGEST,
         Command::new("schemathesis")
             .current_dir(notes.path())
             .env("SCHEMATHESIS_HOOKS", own.join("hooks.py"))
@@ -33,7 +34,6 @@ fn holds(server: &TestServer, more: &[&str]) {
             .args(["--checks", "all", "--seed", "1", "--max-examples", &examples, "--no-color"])
             .args(["--warnings", "off", "--continue-on-failure", "--suppress-health-check", "all"])
             .args(more),
-        LONGEST,
     );
     assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
     let summary: Vec<&str> = run.stdout.lines().rev().take(12).collect();

@@ -19,15 +19,10 @@ pub(crate) struct Run {
 
 /// Runs a program to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
-    run_within(command, PATIENCE)
-}
-
-/// The same, where that may take longer than anything else.
-pub(crate) fn run_within(command: &mut Command, patience: Duration) -> Run {
     run_within(PATIENCE, command)
 }
 
-/// Runs a program that may take so long.
+/// The same, where that may take longer than anything else.
 pub(crate) fn run_within(patience: Duration, command: &mut Command) -> Run {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command

@@ -77,7 +77,7 @@ fn rewrite(folder: &Folder, mut log: SqliteLog) -> Result<Compacted, EngineError
     let mut run = || -> Result<u64, LogError> {
         // The tables first: they follow from what the log says by now, and are compared with it.
         let mut projector = Projector::open(folder.path())?;
-        projector.catch_up()?;
+        projector.catch_up(|| true)?;
         let mut compaction = Compaction::plan(&mut log, Position(u64::MAX))?;
         let mut reduced = 0;
         while let Some(step) = compaction.next(&mut log)? {

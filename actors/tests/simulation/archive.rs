@@ -9,7 +9,7 @@ use chappe_actors::reply::Reply;
 use chappe_actors::state::step::{Answer, Ask, Question, Spot};
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::packet::{Events, Messages};
+use chappe_proto::packet::{ChatSummary, Events, Messages};
 use chappe_proto::{ChatId, MessageId};
 
 use crate::ledger::Ledger;
@@ -110,5 +110,19 @@ pub(crate) fn look(ledger: &Ledger, ask: &Ask, warm: usize) -> Looked {
             let head = events.last().map_or(head, |event: &Event| event.seq().max(head));
             Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }.into()))
         }
+        Ask::Chats { to, ref chats } => {
+            let mut chats = chats.clone();
+            chats.chats.iter_mut().for_each(|chat| tell_newest(ledger, chat));
+            Looked::Reply(to, Reply::Chats(chats))
+        }
+        Ask::Chat { to, ref chat } => {
+            let mut chat = chat.clone();
+            tell_newest(ledger, &mut chat);
+            Looked::Reply(to, Reply::Chat(chat))
+        }
     }
+}
+
+fn tell_newest(ledger: &Ledger, chat: &mut ChatSummary) {
+    chat.last_message = messages(ledger, chat.chat_id).into_iter().rfind(|message| message.seq <= chat.seq);
 }
