@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// The same; `false` if the connection is gone.
-    fn try_send_body(&mut self, body: Vec<u8>) -> bool {
+    pub(crate) fn try_send_body(&mut self, body: Vec<u8>) -> bool {
         match &mut self.stream {
             Stream::Ws(socket) => {
                 let message = match self.door {
@@ -146,6 +146,11 @@ impl Client {
                 socket.write_all(&bytes).is_ok()
             }
         }
+    }
+
+    /// What came while something else was waited for is not needed.
+    pub(crate) fn forget(&mut self) {
+        self.inbox.clear();
     }
 
     /// A packet's body as this door has it.

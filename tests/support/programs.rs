@@ -19,6 +19,11 @@ pub(crate) struct Run {
 
 /// Runs a program to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
+    run_within(command, PATIENCE)
+}
+
+/// The same, where that may take longer than anything else.
+pub(crate) fn run_within(command: &mut Command, patience: Duration) -> Run {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::null())
@@ -30,7 +35,7 @@ pub(crate) fn run(command: &mut Command) -> Run {
     let mut pipes = (child.stdout.take(), child.stderr.take());
     let out = std::thread::spawn(move || read(&mut pipes.0));
     let err = std::thread::spawn(move || read(&mut pipes.1));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             break status;
@@ -38,7 +43,7 @@ pub(crate) fn run(command: &mut Command) -> Run {
         if Instant::now() > deadline {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{name} did not end within {PATIENCE:?}");
+            panic!("{name} did not end within {patience:?}");
         }
         std::thread::sleep(Duration::from_millis(5));
     };
