@@ -186,11 +186,11 @@ fn disturb(server: &mut Server, round: &Round, moment: Moment, report: &mut Repo
             report.under_load += 1;
         }
         Moment::AtAck(more) => {
-            let (due, deadline) = (round.acks() + more, Instant::now() + ACKS);
-            while round.acks() < due && Instant::now() < deadline {
-                thread::sleep(Duration::from_micros(50));
-            }
             server.must_run()?;
+            if let Some(process) = server.process() {
+                round.strike_after(more, process);
+            }
+            server.killed_within(ACKS)?;
             round.down();
             server.kill()?;
             report.under_load += 1;

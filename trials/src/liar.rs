@@ -63,7 +63,8 @@ async fn to_server(scene: &watch::Receiver<Scene>) -> Option<TcpStream> {
     let tcp = scene.borrow().tcp.clone()?;
     let stream = TcpStream::connect(tcp).await.ok()?;
     stream.set_nodelay(true).ok()?;
-    Some(stream)
+    // Who asks a port without a server may be given that very port, and talk to itself.
+    (stream.local_addr().ok()? != stream.peer_addr().ok()?).then_some(stream)
 }
 
 /// Passes connections on to the server, wherever it is at that time. Never ends.
@@ -73,6 +74,7 @@ pub async fn pass_on(listener: TcpListener, scene: watch::Receiver<Scene>) {
         let Ok((mut client, _)) = listener.accept().await else { continue };
         let scene = scene.clone();
         tokio::spawn(async move {
+            let _ = client.set_nodelay(true);
             if let Some(mut server) = to_server(&scene).await {
                 // However it ends, the client sees it.
                 let _ = copy_bidirectional(&mut client, &mut server).await;

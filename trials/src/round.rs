@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use tokio::sync::watch;
 
 use crate::crowd::{self, Act, Cast, Recorder, Scene, Timing, WANDERERS};
@@ -64,6 +65,7 @@ impl Round {
 
     /// There is a server.
     pub fn up(&self, doors: &Doors) {
+        self.recorder.spare();
         let mut seen = doors.clone();
         seen.tcp = self.between.clone().unwrap_or(seen.tcp);
         let tcp = Some(doors.tcp.clone());
@@ -75,9 +77,9 @@ impl Round {
         self.scene.send_modify(|scene| (scene.doors, scene.tcp) = (None, None));
     }
 
-    /// How much was acknowledged so far.
-    pub fn acks(&self) -> u64 {
-        self.recorder.acks()
+    /// Kills a process the moment so much more is acknowledged.
+    pub fn strike_after(&self, more: u64, process: Pid) {
+        self.recorder.strike_after(more, process);
     }
 
     /// How long the answers took that came since it was last asked.

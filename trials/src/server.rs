@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -176,9 +177,8 @@ impl Server {
     /// # Errors
     /// [`Trouble::Machine`].
     pub fn terminate(&self) -> Result<(), Trouble> {
-        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        let Some(pid) = pid else { return Ok(()) };
-        kill_process(pid, Signal::TERM).map_err(|error| Trouble::machine("stop the server")(error.into()))
+        let Some(process) = self.process() else { return Ok(()) };
+        kill_process(process, Signal::TERM).map_err(|error| Trouble::machine("stop the server")(error.into()))
     }
 
     /// Waits for at most `patience` until it has ended; its exit code then.
@@ -224,6 +224,35 @@ impl Server {
         let output = command.output().map_err(Trouble::machine("run chappe verify"))?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_owned()))
+    }
+
+    /// Whether it has been killed within `patience` by somebody else.
+    ///
+    /// # Errors
+    /// [`Trouble::Server`] if it has ended otherwise.
+    pub fn killed_within(&mut self, patience: Duration) -> Result<bool, Trouble> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            let Some(running) = &mut self.running else { return Ok(true) };
+            match running.process.try_wait().map_err(Trouble::machine("wait for the server"))? {
+                None => thread::sleep(LOOK),
+                Some(status) => {
+                    self.running = None;
+                    let killed = status.signal() == Some(Signal::KILL.as_raw());
+                    return if killed {
+                        Ok(true)
+                    } else {
+                        Err(self.trouble(&format!("has ended by itself: {status}")))
+                    };
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Option<Pid> {
+        self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
     }
 
     fn pid(&self) -> Option<u32> {

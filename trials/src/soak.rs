@@ -170,7 +170,8 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report, Trouble> {
     let a_round = ROUND.min(plan.time / 6);
     let mut disturbances: Vec<Instant> =
         (1..=DISTURBANCES).rev().map(|nth| begun + plan.time / 3 * nth / (DISTURBANCES + 1)).collect();
-    while Instant::now() < end && report.faults.is_empty() {
+    // Too short a rest for a sample is none.
+    while Instant::now() + step < end && report.faults.is_empty() {
         let round = Round::begin(&doors, dice.throw(), Some(plan.pace), None)?;
         let until = end.min(Instant::now() + a_round);
         let mut next = Instant::now() + step;

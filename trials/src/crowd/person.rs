@@ -39,7 +39,7 @@ impl Person {
     pub(super) async fn play(mut self, mut scene: watch::Receiver<Scene>) {
         loop {
             let Scene { doors, act, .. } = scene.borrow_and_update().clone();
-            let Some(doors) = doors else {
+            let Some(doors) = doors.filter(|_| !self.recorder.has_struck()) else {
                 // Whoever set the scene has given up.
                 if scene.changed().await.is_err() {
                     return;
