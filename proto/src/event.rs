@@ -106,7 +106,7 @@ pub struct Reaction {
     pub message_seq: Seq,
     /// Whose reaction.
     pub user_id: UserId,
-    /// 1 to 64 bytes of UTF-8.
+    /// At most 64 bytes of UTF-8; empty where it is not kept any more.
     pub emoji: Box<str>,
     /// Whether it was taken back.
     #[serde(default, skip_serializing_if = "is_false")]
