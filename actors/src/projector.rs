@@ -106,6 +106,10 @@ impl Projector {
         if let Err(error) = self.catch_up(|| Instant::now() < until) {
             tracing::warn!(%error, "project the rest of the log");
         }
+        // Readers have the tables open as well, so their file would not be whole by itself.
+        if let Err(error) = self.tables.settle() {
+            tracing::warn!(%error, "empty the write-ahead file of the query tables");
+        }
     }
 
     /// Takes over all there is, a batch at a time, as long as `goes_on`.

@@ -34,7 +34,6 @@ fn holds(server: &TestServer, more: &[&str]) {
             .args(["--checks", "all", "--seed", "1", "--max-examples", &examples, "--no-color"])
             .args(["--warnings", "off", "--continue-on-failure", "--suppress-health-check", "all"])
             .args(more),
-        LONGEST,
     );
     assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
     let summary: Vec<&str> = run.stdout.lines().rev().take(12).collect();

@@ -24,11 +24,6 @@ pub(crate) fn run(command: &mut Command) -> Run {
 
 /// The same, where that may take longer than anything else.
 pub(crate) fn run_within(patience: Duration, command: &mut Command) -> Run {
-    run_within(command, PATIENCE)
-}
-
-/// The same, where that may take longer than anything else.
-pub(crate) fn run_within(command: &mut Command, patience: Duration) -> Run {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::null())

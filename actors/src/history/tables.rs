@@ -200,6 +200,14 @@ impl Tables {
     /// [`LogError::Full`] or [`LogError::Failed`].
     pub fn vacuum(&mut self) -> Result<(), LogError> {
         self.connection.execute_batch("VACUUM")?;
+        self.settle()
+    }
+
+    /// Leaves nothing in the write-ahead file, if nobody reads there.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn settle(&mut self) -> Result<(), LogError> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Chat {
 
     /// Whether the newest message is missing in its `summary`: there is one, and memory does not hold it.
     pub fn is_told_short(&self, summary: &ChatSummary) -> bool {
-        self.messages > 0 && summary.last_message.is_none()
+        self.messages > self.trimmed && summary.last_message.is_none()
     }
 
     /// How many of the chat's messages have a number up to `seq`, if memory can tell.
