@@ -52,9 +52,17 @@ impl Wire {
         Ok(match door {
             Door::TcpJson => Self::Tcp(TcpClient::connect(&doors.tcp, TcpWire::Json).await?),
             Door::TcpBinary => Self::Tcp(TcpClient::connect(&doors.tcp, TcpWire::Binary).await?),
-            Door::WsJson => Self::WebSocket(WsClient::connect(&doors.http, WsWire::Json).await?),
-            Door::WsBinary | Door::Http => Self::WebSocket(WsClient::connect(&doors.http, WsWire::Binary).await?),
+            Door::WsJson => Self::web_socket(doors, WsWire::Json).await?,
+            Door::WsBinary | Door::Http => Self::web_socket(doors, WsWire::Binary).await?,
         })
+    }
+
+    async fn web_socket(doors: &Doors, wire: WsWire) -> Result<Self, ClientError> {
+        match WsClient::connect(&doors.http, wire).await {
+            // A server that stops turns everybody away.
+            Err(ClientError::Unexpected(said)) if said.ends_with("HTTP 503") => Err(ClientError::Ended),
+            opened => opened.map(Self::WebSocket),
+        }
     }
 
     /// Sends a request. Not to be cancelled.

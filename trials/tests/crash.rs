@@ -37,7 +37,8 @@ fn a_server_that_breaks_a_promise_is_found_out() {
         let found = |rules: &[Rule]| report.faults.iter().any(|fault| rules.contains(&fault.rule));
         let is_found = match lie {
             Lie::AckUnkept => found(&[Rule::Lost]),
-            Lie::EditLost => found(&[Rule::Lost]),
+            // What the ack names is something else, or nothing.
+            Lie::EditLost => found(&[Rule::Lost, Rule::AckOfAnother]),
             Lie::StoredTwice => found(&[Rule::Unasked]),
             Lie::AckOfAnother => found(&[Rule::AckOfAnother]),
             Lie::EventLost => found(&[Rule::SilentGap]),
