@@ -33,7 +33,7 @@ impl Wanted {
 
     fn has(&self, Entry { numbered, fact, .. }: &Entry) -> bool {
         let of = match fact {
-            Fact::ReadMarked { chat, .. } => Some(*chat),
+            Fact::ReadMarked { chat, .. } | Fact::Trimmed { chat, .. } => Some(*chat),
             _ => numbered.map(|(chat, _)| chat),
         };
         self.chat.is_none() || of == self.chat

@@ -193,7 +193,7 @@ impl<'a> Sink<'a> {
         {
             return Err(BadLine::Unknown(format!("chat {chat}")));
         }
-        if let Fact::ReadMarked { chat, seq, .. } = &record.entry.fact
+        if let Fact::ReadMarked { chat, seq, .. } | Fact::Trimmed { chat, up_to: seq, .. } = &record.entry.fact
             && *seq > self.numbering.seq(*chat)
         {
             return Err(BadLine::Unknown(format!("event {seq} of chat {chat}")));

@@ -53,6 +53,8 @@ enum Beside {
     UserCreated { user_id: UserId, nickname: Box<str>, at: Millis },
     Read { chat_id: ChatId, user_id: UserId, seq: Seq, count: u64, at: Millis },
     KeyRegistered { user_id: UserId, key: Option<PublicKey>, at: Millis },
+    Trimmed { chat_id: ChatId, up_to: Seq, messages: u64, at: Millis },
+    UserErased { user_id: UserId, at: Millis },
 }
 
 /// What is wrong with a line.
@@ -137,6 +139,10 @@ fn beside(Entry { at, fact, .. }: &Entry) -> Option<Beside> {
             Beside::Read { chat_id: *chat, user_id: *user, seq: *seq, count: *count, at }
         }
         Fact::KeyRegistered { user, key } => Beside::KeyRegistered { user_id: *user, key: *key, at },
+        Fact::Trimmed { chat, up_to, messages } => {
+            Beside::Trimmed { chat_id: *chat, up_to: *up_to, messages: *messages, at }
+        }
+        Fact::UserErased { user } => Beside::UserErased { user_id: *user, at },
         _ => return None,
     })
 }
@@ -152,7 +158,7 @@ pub fn read(line: &[u8]) -> Result<Record, BadLine> {
     let position = position.ok_or_else(|| BadLine::BadEvent("it has no position".to_owned()))?;
     let fields = Value::Object(fields);
     let entry = match fields["packet_type"].as_str() {
-        Some("UserCreated" | "Read" | "KeyRegistered") => of_beside(whole(&fields)?),
+        Some("UserCreated" | "Read" | "KeyRegistered" | "Trimmed" | "UserErased") => of_beside(whole(&fields)?),
         Some(_) => of_event(whole(&fields)?, position)?,
         None => return Err(BadLine::BadEvent("it has no packet_type".to_owned())),
     };
@@ -173,6 +179,8 @@ fn of_beside(beside: Beside) -> Entry {
             (at, Fact::ReadMarked { chat, user, seq, count })
         }
         Beside::KeyRegistered { user_id: user, key, at } => (at, Fact::KeyRegistered { user, key }),
+        Beside::Trimmed { chat_id: chat, up_to, messages, at } => (at, Fact::Trimmed { chat, up_to, messages }),
+        Beside::UserErased { user_id: user, at } => (at, Fact::UserErased { user }),
     };
     Entry { at, numbered: None, fact }
 }
@@ -208,19 +216,33 @@ fn of_event(event: Event, position: u64) -> Result<Entry, BadLine> {
 }
 
 fn posted(message: Message, position: u64) -> Result<(Millis, Fact), BadLine> {
-    let Message { id, sender_id: sender, content, message_type, client_id, reply_to, signature, .. } = message;
-    if id.get() != position {
-        return Err(BadLine::WrongNumber(format!("a message's id is its position, {position}, and not {id}")));
+    if message.id.get() != position {
+        let text = format!("a message's id is its position, {position}, and not {}", message.id);
+        return Err(BadLine::WrongNumber(text));
+    }
+    let erased = Record {
+        position: Position(position),
+        entry: Entry {
+            at: message.created_at,
+            numbered: Some((message.chat_id, message.seq)),
+            fact: Fact::MessageErased { sender: message.sender_id },
+        },
+    };
+    if let Some(Event::Message(nothing)) = erased.clone().into_event()
+        && *nothing == message
+    {
+        return Ok((message.created_at, erased.entry.fact));
     }
     if message.edited_at.is_some() || message.deleted {
         let text = "a message is exported as it was posted: its edits and its deletion are lines of their own";
         return Err(BadLine::BadEvent(text.to_owned()));
     }
+    let Message { sender_id: sender, content, message_type, client_id, reply_to, signature, created_at, .. } = message;
     let fact = match signature {
         None => Fact::MessagePosted { sender, content, message_type, client_id, reply_to },
         Some(signature) => Fact::SignedMessagePosted { sender, content, message_type, client_id, reply_to, signature },
     };
-    Ok((message.created_at, fact))
+    Ok((created_at, fact))
 }
 
 /// The record on its way into another log.

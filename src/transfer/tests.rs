@@ -83,6 +83,9 @@ fn drafts() -> Vec<Draft> {
         (one, Fact::ChatUpdated { title: "renamed".into(), deleted: false, by: Some(user(1)) }),
         (Place::Nowhere, Fact::KeyRegistered { user: user(1), key: Some(Bytes([3; 32])) }),
         (Place::Nowhere, Fact::KeyRegistered { user: user(1), key: None }),
+        (one, Fact::MessageErased { sender: user(1) }),
+        (Place::Nowhere, Fact::Trimmed { chat: chat(1), up_to: Seq(2), messages: 1 }),
+        (Place::Nowhere, Fact::UserErased { user: user(2) }),
     ];
     let at = |nth: u64| Millis(1_700_000_000_000 + nth);
     facts.into_iter().zip(1..).map(|((place, fact), nth)| Draft { at: at(nth), place, fact }).collect()

@@ -202,8 +202,10 @@ enum Trouble {
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
-        use ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
+        use ErrorCode::{DatabaseCorrupt, NotADatabase, ReadOnly, TypeMismatch, Unknown};
         match error.sqlite_error_code() {
+            // Nothing is written here: a power cut while they were made has left what has to be taken back first.
+            Some(ReadOnly) => Self::Broken(error.to_string()),
             // `Unknown` is a statement that does not fit: a table or a column is missing. None: a value does not.
             Some(DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown) | None => Self::Broken(error.to_string()),
             Some(_) => Self::Other(error.into()),

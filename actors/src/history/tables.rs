@@ -119,7 +119,7 @@ impl Tables {
     }
 
     fn remove(file: &Path) -> Result<(), LogError> {
-        for suffix in ["", "-wal", "-shm"] {
+        for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = file.as_os_str().to_owned();
             name.push(suffix);
             match std::fs::remove_file(&name) {

@@ -218,6 +218,24 @@ fn tables_of_another_log_or_broken_ones_are_built_again() {
 }
 
 #[test]
+fn tables_whose_making_a_power_cut_ended_are_made_again() {
+    let (folder, ..) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
+    let making = rusqlite::Connection::open(folder.path().join("making")).unwrap();
+    making
+        .execute_batch(
+            "CREATE TABLE made (part BLOB); INSERT INTO made VALUES (randomblob(9000)); PRAGMA cache_size = 1; BEGIN;
+             UPDATE made SET part = randomblob(90000); INSERT INTO made VALUES (randomblob(90000));",
+        )
+        .unwrap();
+    for (made, left) in [("making", FILE.to_owned()), ("making-journal", format!("{FILE}-journal"))] {
+        std::fs::copy(folder.path().join(made), folder.path().join(left)).unwrap();
+    }
+    let file = folder.path().join(FILE);
+    assert!(matches!(compare::look(&file, EPOCH), Ok(Found::Unreadable(_))));
+    assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(0));
+}
+
+#[test]
 fn tables_of_an_older_version_are_built_again_and_are_no_difference() {
     let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
     let file = folder.path().join(FILE);

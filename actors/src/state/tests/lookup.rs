@@ -3,6 +3,7 @@
 use chappe_proto::Seq;
 use chappe_proto::packet::{ChatSummary, Events, Messages};
 
+use crate::command::Page;
 use crate::log::model;
 use crate::log::record::Record;
 use crate::reader::Looked;
@@ -49,5 +50,5 @@ pub(super) fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
 }
 
 fn tell_newest(records: &[Record], chat: &mut ChatSummary) {
-    chat.last_message = model::messages(records, chat.chat_id).pop();
+    chat.last_message = model::page(records, chat.chat_id, Page::Newest { skip: 0 }, 1).0.pop();
 }
