@@ -1,4 +1,4 @@
-//! The log as lines of JSON, out and in: [`export`] and [`import`]. What a line looks like is in [`line`], and for people
+//! The log as lines of JSON, out and in: [`export`] and [`import`]. What a line looks like is in [`mod@line`], and for people
 //! in `docs/export.md`.
 
 pub mod export;

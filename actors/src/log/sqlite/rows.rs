@@ -91,7 +91,7 @@ impl SqliteLog {
     /// The records after `after`, in order, until they are about `most` bytes; none at the end.
     ///
     /// # Errors
-    /// As for [`EventLog::scan`].
+    /// As for [`crate::log::EventLog::scan`].
     pub fn page(&mut self, after: Position, most: usize) -> Result<Vec<Record>, LogError> {
         let (mut found, mut bytes) = (Vec::new(), 0);
         self.visit(after, |position, body| {
