@@ -12,6 +12,9 @@ use chappe_trials::liar::Lie;
 use chappe_trials::server::Server;
 use chappe_trials::soak;
 
+/// So many times a liar may go unnoticed at most.
+const ROUNDS: u32 = 8;
+
 fn crash(kills: u32, lie: Option<Lie>) -> Report {
     let seed = chappe_client::random();
     println!("--seed {seed}");
@@ -33,24 +36,30 @@ fn a_server_that_is_killed_24_times_under_load_keeps_what_it_promised() {
 #[test]
 fn a_server_that_breaks_a_promise_is_found_out() {
     for lie in Lie::ALL {
-        let report = crash(4, Some(lie));
-        let found = |rules: &[Rule]| report.faults.iter().any(|fault| rules.contains(&fault.rule));
-        let is_found = match lie {
-            Lie::AckUnkept => found(&[Rule::Lost]),
-            // What the ack names is something else, or nothing.
-            Lie::EditLost => found(&[Rule::Lost, Rule::AckOfAnother]),
-            Lie::StoredTwice => found(&[Rule::Unasked]),
-            Lie::AckOfAnother => found(&[Rule::AckOfAnother]),
-            Lie::EventLost => found(&[Rule::SilentGap]),
-            Lie::EventTwice => found(&[Rule::Repeated]),
-            Lie::EventsSwapped => found(&[Rule::Repeated]) && found(&[Rule::SilentGap]),
-            Lie::NumbersSwapped => found(&[Rule::TwoOrders]),
-            Lie::OldReads => found(&[Rule::Backwards]),
-        };
-        assert!(is_found, "{lie:?}: {report}");
-        // Nothing is wrong with the data.
-        report.folder.iter().for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
+        // A liar lies seldom, and in few kills perhaps not once.
+        assert!((0..ROUNDS).any(|_| is_found_out(lie)), "{lie:?}: not in {ROUNDS} rounds");
     }
+}
+
+/// Whether a server that lies like this is found out in a few kills.
+fn is_found_out(lie: Lie) -> bool {
+    let report = crash(4, Some(lie));
+    let found = |rules: &[Rule]| report.faults.iter().any(|fault| rules.contains(&fault.rule));
+    let is_found = match lie {
+        Lie::AckUnkept => found(&[Rule::Lost]),
+        // What the ack names is something else, or nothing.
+        Lie::EditLost => found(&[Rule::Lost, Rule::AckOfAnother]),
+        Lie::StoredTwice => found(&[Rule::Unasked]),
+        Lie::AckOfAnother => found(&[Rule::AckOfAnother]),
+        Lie::EventLost => found(&[Rule::SilentGap]),
+        Lie::EventTwice => found(&[Rule::Repeated]),
+        Lie::EventsSwapped => found(&[Rule::Repeated]) && found(&[Rule::SilentGap]),
+        Lie::NumbersSwapped => found(&[Rule::TwoOrders]),
+        Lie::OldReads => found(&[Rule::Backwards]),
+    };
+    // Nothing is wrong with the data.
+    report.folder.iter().for_each(|folder| std::fs::remove_dir_all(folder).unwrap());
+    is_found
 }
 
 #[test]
