@@ -1,5 +1,6 @@
 //! What a crash, a damaged file or a full disk leaves: everything that was acknowledged, or a clear word.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,22 +100,32 @@ fn listeners_go_on_after_a_crash_where_they_were_and_miss_nothing() {
 }
 
 #[test]
-fn the_newest_message_of_every_chat_is_told_right_after_a_start() {
-    let mut server = TestServer::start();
+fn the_newest_message_of_every_chat_is_told_also_where_it_is_not_in_memory() {
+    // More than a third of them have no room there.
+    let mut server = TestServer::with(&[("CHAPPE_CACHE_BYTES", "1 MiB")]);
     let mut client = Client::hello(&server, Door::TcpJson, 1);
     let chats: Vec<_> = (0..60).map(|_| group_chat(&server, &[1])).collect();
+    let newest = |chat: &u64| format!("newest of {chat} {}", "x".repeat(30_000));
     for chat in &chats {
-        client.post(*chat, &format!("newest of {chat}"));
+        client.post(*chat, &newest(chat));
     }
-    drop(client);
-    assert_eq!(server.stop(), Some(0));
-    server.restart();
-    let mut client = Client::hello(&server, Door::TcpJson, 1);
-    let told = client.ask(json!({"packet_type": "GetChats", "limit": 500}));
-    let told = told["chats"].as_array().unwrap();
-    for chat in chats {
-        let found = told.iter().find(|found| found["chat_id"] == chat).unwrap();
-        assert_eq!(found["last_message"]["content"], format!("newest of {chat}"), "{found}");
+    for _ in 0..2 {
+        let (mut told, mut after) = (HashMap::new(), None);
+        while let Some(found) = {
+            let page = client.ask(json!({"packet_type": "GetChats", "limit": 500, "after": after}));
+            let found = page["chats"].as_array().unwrap().clone();
+            (!found.is_empty()).then_some(found)
+        } {
+            after = found.last().unwrap()["chat_id"].as_u64();
+            told.extend(found.into_iter().map(|chat| (chat["chat_id"].as_u64().unwrap(), chat)));
+        }
+        for chat in &chats {
+            assert_eq!(told[chat]["last_message"]["content"], newest(chat), "chat {chat}");
+        }
+        // And from a snapshot, with nothing in memory at first.
+        assert_eq!(server.stop(), Some(0));
+        server.restart();
+        client = Client::hello(&server, Door::TcpJson, 1);
     }
 }
 
