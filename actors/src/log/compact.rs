@@ -40,11 +40,28 @@ impl Row {
     }
 }
 
+/// What a row must still be, to be replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// How many records it has.
+    pub(super) count: u64,
+    /// Their bytes.
+    pub(super) bytes: usize,
+    /// CRC-32 of them: a record that says less may be as long as before.
+    pub(super) crc: u32,
+}
+
+impl Seen {
+    pub(super) fn new(count: u64, body: &[u8]) -> Self {
+        Self { count, bytes: body.len(), crc: crc32fast::hash(body) }
+    }
+}
+
 /// Rows that become one.
 #[derive(Debug, Default)]
 pub struct Rewrite {
-    /// How many records each has, and how many bytes; the first of them begins at `first`.
-    pub(super) rows: Vec<(u64, usize)>,
+    /// The rows as they were read; the first of them begins at `first`.
+    pub(super) rows: Vec<Seen>,
     pub(super) first: Position,
     /// The bytes of the one.
     pub(super) body: Vec<u8>,
@@ -55,7 +72,7 @@ pub struct Rewrite {
 impl Rewrite {
     /// How many bytes the rows have.
     pub fn bytes(&self) -> usize {
-        self.rows.iter().map(|(_, bytes)| bytes).sum()
+        self.rows.iter().map(|row| row.bytes).sum()
     }
 }
 
@@ -95,7 +112,7 @@ impl Compaction {
                 if !step.rows.is_empty() && step.body.len() + body.len() > ROW_BYTES {
                     break;
                 }
-                step.rows.push((row.count, row.body.len()));
+                step.rows.push(Seen::new(row.count, &row.body));
                 step.body.extend_from_slice(&body);
                 step.reduced += reduced;
                 self.at = row.last();

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use super::{PAGE_BYTES, SqliteLog};
-use crate::log::compact::{Rewrite, Row};
+use crate::log::compact::{Rewrite, Row, Seen};
 use crate::log::record::Position;
 use crate::log::{EventLog, LogError, to_sql};
 
@@ -49,13 +49,16 @@ impl SqliteLog {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut next = step.first;
         {
-            let mut row = transaction.prepare_cached("SELECT count, length(body) FROM batch WHERE first = ?1")?;
-            for (count, bytes) in &step.rows {
-                let found = row.query_row([to_sql(next.0)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                if found != Some((to_sql(*count), i64::try_from(*bytes).unwrap_or(i64::MAX))) {
+            let mut select = transaction.prepare_cached("SELECT count, body FROM batch WHERE first = ?1")?;
+            for seen in &step.rows {
+                let is_as_read = |row: &rusqlite::Row<'_>| {
+                    Ok(row.get::<_, i64>(0)? == to_sql(seen.count)
+                        && *seen == Seen::new(seen.count, row.get_ref(1)?.as_blob()?))
+                };
+                if select.query_row([to_sql(next.0)], is_as_read).optional()? != Some(true) {
                     return Ok(false);
                 }
-                next = next.plus(*count);
+                next = next.plus(seen.count);
             }
             let count = to_sql(next.0 - step.first.0);
             let mut delete = transaction.prepare_cached("DELETE FROM batch WHERE first > ?1 AND first < ?2")?;
