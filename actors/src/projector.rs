@@ -89,8 +89,10 @@ impl Projector {
         let is_over = |pause| ended.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected);
         let mut goes_on = true;
         while goes_on {
-            goes_on = match self.catch_up(|| ended.try_recv() != Err(TryRecvError::Disconnected)) {
-                Ok(()) => nudges.recv().is_ok() && !is_over(GATHER),
+            let caught_up = self.catch_up(|| ended.try_recv() != Err(TryRecvError::Disconnected));
+            goes_on = match caught_up.and_then(|()| self.tables.scrub()) {
+                Ok(true) => nudges.recv().is_ok() && !is_over(GATHER),
+                Ok(false) => !is_over(PAUSE),
                 Err(error) => {
                     // Reads stay complete without it: they look into the log themselves.
                     tracing::warn!(%error, "project the log into the query tables");

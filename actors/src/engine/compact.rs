@@ -10,11 +10,13 @@ use super::EngineError;
 use super::rebuild::{Rebuilt, rebuild};
 use crate::clock::Now;
 use crate::folder::{Folder, FolderError, remove_torn_ends};
-use crate::log::compact::Compaction;
+use crate::history::tables;
+use crate::log::compact::{Compaction, Step};
 use crate::log::record::Position;
 use crate::log::sqlite::{self, SqliteLog};
 use crate::log::{EventLog, LogError};
 use crate::projector::Projector;
+use crate::retention::sweep::rewrite::note_done;
 use crate::snapshot;
 use crate::state::{Settings, State};
 
@@ -68,6 +70,13 @@ fn open(folder: &Path, settings: Settings) -> Result<(Folder, SqliteLog, State),
     Ok((folder, log, state))
 }
 
+/// The query tables, as far as the log is.
+fn caught_up(folder: &Path) -> Result<Projector, LogError> {
+    let mut projector = Projector::open(folder)?;
+    projector.catch_up(|| true)?;
+    Ok(projector)
+}
+
 fn rewrite(folder: &Folder, mut log: SqliteLog) -> Result<Compacted, EngineError> {
     let size = || std::fs::metadata(folder.path().join(sqlite::FILE)).map_or(0, |file| file.len());
     let before = size();
@@ -76,19 +85,32 @@ fn rewrite(folder: &Folder, mut log: SqliteLog) -> Result<Compacted, EngineError
     removed.map_err(|source| FolderError::Io { path: folder.path().display().to_string(), source })?;
     let mut run = || -> Result<u64, LogError> {
         // The tables first: they follow from what the log says by now, and are compared with it.
-        let mut projector = Projector::open(folder.path())?;
-        projector.catch_up(|| true)?;
-        let mut compaction = Compaction::plan(&mut log, Position(u64::MAX))?;
-        let mut reduced = 0;
-        while let Some(step) = compaction.next(&mut log)? {
-            if !log.replace(&step)? {
-                return Err(LogError::Failed("a row of the log is not as it was a moment ago".to_owned()));
+        let mut projector = match caught_up(folder.path()) {
+            Err(error) if error.is_corrupt() => {
+                // The log is whole; they are built again.
+                tables::doubt(folder.path());
+                caught_up(folder.path())?
             }
-            reduced += step.reduced;
+            projector => projector?,
+        };
+        let mut compaction = Compaction::begin(&log, Position(u64::MAX))?;
+        let mut reduced = 0;
+        loop {
+            match compaction.next(&mut log)? {
+                Step::Looked => {}
+                Step::Rewrite(rewrite) if log.replace(&rewrite)? => reduced += rewrite.reduced,
+                Step::Rewrite(_) => {
+                    return Err(LogError::Failed("a row of the log is not as it was a moment ago".to_owned()));
+                }
+                Step::End => break,
+            }
             log.maintain()?;
         }
         log.vacuum()?;
         projector.tidy()?;
+        if let Some(said) = tables::limited(folder.path())? {
+            note_done(folder.path(), &said).map_err(|error| LogError::Failed(error.to_string()))?;
+        }
         Ok(reduced)
     };
     let reduced = run().map_err(|source| folder.log_error(source))?;

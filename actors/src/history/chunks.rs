@@ -1,5 +1,5 @@
-//! Finding and writing the runs of a chat in the query tables: `chunks` of a certain size that are not touched any more,
-//! and in `ends` the run behind them, to which events are added.
+//! Finding and writing the runs of a chat in the query tables: `chunks` of a certain size, and in `ends` the run behind
+//! them, to which events are added.
 
 use std::ops::RangeInclusive;
 
@@ -81,7 +81,10 @@ impl<'a> Chunks<'a> {
         }
         run.extend(new);
         if run.size() > END_BYTES {
-            while let Some(mut shorter) = self.take_shorter(chat, &run)? {
+            // Where much was trimmed, many short ones stand before it: each is copied once.
+            while run.size() < CHUNK_BYTES
+                && let Some(mut shorter) = self.take_shorter(chat, &run)?
+            {
                 shorter.extend(&run);
                 run = shorter;
             }

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use super::History;
 use super::tables::FILE;
 use super::tests::{EPOCH, differences, edit, every_page_is_right, folder, project};
-use crate::log::compact::Compaction;
+use crate::log::compact::{Compaction, Step};
 use crate::log::conformance::{new_chat, post};
 use crate::log::record::{Draft, Fact, Place, Position, Record};
 use crate::log::sqlite::SqliteLog;
-use crate::log::{EventLog, model};
+use crate::log::{EventLog, LogError, model};
 use crate::state::State;
 use crate::state::tests::properties::{Story, happening};
 use crate::state::tests::world::SETTINGS;
@@ -26,14 +26,18 @@ fn state(records: &[Record]) -> State {
 fn compact(folder: &std::path::Path, steps: usize) -> usize {
     let (mut log, _) = SqliteLog::open(folder, EPOCH, |_| {}).unwrap();
     let mut reader = SqliteLog::reader(folder).unwrap();
-    let mut compaction = Compaction::plan(&mut reader, Position(u64::MAX)).unwrap();
+    let mut compaction = Compaction::begin(&reader, Position(u64::MAX)).unwrap();
     let mut done = 0;
-    while done < steps
-        && let Some(step) = compaction.next(&mut reader).unwrap()
-    {
-        assert!(log.replace(&step).unwrap());
-        assert!(!log.replace(&step).unwrap(), "the rows are others now");
-        done += 1;
+    while done < steps {
+        match compaction.next(&mut reader).unwrap() {
+            Step::Looked => {}
+            Step::Rewrite(rewrite) => {
+                assert!(log.replace(&rewrite).unwrap());
+                assert!(!log.replace(&rewrite).unwrap(), "the rows are others now");
+                done += 1;
+            }
+            Step::End => break,
+        }
     }
     done
 }
@@ -139,13 +143,20 @@ fn a_record_that_says_less_may_be_as_long_as_before() {
 #[test]
 fn rows_that_are_damaged_are_not_rewritten() {
     let batches: Vec<_> = std::iter::once(vec![new_chat()]).chain((0..5).map(|_| vec![post(1, "words")])).collect();
-    let (folder, log, _) = folder(&batches, 0, 1);
-    drop(log);
-    let connection = rusqlite::Connection::open(folder.path().join(crate::log::sqlite::FILE)).unwrap();
-    connection.execute("UPDATE batch SET body = body || x'00' WHERE first = 3", ()).unwrap();
-    connection.execute("UPDATE batch SET body = substr(body, 1, 9) WHERE first = 4", ()).unwrap();
-    let mut reader = SqliteLog::reader(folder.path()).unwrap();
-    assert!(Compaction::plan(&mut reader, Position(u64::MAX)).is_err());
+    // Damaged before what is not kept was looked for, and behind that.
+    for looks in [0, 1] {
+        let (folder, log, _) = folder(&batches, 0, 1);
+        drop(log);
+        let mut reader = SqliteLog::reader(folder.path()).unwrap();
+        let mut compaction = Compaction::begin(&reader, Position(u64::MAX)).unwrap();
+        for _ in 0..looks {
+            assert!(matches!(compaction.next(&mut reader).unwrap(), Step::Looked));
+        }
+        let connection = rusqlite::Connection::open(folder.path().join(crate::log::sqlite::FILE)).unwrap();
+        connection.execute("UPDATE batch SET body = substr(body, 1, 9) WHERE first = 4", ()).unwrap();
+        let error = compaction.next(&mut reader).unwrap_err();
+        assert!(matches!(error, LogError::Damaged(_)), "{error}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod run;
 pub mod tables;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 
 use std::path::Path;

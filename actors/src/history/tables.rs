@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::batch::Batch;
 use crate::log::record::Position;
+use crate::log::sqlite::rewrite::vacuum;
 use crate::log::{LogError, to_sql};
 
 /// The tables' file in the data folder.
@@ -66,6 +67,8 @@ pub struct Limited {
     pub erased: Position,
     /// How far the tables are.
     pub position: Position,
+    /// Of which log.
+    pub epoch: u64,
 }
 
 /// What the tables in `folder` know of what is not kept; `None` if there are none.
@@ -77,11 +80,11 @@ pub fn limited(folder: &Path) -> Result<Option<Limited>, LogError> {
     if !file.exists() {
         return Ok(None);
     }
-    let sql = "SELECT trimmed, erased, position FROM limited, progress";
-    let place = |number: i64| Position(u64::try_from(number).unwrap_or_default());
+    let sql = "SELECT trimmed, erased, position, epoch FROM limited, progress";
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let limited = Tables::reader(&file)?.query_row(sql, (), |row| {
-        let [trimmed, erased, position] = [row.get(0)?, row.get(1)?, row.get(2)?].map(place);
-        Ok(Limited { trimmed, erased, position })
+        let [trimmed, erased, position] = [row.get(0)?, row.get(1)?, row.get(2)?].map(unsigned).map(Position);
+        Ok(Limited { trimmed, erased, position, epoch: unsigned(row.get(3)?) })
     })?;
     Ok(Some(limited))
 }
@@ -163,7 +166,9 @@ impl Tables {
         Ok(match progress {
             Some((of, position)) if of == to_sql(epoch) => {
                 let position = Position(u64::try_from(position).unwrap_or_default());
-                Some(Self { connection, position, compressor: Compressor::quick(), to_scrub: false })
+                // That may have been just before the last end.
+                let to_scrub = connection.query_row("SELECT erased > 0 FROM limited", (), |row| row.get(0))?;
+                Some(Self { connection, position, compressor: Compressor::quick(), to_scrub })
             }
             _ => None,
         })
@@ -186,12 +191,19 @@ impl Tables {
         transaction.commit()?;
         self.position = last;
         self.to_scrub |= batch.erases();
+        self.scrub().map(drop)
+    }
+
+    /// Leaves nothing in the write-ahead file that is not kept any more. Whether that is so: a reader may stand in the way.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn scrub(&mut self) -> Result<bool, LogError> {
         if self.to_scrub {
-            // A reader may stand in the way; then with the next batch.
             let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
             self.to_scrub = self.connection.query_row(sql, (), |row| row.get::<_, i64>(0))? != 0;
         }
-        Ok(())
+        Ok(!self.to_scrub)
     }
 
     /// Gives the room back that rows have left, and leaves nothing in the write-ahead file.
@@ -199,7 +211,7 @@ impl Tables {
     /// # Errors
     /// [`LogError::Full`] or [`LogError::Failed`].
     pub fn vacuum(&mut self) -> Result<(), LogError> {
-        self.connection.execute_batch("VACUUM")?;
+        vacuum(&self.connection)?;
         self.settle()
     }
 

@@ -23,7 +23,7 @@ use crate::state::tests::world::SETTINGS;
 pub(super) const EPOCH: u64 = 7;
 
 /// A folder with a log of these batches, and the tables built from the first `projected` records, `at_a_time`.
-pub(super) fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDir, SqliteLog, Vec<Record>) {
+pub(crate) fn folder(batches: &[Vec<Draft>], projected: usize, at_a_time: usize) -> (TempDir, SqliteLog, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = SqliteLog::open(folder.path(), EPOCH, |_| {}).unwrap();
     for batch in batches.iter().filter(|batch| !batch.is_empty()) {

@@ -2,7 +2,8 @@
 //! that stand beside each other become one. No position and no number changes, and what is kept is copied byte for byte.
 //!
 //! [`Compaction`] reads and decides; the log's one writer does it ([`crate::log::EventLog::replace`]), each step in one transaction.
-//! It can end between any two steps, or inside one, and be begun again.
+//! It can end between any two steps, or inside one, and be begun again. Each step is short, and none holds on to a view of
+//! the log: a reader that does keeps the write-ahead file from being taken over.
 
 use super::LogError;
 use super::record::{self, Kind, Position};
@@ -11,15 +12,31 @@ use crate::retention::Limits;
 
 /// So many rows become one at most: a step stays short.
 const ROWS: usize = 512;
+/// About so many bytes are looked through in one step for what is not kept.
+const LOOKED_AT: usize = 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Compaction {
     limits: Limits,
+    /// What is not kept is known from the log up to here, and has to be up to there, before anything is rewritten.
+    noted: Position,
+    until: Position,
     /// Rows up to here are done.
     at: Position,
     /// Where the log ended when it began: what is appended meanwhile is not run after.
     end: Position,
+}
+
+/// What a step of a compaction came to.
+#[derive(Debug)]
+pub enum Step {
+    /// Something was read, and nothing is to be written.
+    Looked,
+    /// This is to be written.
+    Rewrite(Rewrite),
+    /// There is no more.
+    End,
 }
 
 /// A row as it was read.
@@ -77,52 +94,64 @@ impl Rewrite {
 }
 
 impl Compaction {
-    /// Looks through the log for what is not kept any more, as far as it says so up to `until`: up to where the query
-    /// tables stand. Tables that do not know it yet are compared with a log that still has it.
+    /// Begins one. It looks through the log for what is not kept any more, as far as it says so up to `until`: up to where
+    /// the query tables stand. Tables that do not know it yet are compared with a log that still has it.
     ///
     /// # Errors
     /// [`LogError`] if the log cannot be read.
-    pub fn plan(log: &mut SqliteLog, until: Position) -> Result<Self, LogError> {
-        let (end, mut limits) = (log.last()?, Limits::default());
-        log.visit(Position::default(), |position, body| {
-            if Kind::of(record::open(position, body)?.1) == Kind::Limit {
-                limits.note(&record::decode(position, body)?);
-            }
-            Ok(position < until)
-        })?;
-        Ok(Self { limits, at: Position::default(), end })
+    pub fn begin(log: &SqliteLog, until: Position) -> Result<Self, LogError> {
+        let (end, begin) = (log.last()?, Position::default());
+        Ok(Self { limits: Limits::default(), noted: begin, until: until.min(end), at: begin, end })
     }
 
-    /// The next step; `None` at the end. The last row stays one by itself: should its end be torn, no more than that is in
-    /// doubt.
+    /// Goes on by a step. The last row stays one by itself: should its end be torn, no more than that is in doubt.
     ///
     /// # Errors
     /// [`LogError`] if the log cannot be read, or is damaged: nothing is rewritten from there on.
-    pub fn next(&mut self, log: &mut SqliteLog) -> Result<Option<Rewrite>, LogError> {
-        loop {
-            let mut step = Rewrite { first: self.at.next(), ..Rewrite::default() };
-            while self.at < self.end
-                && step.rows.len() < ROWS
-                && let Some(row) = log.row(self.at.next())?
-            {
-                if row.last() >= self.end && !step.rows.is_empty() {
-                    break;
-                }
-                let (body, reduced) = self.reduce(&row)?;
-                if !step.rows.is_empty() && step.body.len() + body.len() > ROW_BYTES {
-                    break;
-                }
-                step.rows.push(Seen::new(row.count, &row.body));
-                step.body.extend_from_slice(&body);
-                step.reduced += reduced;
-                self.at = row.last();
-            }
-            match step.rows.len() {
-                0 => return Ok(None),
-                1 if step.reduced == 0 => {}
-                _ => return Ok(Some(step)),
-            }
+    pub fn next(&mut self, log: &mut SqliteLog) -> Result<Step, LogError> {
+        if self.noted < self.until {
+            self.note(log)?;
+            return Ok(Step::Looked);
         }
+        let mut step = Rewrite { first: self.at.next(), ..Rewrite::default() };
+        while self.at < self.end
+            && step.rows.len() < ROWS
+            && let Some(row) = log.row(self.at.next())?
+        {
+            if row.last() >= self.end && !step.rows.is_empty() {
+                break;
+            }
+            let (body, reduced) = self.reduce(&row)?;
+            if !step.rows.is_empty() && step.body.len() + body.len() > ROW_BYTES {
+                break;
+            }
+            step.rows.push(Seen::new(row.count, &row.body));
+            step.body.extend_from_slice(&body);
+            step.reduced += reduced;
+            self.at = row.last();
+        }
+        Ok(match step.rows.len() {
+            0 => Step::End,
+            1 if step.reduced == 0 => Step::Looked,
+            _ => Step::Rewrite(step),
+        })
+    }
+
+    /// Looks through some of the log for what is not kept any more.
+    fn note(&mut self, log: &mut SqliteLog) -> Result<(), LogError> {
+        let (from, until, mut bytes) = (self.noted, self.until, 0);
+        log.visit(from, |position, body| {
+            if position <= until && Kind::of(record::open(position, body)?.1) == Kind::Limit {
+                self.limits.note(&record::decode(position, body)?);
+            }
+            bytes += body.len();
+            self.noted = position;
+            Ok(position < until && bytes < LOOKED_AT)
+        })?;
+        if self.noted == from {
+            return Err(LogError::Missing { after: from.0, found: until.0 });
+        }
+        Ok(())
     }
 
     /// What is left of a row, and how many of its records say less.

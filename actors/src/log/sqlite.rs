@@ -1,15 +1,17 @@
 //! The log in an embedded SQLite file.
 //!
-//! One table, appended to; rows are rewritten only to hold less ([`super::compact`]). A commit is one or a few rows, each some records in one blob, and there
-//! is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit is one flush.
+//! One table, appended to; rows are rewritten only to hold less ([`super::compact`]). A commit is one or a few rows, each
+//! some records in one blob, and there is no secondary index on the way to the ack. WAL with `synchronous=FULL`: a commit
+//! is one flush.
 
 pub(crate) mod refill;
-mod rewrite;
+pub(crate) mod rewrite;
 mod rows;
 mod start;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
@@ -28,6 +30,8 @@ pub const SCHEMA: i64 = 2;
 const APPLICATION_ID: i64 = 0x6368_6170;
 /// A row is closed at this size, so that finding one record never reads much more.
 pub(super) const ROW_BYTES: usize = 64 * 1024;
+/// How long another process that locks the file is waited for.
+const BUSY: Duration = Duration::from_secs(5);
 /// SQLite's page size: a lone message writes one, a flood's row many.
 const PAGE_BYTES: usize = 4096;
 /// A full disk counts as mended when so much is free: room for a page says nothing about the next message.
@@ -71,6 +75,7 @@ impl SqliteLog {
     /// [`LogError`]: `Newer`, `Foreign`, `Full` or `Failed`.
     pub fn open_unread(folder: &Path, epoch: u64) -> Result<Self, LogError> {
         let connection = Connection::open(folder.join(FILE))?;
+        connection.busy_timeout(BUSY)?;
         prepare(&connection, epoch)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
@@ -208,9 +213,19 @@ impl EventLog for SqliteLog {
     }
 
     fn scrub(&mut self) -> Result<bool, LogError> {
-        self.in_wal = 0;
+        // Whoever reads there is not waited for: commits would wait as well.
+        self.connection.busy_timeout(Duration::ZERO)?;
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        Ok(self.connection.query_row(sql, (), |row| row.get::<_, i64>(0))? == 0)
+        let is_busy = self.connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(BUSY)?;
+        if is_busy? != 0 {
+            return Ok(false);
+        }
+        self.in_wal = 0;
+        if let Some(folder) = self.connection.path().and_then(|path| Path::new(path).parent()) {
+            checkpoint::reserve(folder);
+        }
+        Ok(true)
     }
 
     fn is_in_place(&self) -> bool {

@@ -141,3 +141,32 @@ fn a_refused_write_may_be_tried_again_and_a_failed_flush_is_in_doubt() {
         assert!(matches!(error(code), LogError::Failed(_)), "{code}");
     }
 }
+
+#[test]
+fn a_write_ahead_file_is_emptied_once_nobody_reads_there_and_waits_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat(), post(1, "a telling word")]).unwrap();
+    let wal = || std::fs::read(folder.path().join("log.db-wal")).unwrap();
+    let says = |bytes: &[u8]| bytes.windows(14).any(|bytes| bytes == b"a telling word");
+    let reader = Connection::open(folder.path().join(FILE)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM batch;").unwrap();
+    kept.extend(log.append(vec![post(1, "b")]).unwrap());
+    let begun = std::time::Instant::now();
+    assert!(!log.scrub().unwrap());
+    assert!(begun.elapsed() < BUSY / 2, "commits waited for a reader");
+    assert!(says(&wal()));
+    kept.extend(log.append(vec![post(1, "c")]).unwrap());
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(log.scrub().unwrap());
+    // It has its room again.
+    assert_eq!(wal().len(), checkpoint::WAL_BYTES);
+    assert!(!says(&wal()));
+    kept.extend(log.append(vec![post(1, "d")]).unwrap());
+    assert_eq!(SqliteLog::reader(folder.path()).unwrap().scan(Position(0), 10).unwrap(), kept);
+    let copied = tempfile::tempdir().unwrap();
+    for file in ["log.db", "log.db-wal"] {
+        std::fs::copy(folder.path().join(file), copied.path().join(file)).unwrap();
+    }
+    assert_eq!(reopened(copied.path()), kept, "as a kill leaves it");
+}

@@ -1,26 +1,26 @@
 //! The thread that sees to it that what is not kept goes: it looks which messages are past their time and has the state say
-//! so, and has the log rewritten without what was said to go. It takes only what nobody else wants of the machine.
+//! so ([`trim`]), has users erased ([`erase`]), and has the log rewritten without what was said to go ([`rewrite`]). It takes
+//! only what nobody else wants of the machine.
+
+mod erase;
+pub(crate) mod rewrite;
+mod trim;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use chappe_proto::{ChatId, Millis, UserId};
+use chappe_proto::{ChatId, UserId};
 
-use super::{Retention, requests};
+use self::erase::Erasing;
+use self::trim::Measure;
+use super::Retention;
 use crate::clock::Clock;
-use crate::folder::remove_torn_ends;
-use crate::history::{History, tables};
-use crate::log::compact::Compaction;
-use crate::log::record::Position;
-use crate::log::sqlite::SqliteLog;
-use crate::log::{LogError, checkpoint};
-use crate::map::Map;
+use crate::log::LogError;
 use crate::persist::{Replace, Scrub};
-use crate::snapshot;
 use crate::snapshot::scribe::ToScribe;
 use crate::state::retention::{Erasure, Kept, Trim};
 
@@ -30,15 +30,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(30);
 /// Between two looks into chats, and between two steps of rewriting: the disk is others' as well.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Messages of a chat looked at in one go; the rest have their turn the next time.
-const LOOKED_AT: u64 = 5000;
-const PAGE: usize = 500;
-/// So often it is looked whether the query tables know of an erasure: a minute and a half.
-const COMMIT_LOOKS: u32 = 9000;
-/// How often it is tried to leave nothing in the write-ahead file: a reader may stand in the way.
-const TRIES: u32 = 100;
-/// The file that says how far what the log says of what goes was carried out.
-pub const FILE: &str = "compacted";
 
 /// What do chats keep, from this id on?
 ///
@@ -99,8 +90,10 @@ impl Sweep {
             clock,
             links,
             stopped,
-            due: Map::default(),
+            measure: Measure::new(retention),
             ended: BTreeSet::new(),
+            erasing: None,
+            erased: BTreeSet::new(),
         };
         let thread = std::thread::Builder::new().name("chappe-retain".to_owned()).spawn(move || work.run())?;
         Ok(Self { _stay: stay, thread })
@@ -140,10 +133,13 @@ struct Work {
     clock: Clock,
     links: Links,
     stopped: Receiver<()>,
-    /// When the oldest message of a chat is due, where that is known.
-    due: Map<ChatId, Millis>,
+    measure: Measure,
     /// Chats that were deleted and say nothing any more.
     ended: BTreeSet<ChatId>,
+    /// Who is being erased.
+    erasing: Option<Erasing>,
+    /// Who is erased but for the log's bytes.
+    erased: BTreeSet<UserId>,
 }
 
 impl Work {
@@ -152,180 +148,40 @@ impl Work {
             tracing::debug!(%error, "lower the priority of the sweep");
         }
         let mut trimmed: Option<Instant> = None;
-        let mut compacted: Option<Instant> = None;
+        let mut rewritten: Option<Instant> = None;
         let mut wait = LOOK;
-        loop {
+        while self.pause(wait).is_ok() {
             let is_past = |since: Option<Instant>, time| since.is_none_or(|since| since.elapsed() >= time);
-            let mut halt = self.pause(wait);
             wait = LOOK;
-            if halt.is_ok() && self.retention.is_on() && is_past(trimmed, self.retention.every) {
-                halt = self.trim();
-                trimmed = Some(Instant::now());
+            if self.retention.is_on() && is_past(trimmed, self.retention.every) {
+                trimmed = tried(self.trim(), &mut wait).map(|()| Instant::now());
             }
-            if halt.is_ok() {
-                halt = self.erase();
-            }
-            if halt.is_ok() {
-                // Also once after a start: an earlier one may not have come to its end.
-                halt = self.compact(is_past(compacted, self.retention.compact_every)).map(|was_due| {
-                    compacted = if was_due { Some(Instant::now()) } else { compacted };
-                });
-            }
-            match halt {
-                Ok(()) => {}
-                Err(Halt::Stopped) => return,
-                Err(Halt::Failed(error)) => {
-                    tracing::warn!(%error, "remove what is not kept: it is tried again");
-                    wait = RETRY;
-                }
+            tried(self.erase(), &mut wait);
+            // Also once after a start: an earlier one may not have come to its end.
+            if let Some(true) = tried(self.rewrite(is_past(rewritten, self.retention.compact_every)), &mut wait) {
+                rewritten = Some(Instant::now());
             }
         }
     }
 
+    /// Fails when the server ends.
     fn pause(&self, time: Duration) -> Result<(), Halt> {
         match self.stopped.recv_timeout(time) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Halt::Stopped),
         }
     }
+}
 
-    /// Looks through all chats once.
-    fn trim(&mut self) -> Result<(), Halt> {
-        let mut history = History::open(&self.folder)?;
-        let mut from = Some(1);
-        while let Some(id) = from {
-            let (answer, kept) = sync_channel(1);
-            self.links.kept.do_send(GetKept(id, answer));
-            let (kept, next) = kept.recv().map_err(|_| Halt::Stopped)?;
-            let mut trims = Vec::new();
-            for kept in kept {
-                trims.extend(self.expired(&mut history, kept)?);
-            }
-            if !trims.is_empty() {
-                self.links.trim.do_send(TrimChats(trims));
-            }
-            from = next;
-            self.pause(PAUSE)?;
+/// What came of a task. One that failed has another try after a while, and keeps no other from being tried.
+fn tried<T>(result: Result<T, Halt>, wait: &mut Duration) -> Option<T> {
+    match result {
+        Ok(done) => Some(done),
+        Err(Halt::Stopped) => None,
+        Err(Halt::Failed(error)) => {
+            tracing::warn!(%error, "remove what is not kept: it is tried again");
+            *wait = RETRY;
+            None
         }
-        self.trim_deleted(&mut history)
-    }
-
-    /// What nobody can read any more goes as a whole.
-    fn trim_deleted(&mut self, history: &mut History) -> Result<(), Halt> {
-        for chat in history.deleted()? {
-            if self.ended.contains(&chat) {
-                continue;
-            }
-            match history.last_message(chat)? {
-                Some((up_to, messages)) => {
-                    self.links.trim.do_send(TrimChats(vec![Trim { chat, up_to, messages }]));
-                    self.pause(PAUSE)?;
-                }
-                None => {
-                    self.ended.insert(chat);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Up to where a chat is to be trimmed, if it is.
-    fn expired(&mut self, history: &mut History, kept: Kept) -> Result<Option<Trim>, LogError> {
-        let mut rank = kept.trimmed.max(self.retention.too_many(kept.messages));
-        let now = self.clock.now().wall;
-        if let (Some(oldest), Some(age)) = (self.retention.oldest(now), self.retention.max_age)
-            && self.due.get(&kept.chat).is_none_or(|due| *due <= now)
-        {
-            let (older, next) = history.older(kept.chat, kept.floor, oldest, LOOKED_AT, PAGE)?;
-            rank = rank.max(kept.trimmed + older);
-            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            match next {
-                Some(next) => self.due.insert(kept.chat, Millis(next.0.saturating_add(age))),
-                None => self.due.remove(&kept.chat),
-            };
-        }
-        if rank <= kept.trimmed {
-            return Ok(None);
-        }
-        Ok(Some(Trim { chat: kept.chat, up_to: history.nth_message(kept.chat, rank)?, messages: rank }))
-    }
-
-    /// Erases who is to be erased: files in the folder say so, which go when it is done.
-    fn erase(&self) -> Result<(), Halt> {
-        for user in requests::all(&self.folder) {
-            let (answer, erasure) = sync_channel(1);
-            self.links.erase.do_send(EraseUser(user, answer));
-            let erasure = erasure.recv().map_err(|_| Halt::Stopped)?;
-            let begun = match erasure {
-                Erasure::Begun(position) => position,
-                Erasure::NotNow => continue,
-                Erasure::Nobody => {
-                    tracing::warn!(%user, "erase user: there is none");
-                    requests::done(&self.folder, user)?;
-                    continue;
-                }
-            };
-            let mut looks = 0..COMMIT_LOOKS;
-            while tables::limited(&self.folder)?.is_none_or(|said| said.erased <= begun) {
-                self.pause(PAUSE)?;
-                if looks.next().is_none() {
-                    return Err(Halt::Failed(LogError::Full(format!("it was not kept that user {user} is erased"))));
-                }
-            }
-            self.compact(true)?;
-            remove_torn_ends(&self.folder)?;
-            requests::done(&self.folder, user)?;
-            tracing::info!(%user, "erased user");
-        }
-        Ok(())
-    }
-
-    /// Has the log rewritten, if something is to go that is there still: at once for somebody who was erased, else when
-    /// it `is_due`. Whether it was.
-    fn compact(&self, is_due: bool) -> Result<bool, Halt> {
-        let Some(said) = tables::limited(&self.folder)? else { return Ok(false) };
-        let done = std::fs::read_to_string(self.folder.join(FILE)).ok().and_then(|text| text.trim().parse().ok());
-        let done = Position(done.unwrap_or(0));
-        let erased = said.erased > done;
-        let trimmed = is_due && said.trimmed > done;
-        if !erased && !trimmed {
-            return Ok(false);
-        }
-        let mut log = SqliteLog::reader(&self.folder)?;
-        let mut compaction = Compaction::plan(&mut log, said.position)?;
-        let mut reduced = 0;
-        while let Some(step) = compaction.next(&mut log)? {
-            reduced += step.reduced;
-            let (answer, done) = sync_channel(1);
-            self.links.replace.do_send(Replace(step, answer));
-            if !done.recv().map_err(|_| Halt::Stopped)? {
-                return Err(Halt::Failed(LogError::Full("the log takes no changes".to_owned())));
-            }
-            self.pause(PAUSE)?;
-        }
-        drop(log);
-        self.scrub()?;
-        if erased {
-            // The one that is there may say what they were called.
-            snapshot::remove_last(&self.folder)?;
-            self.links.scribe.anew();
-        }
-        std::fs::write(self.folder.join(FILE), said.position.0.to_string())?;
-        tracing::info!(reduced, up_to = said.position.0, "rewrote the log without what is not kept");
-        Ok(true)
-    }
-
-    /// Leaves nothing in the log's write-ahead file.
-    fn scrub(&self) -> Result<(), Halt> {
-        for _ in 0..TRIES {
-            checkpoint::nearly_all(&self.folder)?;
-            let (answer, done) = sync_channel(1);
-            self.links.scrub.do_send(Scrub(answer));
-            if done.recv().map_err(|_| Halt::Stopped)? {
-                return Ok(());
-            }
-            self.pause(PAUSE * 10)?;
-        }
-        Err(Halt::Failed(LogError::Failed("readers stand in the way of the write-ahead file".to_owned())))
     }
 }

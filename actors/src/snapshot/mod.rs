@@ -12,6 +12,7 @@ pub mod scribe;
 
 use std::path::Path;
 
+use crate::folder;
 use crate::log::record::Position;
 use crate::state::varint::{Reader, put};
 
@@ -24,30 +25,31 @@ const VERSION: u64 = 2;
 const BEGINNING: &[u8] = b"chappe snapshot ";
 const END: &[u8] = b"end ";
 
-/// Removes the last snapshot in `folder`: a start before there is another reads the whole log.
-///
-/// # Errors
-/// If it cannot be removed.
-pub fn remove_last(folder: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(folder.join(FILE)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Leaves nothing of a snapshot in `folder`: the next start reads the whole log.
+/// Removes the last snapshot in `folder`, and what there is of another: a start before there is a new one reads the whole log.
 ///
 /// # Errors
 /// If a file cannot be removed.
-pub fn remove(folder: &Path) -> std::io::Result<()> {
+pub fn remove_last(folder: &Path) -> std::io::Result<()> {
     // The one that is loaded first.
-    for file in [FILE, UNFINISHED, names_file::FILE] {
+    for file in [FILE, UNFINISHED] {
         match std::fs::remove_file(folder.join(file)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    std::fs::File::open(folder)?.sync_all()
+    folder::flush(folder)
+}
+
+/// Leaves nothing of snapshots in `folder`, names either.
+///
+/// # Errors
+/// If a file cannot be removed.
+pub fn remove(folder: &Path) -> std::io::Result<()> {
+    remove_last(folder)?;
+    match std::fs::remove_file(folder.join(names_file::FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => folder::flush(folder),
+    }
 }
 
 /// What the first block says.

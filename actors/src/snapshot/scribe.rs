@@ -53,7 +53,7 @@ enum Job {
     /// Where slices come from, and the log's epoch.
     Source(Recipient<NextSlice>, u64),
     /// The one that is there is not to be kept.
-    Anew,
+    Anew(SyncSender<io::Result<()>>),
     /// A last snapshot, and the end.
     Finish,
     /// The end.
@@ -81,9 +81,12 @@ impl ToScribe {
         self.tell(Job::Grown(head));
     }
 
-    /// A snapshot is to be written now: the one that is there says what is not to be kept.
-    pub fn anew(&self) {
-        self.tell(Job::Anew);
+    /// The snapshot that is there says what is not to be kept: it is removed, and another one written. Answered when that is
+    /// done; not at all if the server ends.
+    pub fn anew(&self) -> Receiver<io::Result<()>> {
+        let (answer, done) = sync_channel(1);
+        self.tell(Job::Anew(answer));
+        done
     }
 
     /// Slices are to be had there, of a state whose log has this `epoch` from now on.
@@ -174,7 +177,14 @@ impl Desk {
                     self.tried = head;
                     self.take(None);
                 }
-                Job::Anew => self.take(None),
+                Job::Anew(answer) => {
+                    let removed = super::remove_last(&self.folder);
+                    if removed.is_ok() {
+                        self.take(None);
+                    }
+                    // The one who asked may have ended.
+                    let _ = answer.send(removed);
+                }
                 Job::Grown(_) => {}
                 Job::Source(source, epoch) => {
                     if epoch != self.epoch {

@@ -1,6 +1,8 @@
 //! Writing rows of the log anew, with less in them. See [`crate::log::compact`].
 
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{PAGE_BYTES, SqliteLog};
 use crate::log::compact::{Rewrite, Row, Seen};
@@ -79,7 +81,19 @@ impl SqliteLog {
     /// As for [`EventLog::append`]; nothing that was appended is lost.
     pub(crate) fn vacuum(&mut self) -> Result<(), LogError> {
         self.flush()?;
-        self.connection.execute_batch("VACUUM")?;
+        vacuum(&self.connection)?;
         self.flush()
     }
+}
+
+/// Copies a database so that it has no holes. The copy is made beside it: what is said stays on its disk, and it is that
+/// one that has to have the room. For commands only: it is one setting for the whole process.
+///
+/// # Errors
+/// [`LogError`] if the disk does not take it; nothing is changed then.
+pub(crate) fn vacuum(connection: &Connection) -> Result<(), LogError> {
+    if let Some(folder) = connection.path().and_then(|path| Path::new(path).parent()?.to_str()) {
+        connection.pragma_update(None, "temp_store_directory", folder)?;
+    }
+    Ok(connection.execute_batch("VACUUM")?)
 }

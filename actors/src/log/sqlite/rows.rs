@@ -7,6 +7,10 @@ use super::{SqliteLog, expect_next};
 use crate::log::record::{self, Damage, Position, Record};
 use crate::log::{LogError, to_sql};
 
+/// The rows from the one on in which a position stands. One statement, and so one view: rows are joined meanwhile.
+const FROM_THE_ROW_OF: &str = "SELECT first, count, body FROM batch WHERE first >= coalesce(
+    (SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1), 1) ORDER BY first";
+
 impl SqliteLog {
     /// Hands the records after `after` to `each`, in order, until it says no; what is left of that row comes as well.
     ///
@@ -17,11 +21,8 @@ impl SqliteLog {
         after: Position,
         mut each: impl FnMut(Position, &[u8]) -> Result<bool, LogError>,
     ) -> Result<(), LogError> {
-        // The row that holds `after` itself may hold what follows it. One statement, and so one view: rows are joined.
-        let mut rows = self.connection.prepare_cached(
-            "SELECT first, count, body FROM batch WHERE first >= coalesce(
-                 (SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1), 1) ORDER BY first",
-        )?;
+        // The row that holds `after` itself may hold what follows it.
+        let mut rows = self.connection.prepare_cached(FROM_THE_ROW_OF)?;
         let mut rows = rows.query([to_sql(after.0.max(1))])?;
         let (mut last, mut goes_on) = (None, true);
         while goes_on && let Some(row) = rows.next()? {
@@ -51,19 +52,18 @@ impl SqliteLog {
         until: Position,
         mut each: impl FnMut(Position, u64, &[u8]) -> Result<bool, LogError>,
     ) -> Result<(), LogError> {
-        let start = self.row_of(after.next())?.unwrap_or(1);
-        let mut rows =
-            self.connection.prepare_cached("SELECT first, count, body FROM batch WHERE first >= ?1 ORDER BY first")?;
-        let mut rows = rows.query([start])?;
-        let mut last = after;
+        let mut rows = self.connection.prepare_cached(FROM_THE_ROW_OF)?;
+        let mut rows = rows.query([to_sql(after.next().0)])?;
+        let (mut last, mut is_first) = (after, true);
         while last < until
             && let Some(row) = rows.next()?
         {
             let (first, count): (i64, i64) = (row.get(0)?, row.get(1)?);
             // The first row may begin before what is asked for.
-            if first > start || first > to_sql(after.0) {
+            if !is_first || first > to_sql(after.0) {
                 expect_next(last, first)?;
             }
+            is_first = false;
             let mut rest = blob(row.get_ref(2)?)?;
             let mut wanted = rest;
             let (mut from, mut found) = (last.next(), 0);
