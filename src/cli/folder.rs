@@ -167,7 +167,8 @@ fn of_backup(error: &BackupError) -> Exit {
         BackupError::Log { source, .. } => source.into(),
         BackupError::Foreign(_) | BackupError::Version { .. } | BackupError::Damaged { .. } => Exit::BadFile,
         BackupError::InTheWay(_) => Exit::NotEmpty,
-        BackupError::Accounts(_) | BackupError::Io { .. } => Exit::Failed,
+        BackupError::Io { source, .. } => source.into(),
+        BackupError::Accounts(_) => Exit::Failed,
     }
 }
 
@@ -177,7 +178,7 @@ fn of_transfer(error: &TransferError) -> Exit {
         TransferError::Log { source, .. } => source.into(),
         TransferError::Line { .. } => Exit::BadFile,
         TransferError::Another { .. } => Exit::NotEmpty,
-        TransferError::Io { .. } => Exit::Failed,
+        TransferError::Io { source, .. } => source.into(),
     }
 }
 

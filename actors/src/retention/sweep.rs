@@ -12,7 +12,7 @@ use chappe_proto::{ChatId, Millis, UserId};
 
 use super::{Retention, requests};
 use crate::clock::Clock;
-use crate::folder::remove_torn_ends;
+use crate::folder::{remove_torn_ends, write_whole};
 use crate::history::{History, tables};
 use crate::log::compact::Compaction;
 use crate::log::record::Position;
@@ -310,7 +310,7 @@ impl Work {
             snapshot::remove_last(&self.folder)?;
             self.links.scribe.anew();
         }
-        std::fs::write(self.folder.join(FILE), said.position.0.to_string())?;
+        write_whole(&self.folder.join(FILE), said.position.0.to_string().as_bytes(), 0o600)?;
         tracing::info!(reduced, up_to = said.position.0, "rewrote the log without what is not kept");
         Ok(true)
     }

@@ -24,14 +24,14 @@ const VERSION: u64 = 2;
 const BEGINNING: &[u8] = b"chappe snapshot ";
 const END: &[u8] = b"end ";
 
-/// Removes the last snapshot in `folder`: a start before there is another reads the whole log.
+/// Removes the last snapshot in `folder`, for good: a start before there is another reads the whole log.
 ///
 /// # Errors
 /// If it cannot be removed.
 pub fn remove_last(folder: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(folder.join(FILE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        _ => crate::folder::flush(folder),
     }
 }
 
@@ -47,7 +47,7 @@ pub fn remove(folder: &Path) -> std::io::Result<()> {
             _ => {}
         }
     }
-    std::fs::File::open(folder)?.sync_all()
+    crate::folder::flush(folder)
 }
 
 /// What the first block says.
