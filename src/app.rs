@@ -25,7 +25,7 @@ use chappe_actors::vital;
 use chappe_proto::UserId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::auth::{self, AuthError};
+use crate::auth::{self, AuthError, SecretError};
 use crate::config::{Config, Shutdown};
 use crate::doors::{Doors, Hubs};
 use crate::exit::Exit;
@@ -106,6 +106,8 @@ impl AppError {
             Self::Listen(_) => Exit::Address,
             Self::Origin(_) | Self::Tls(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Engine(EngineError::Folder(error)) => error.into(),
+            Self::Auth(AuthError::Secret(SecretError::Io { source, .. }))
+            | Self::Accounts(StoreError::Io { source, .. }) => source.into(),
             Self::Engine(_) | Self::Auth(_) | Self::Accounts(_) | Self::System { .. } => Exit::Failed,
         }
         .code()

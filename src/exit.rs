@@ -2,6 +2,7 @@
 //!
 //! A code never changes its meaning. `docs/exit-codes.md` and `chappe explain` list the same ones.
 
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use chappe_actors::folder::FolderError;
@@ -33,6 +34,8 @@ pub enum Exit {
     BadFile = 9,
     /// The data folder or the file that is to be made is not empty.
     NotEmpty = 10,
+    /// The disk is full, or takes no writes.
+    Full = 11,
     /// Interrupted a second time, before the stop was complete.
     Interrupted = 130,
 }
@@ -51,6 +54,7 @@ impl Exit {
         Self::Unfinished,
         Self::BadFile,
         Self::NotEmpty,
+        Self::Full,
         Self::Interrupted,
     ];
 
@@ -97,6 +101,10 @@ impl Exit {
                 "Something is where a folder or a file is to be made.",
                 "Nothing was changed: name another folder or file.",
             ),
+            Self::Full => (
+                "The disk is full, or takes no writes.",
+                "Make room, or let it be written to, and run it again. Nothing was lost.",
+            ),
             Self::Interrupted => (
                 "Interrupted a second time, before the stop was complete.",
                 "Nothing: what was acknowledged is on disk.",
@@ -113,7 +121,17 @@ impl From<&FolderError> for Exit {
             FolderError::Log { source, .. } => source.into(),
             FolderError::Unfinished { .. } => Self::Unfinished,
             FolderError::NotEmpty { .. } => Self::NotEmpty,
-            FolderError::NoLog(_) | FolderError::Io { .. } => Self::Failed,
+            FolderError::Io { source, .. } => source.into(),
+            FolderError::NoLog(_) => Self::Failed,
+        }
+    }
+}
+
+impl From<&io::Error> for Exit {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => Self::Full,
+            _ => Self::Failed,
         }
     }
 }
@@ -121,7 +139,7 @@ impl From<&FolderError> for Exit {
 impl From<&LogError> for Exit {
     fn from(error: &LogError) -> Self {
         match error {
-            LogError::Full(_) => Self::Failed,
+            LogError::Full(_) => Self::Full,
             _ => Self::Log,
         }
     }

@@ -132,7 +132,7 @@ fn the_unit_starts_again_what_another_start_can_help_and_gives_a_stop_its_time()
     };
     let codes = read("docs/exit-codes.md");
     assert!(codes.contains(&format!("`RestartPreventExitStatus={}`", value("RestartPreventExitStatus"))));
-    assert_eq!((value("Restart"), value("ExecReload")), ("always", "/bin/kill -HUP $MAINPID"));
+    assert_eq!((value("Restart"), value("ExecReload")), ("always", "/bin/sh -c 'kill -HUP $MAINPID'"));
     // What waits for the disk, and then for clients.
     let app = read("src/app.rs");
     let seconds = |name: &str| -> u64 {

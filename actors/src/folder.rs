@@ -1,6 +1,7 @@
 //! The data folder: one server at a time, and what is looked at before the log is opened.
 
 mod beside;
+mod disk;
 mod filling;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,6 +14,8 @@ use crate::log::wal::{self, WalReport};
 use crate::log::{LogError, Numbering};
 
 pub use self::beside::{Use, in_use, open_beside};
+pub use self::disk::{flush, make, write_whole};
+pub(crate) use self::disk::{free_bytes, is_full};
 pub use self::filling::Filling;
 
 /// The file whose lock says that a server uses the folder.
@@ -170,7 +173,9 @@ impl Folder {
         let torn = log.read(known, each).map_err(|source| self.log_error(source))?;
         if let Some(torn) = &torn {
             let beside = self.path.join(format!("torn-at-{}.bin", torn.position.0));
-            std::fs::write(&beside, &torn.bytes).map_err(|source| io(&beside, source))?;
+            // First: once it is taken off it is nowhere else.
+            write_whole(&beside, &torn.bytes, 0o600).map_err(|source| io(&beside, source))?;
+            log.cut(torn).map_err(|source| self.log_error(source))?;
             tracing::error!(
                 position = torn.position.0,
                 damage = %torn.damage,
@@ -188,13 +193,19 @@ impl Folder {
 }
 
 pub(crate) fn log_error(folder: &Path, source: LogError) -> FolderError {
+    let source = match source {
+        // SQLite says "disk I/O error" where its index finds no room.
+        LogError::Failed(what) if is_full(folder) => LogError::Full(what),
+        source => source,
+    };
     let advice = match &source {
         LogError::Newer { .. } => ": install the version of chappe that wrote it, or a newer one",
         LogError::Damaged(_) | LogError::Missing { .. } => ". Nothing was changed; restore the folder from a backup",
         LogError::Foreign(_) => ": give the server a folder of its own (--data)",
         LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
         LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
-        LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) => "",
+        LogError::Full(_) => ". Nothing was lost: make room there, or let it be written to, and start again",
+        LogError::Failed(_) | LogError::Behind(_) => "",
     };
     FolderError::Log { folder: folder.display().to_string(), source, advice }
 }
@@ -224,30 +235,12 @@ pub fn remove_torn_ends(folder: &Path) -> std::io::Result<usize> {
     let mut removed = 0;
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.strip_prefix("torn-at-").is_some_and(|rest| rest.ends_with(".bin")) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("torn-at-")) {
             std::fs::remove_file(&path)?;
             removed += 1;
         }
     }
     Ok(removed)
-}
-
-/// Makes a folder and those it lies in, where they are not there; they are on disk afterwards.
-///
-/// # Errors
-/// If they cannot be made.
-pub fn make(path: &Path) -> std::io::Result<()> {
-    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-    let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
-    std::fs::create_dir_all(path)?;
-    missing.into_iter().filter_map(Path::parent).try_for_each(flush)
-}
-
-/// What was made, renamed or removed in a folder is so on disk.
-pub(crate) fn flush(folder: &Path) -> std::io::Result<()> {
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(here)?.sync_all()
 }
 
 fn io(path: &Path, source: std::io::Error) -> FolderError {
@@ -300,9 +293,15 @@ mod tests {
         let (_place, folder) = written(4);
         // The last row holds positions 6 and 7: cut inside 7.
         damage(&folder, 6, "substr(body, 1, length(body) - 3)");
+        // It is kept beside the log first: where that is not possible nothing is taken off.
+        let in_the_way = folder.path().join("torn-at-7.bin");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert!(matches!(count(&folder), Err(FolderError::Io { .. })));
+        std::fs::remove_dir(&in_the_way).unwrap();
         let (kept, torn) = count(&folder).unwrap();
-        assert_eq!((kept, torn.map(|torn| torn.position.0)), (6, Some(7)));
-        assert!(folder.path().join("torn-at-7.bin").exists());
+        let torn = torn.unwrap();
+        assert_eq!((kept, torn.position.0), (6, 7));
+        assert_eq!(std::fs::read(in_the_way).unwrap(), torn.bytes);
         let (kept, torn) = count(&folder).unwrap();
         assert_eq!((kept, torn), (6, None), "mended for good");
     }

@@ -197,6 +197,12 @@ impl Actor for PersistActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Whoever balances load sends no writes to a server that is not ready; so it has to find out by itself.
         ctx.run_interval(PROBE, |persist, ctx| persist.handle(Tick, ctx));
+        // Nor to one that starts on a full disk.
+        if !self.log.has_room() {
+            let reason = "the disk is full".to_owned();
+            self.note_health(false, &reason);
+            self.done.do_send(Written::Refused { count: 0, reason });
+        }
     }
 }
 

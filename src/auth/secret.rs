@@ -6,6 +6,8 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use chappe_actors::folder;
+
 /// The file in the data folder.
 pub const FILE: &str = "token.secret";
 /// Its length, and that of no other file.
@@ -58,21 +60,26 @@ impl Secret {
         secret.map(Self).map_err(|_| SecretError::Length { path: path.display().to_string(), found: bytes.len() })
     }
 
-    /// Reads the secret in `folder`, or makes the folder and the secret; `true` if it was made.
+    /// Reads the secret in the folder `data`, or makes the folder and the secret; `true` if it was made.
     ///
     /// # Errors
     /// [`SecretError`].
-    pub fn ensure(folder: &Path) -> Result<(Self, bool), SecretError> {
-        match Self::read(folder) {
-            Err(SecretError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-            found => return found.map(|secret| (secret, false)),
-        }
-        let path = folder.join(FILE);
+    pub fn ensure(data: &Path) -> Result<(Self, bool), SecretError> {
+        let path = data.join(FILE);
         let io = |source| SecretError::Io { path: path.display().to_string(), source };
-        chappe_actors::folder::make(folder).map_err(io)?;
+        match Self::read(data) {
+            Err(SecretError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            found => {
+                let secret = found?;
+                // Who made it may have been killed before its name was on disk.
+                folder::flush(data).map_err(io)?;
+                return Ok((secret, false));
+            }
+        }
+        folder::make(data).map_err(io)?;
         let secret = Self::random()?;
         // Written beside it and then linked: nobody sees half of it, and of two who make one, both use the first.
-        let beside = folder.join(format!("{FILE}.{}", std::process::id()));
+        let beside = data.join(format!("{FILE}.{}", std::process::id()));
         let _ = std::fs::remove_file(&beside);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
         file.write_all(&secret.0).and_then(|()| file.sync_all()).map_err(io)?;
@@ -80,10 +87,10 @@ impl Secret {
         let _ = std::fs::remove_file(&beside);
         match linked {
             Ok(()) => {
-                std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+                folder::flush(data).map_err(io)?;
                 Ok((secret, true))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok((Self::read(folder)?, false)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok((Self::read(data)?, false)),
             Err(error) => Err(io(error)),
         }
     }

@@ -13,9 +13,11 @@ use chappe_actors::clock::Clock;
 use chappe_proto::{Millis, Reject, UserId};
 
 use crate::auth::{AuthError, SecretError};
+use crate::cli::fail;
 use crate::cli::flags::SettingFlags;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Loaded};
 use crate::exit::Exit;
+use crate::logging;
 use crate::transfer::TransferError;
 
 /// What is read at most where a line is expected.
@@ -73,6 +75,32 @@ impl FolderArgs {
         let config = self.settings()?;
         make(&config)?;
         Ok(Store::open(&config.data)?)
+    }
+}
+
+/// Which data folder that no server may be using, and whose settings; what is done there is logged.
+#[derive(Debug, clap::Args)]
+pub(super) struct IdleFolderArgs {
+    /// The data folder; no server may be using it [default: ./chappe-data] [env: CHAPPE_DATA]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log [default: info] [env: CHAPPE_LOG]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+impl IdleFolderArgs {
+    /// Begins the log; the settings, or what to end with.
+    pub(super) fn begin(&self) -> Result<Config, ExitCode> {
+        let Self { data, config, log } = self;
+        let flags =
+            SettingFlags { data: data.clone(), config: config.clone(), log: log.clone(), ..SettingFlags::default() };
+        let Loaded { config, .. } = flags.load().map_err(|error| fail(&error, Exit::Configuration))?;
+        logging::start(&config.log).map_err(|error| fail(&error, Exit::Failed))?;
+        Ok(config)
     }
 }
 
@@ -139,7 +167,8 @@ fn of_backup(error: &BackupError) -> Exit {
         BackupError::Log { source, .. } => source.into(),
         BackupError::Foreign(_) | BackupError::Version { .. } | BackupError::Damaged { .. } => Exit::BadFile,
         BackupError::InTheWay(_) => Exit::NotEmpty,
-        BackupError::Accounts(_) | BackupError::Io { .. } => Exit::Failed,
+        BackupError::Io { source, .. } => source.into(),
+        BackupError::Accounts(_) => Exit::Failed,
     }
 }
 
@@ -149,7 +178,7 @@ fn of_transfer(error: &TransferError) -> Exit {
         TransferError::Log { source, .. } => source.into(),
         TransferError::Line { .. } => Exit::BadFile,
         TransferError::Another { .. } => Exit::NotEmpty,
-        TransferError::Io { .. } => Exit::Failed,
+        TransferError::Io { source, .. } => source.into(),
     }
 }
 
@@ -163,7 +192,7 @@ pub(super) fn step_back() {
 pub(super) fn finish(done: Result<String, CommandError>) -> ExitCode {
     match done {
         Ok(text) => super::print(&text),
-        Err(error) => super::fail(&error, error.exit()),
+        Err(error) => fail(&error, error.exit()),
     }
 }
 

@@ -68,7 +68,7 @@ enum Command {
     /// Measures a running server.
     Bench(crate::bench::Args),
     /// Rebuilds the query tables from the log beside the live ones, and compares.
-    Verify(verify::Args),
+    Verify(folder::IdleFolderArgs),
     /// Makes one file of a data folder, also while a server uses it, and reads it back.
     Backup(backup::Args),
     /// Makes a data folder of a backup.
@@ -80,7 +80,7 @@ enum Command {
     /// Looks at the settings, the machine and the data folder, and says what to do.
     Doctor(doctor::Args),
     /// Rewrites the log of a stopped server without what is not kept any more, and gives the room back.
-    Compact(compact::Args),
+    Compact(folder::IdleFolderArgs),
     /// Prints the settings in force and where each comes from; fails if a server would not start with them.
     #[command(visible_alias = "check-config")]
     Config(show_config::Args),

@@ -1,44 +1,22 @@
 //! `chappe verify`: asks the engine whether the query tables follow from the log, and tells the answer.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chappe_actors::engine::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, UNREADABLE, Verified};
 
 use crate::app;
-use crate::cli::flags::SettingFlags;
+use crate::cli::folder::IdleFolderArgs;
 use crate::cli::{fail, print};
 use crate::exit::Exit;
-use crate::logging;
-
-/// What `chappe verify` takes.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// The data folder; no server may be using it [default: ./chappe-data] [env: CHAPPE_DATA]
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
-    /// The configuration file, TOML; none is read unless named [env: CHAPPE_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What to log [default: info] [env: CHAPPE_LOG]
-    #[arg(long, value_name = "LEVEL")]
-    log: Option<String>,
-}
 
 /// Verifies the data folder.
-pub(super) fn run(args: &Args) -> ExitCode {
-    let Args { data, config, log } = args;
-    let settings =
-        SettingFlags { data: data.clone(), config: config.clone(), log: log.clone(), ..SettingFlags::default() };
-    let loaded = match settings.load() {
-        Ok(loaded) => loaded,
-        Err(error) => return fail(&error, Exit::Configuration),
+pub(super) fn run(folder: &IdleFolderArgs) -> ExitCode {
+    let config = match folder.begin() {
+        Ok(config) => config,
+        Err(end) => return end,
     };
-    if let Err(error) = logging::start(&loaded.config.log) {
-        return fail(&error, Exit::Failed);
-    }
-    match app::verify(&loaded.config) {
+    match app::verify(&config) {
         Ok(report) => {
             let printed = print(&in_words(&report));
             if report.differences.is_empty() { printed } else { Exit::Differences.into() }

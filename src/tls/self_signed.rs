@@ -1,11 +1,11 @@
 //! A certificate of the server's own, for trying TLS without anybody else: made at the first start, kept in the data
 //! folder. Nobody vouches for it; its fingerprint is what a client can check.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use chappe_actors::folder;
 
 use super::error::TlsError;
 use super::files::Files;
@@ -34,6 +34,8 @@ fn make(files: &Files) -> Result<(), TlsError> {
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     let key = rcgen::KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
+    // Of an earlier pair nothing stays: half of each would be no pair.
+    let _ = fs::remove_file(&files.cert);
     write(&files.key, &key.serialize_pem(), 0o600)?;
     write(&files.cert, &certificate.pem(), 0o644)
 }
@@ -58,18 +60,8 @@ fn this_year() -> i32 {
     i32::try_from(1970 + now / SECONDS_OF_A_YEAR).unwrap_or(1970)
 }
 
-/// Writes a file whole or not at all; nobody may read it in between who may not read it afterwards.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
-    let failed = |source: io::Error| TlsError::Read { path: path.to_owned(), source };
-    let beside = path.with_extension("new");
-    // One that a start before left behind may have other rights.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let mut file: File = File::options().write(true).create_new(true).mode(mode).open(&beside).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    folder::write_whole(path, text.as_bytes(), mode).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -87,5 +79,22 @@ mod tests {
         let made = files.read().unwrap();
         assert!(made.not_after.unwrap() > SystemTime::now());
         assert_eq!(in_folder(folder.path(), None).unwrap().read().unwrap().leaf, made.leaf, "the next start finds it");
+    }
+
+    #[test]
+    fn of_half_a_pair_nothing_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = in_folder(folder.path(), None).unwrap();
+        for missing in [&files.key, &files.cert] {
+            let before = files.read().unwrap().leaf;
+            fs::remove_file(missing).unwrap();
+            assert_ne!(in_folder(folder.path(), None).unwrap().read().unwrap().leaf, before);
+        }
+        // Killed between the two: there is no pair that does not fit.
+        fs::remove_file(&files.key).unwrap();
+        fs::create_dir(folder.path().join("tls-cert.pem.new")).unwrap();
+        assert!(in_folder(folder.path(), None).is_err());
+        fs::remove_dir(folder.path().join("tls-cert.pem.new")).unwrap();
+        in_folder(folder.path(), None).unwrap().read().unwrap();
     }
 }

@@ -116,7 +116,7 @@ pub(crate) fn with_kills_and_failed_flushes(disk: &FaultyDisk) {
                 scope.spawn(move || writer.write(u64::MAX / 2, 300, 4));
             }
             if round % 2 == 0 {
-                disk.kill_at_flush(20);
+                disk.kill_at_flush(Whose::Log, 20);
             } else {
                 let written = || std::fs::metadata(disk.record()).unwrap().len();
                 let begun = written();
@@ -131,6 +131,38 @@ pub(crate) fn with_kills_and_failed_flushes(disk: &FaultyDisk) {
             writer.again(&server, disk);
             assert!(writer.write(5, 100, 1));
         }
+    }
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+}
+
+/// Sessions end, and the server is killed between the write of that and its flush, or the flush fails. Whoever shows the
+/// token afterwards is refused: that has to be worth as much as an answer.
+pub(crate) fn in_which_sessions_end(disk: &FaultyDisk) {
+    const SESSION: &str = "/api/sessions/current";
+    let mut server = disk.server(&[("CHAPPE_AUTH_MODE", "token")]);
+    let marks = Marks::open(&disk.record());
+    for round in 0..8 {
+        for _ in 0..3 {
+            server.as_user(&server.token(1), "DELETE", SESSION, None).expect(204);
+            marks.ended();
+        }
+        let token = server.token(1);
+        if round % 2 == 0 {
+            disk.kill_at_flush(Whose::Accounts, 1);
+            let end =
+                format!("DELETE {SESSION} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n", server.http);
+            let mut http = Http::to(&server);
+            http.raw(end.as_bytes());
+            assert_eq!(server.ended(), None, "it was killed");
+        } else {
+            disk.fail_flushes(Whose::Accounts);
+            server.as_user(&token, "DELETE", SESSION, None).expect(503);
+            server.kill();
+        }
+        disk.mend();
+        server.restart();
+        server.as_user(&token, "GET", SESSION, None).expect(401);
+        marks.ended();
     }
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 }

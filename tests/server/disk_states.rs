@@ -6,8 +6,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::SystemTime;
 
+use chappe_actors::accounts::store::Store;
 use chappe_actors::folder::Folder;
 use chappe_actors::log::{EventLog, Numbering};
+use chappe_actors::principal::Denial;
+use chappe_proto::Millis;
 use chappe_proto::event::Event;
 
 use crate::disk_lives::{self, content};
@@ -30,6 +33,8 @@ struct State {
     folder: tempfile::TempDir,
     /// By `client_id`: the id and the number.
     acked: HashMap<String, (u64, u64)>,
+    /// How many sessions have ended.
+    ended: usize,
     served: bool,
 }
 
@@ -82,7 +87,7 @@ fn states(look: &Look<'_>, mut give: impl FnMut(State)) {
         .collect();
     cuts.sort_unstable();
     let mut replay = Replay::of(record, ignored);
-    let (mut acked, mut marked) = (HashMap::new(), 0);
+    let (mut acked, mut ended, mut marked) = (HashMap::new(), 0, 0);
     for (nth, cut) in cuts.into_iter().enumerate() {
         replay.play(cut);
         for entry in &record.entries[marked..cut] {
@@ -90,6 +95,7 @@ fn states(look: &Look<'_>, mut give: impl FnMut(State)) {
                 Entry::Mark(Mark::Acked(name, id, seq)) if owed == Owed::Acked => {
                     acked.insert(name.clone(), (*id, *seq));
                 }
+                Entry::Mark(Mark::Ended) => ended += 1,
                 Entry::Mark(Mark::Sent(name)) if owed == Owed::Sent => {
                     acked.extend(acks.get(name.as_str()).map(|place| (name.clone(), *place)));
                 }
@@ -101,19 +107,20 @@ fn states(look: &Look<'_>, mut give: impl FnMut(State)) {
         let folder = quick_folder();
         replay.make(folder.path(), fate, &mut dice);
         let what = format!("a cut before entry {cut} of {length}, the rest {fate:?}, seed {seed}");
-        give(State { what, folder, acked: acked.clone(), served: look.served && nth % SERVED == SERVED / 2 });
+        give(State { what, folder, acked: acked.clone(), ended, served: look.served && nth % SERVED == SERVED / 2 });
     }
 }
 
 /// What is wrong with a state.
 fn fault(state: &State, epoch: u64) -> Result<(), String> {
     let data = state.folder.path().join("data");
-    if state.acked.is_empty() && !data.exists() {
+    if state.acked.is_empty() && state.ended == 0 && !data.exists() {
         return Ok(());
     }
     // Before the log is opened here, which would mend what a server has to.
     let copy = state.served.then(|| copied(&data));
     opened(state, &data, epoch)?;
+    denied(state, &data)?;
     copy.map_or(Ok(()), |copy| served(state, &copy.path().join("data")))
 }
 
@@ -169,6 +176,19 @@ fn opened(state: &State, data: &Path, epoch: u64) -> Result<(), String> {
     } else {
         Err(format!("{} of {} acknowledged messages are lost: {:?}", lost.len(), state.acked.len(), lost.first()))
     }
+}
+
+/// Opens the accounts as a start does, and counts the tokens that are not believed.
+fn denied(state: &State, data: &Path) -> Result<(), String> {
+    if state.ended == 0 {
+        return Ok(());
+    }
+    let denials = Store::open(data).and_then(|store| store.denials(Millis(0))).map_err(|error| error.to_string())?;
+    let count = denials.iter().filter(|denial| matches!(denial, Denial::Token { .. })).count();
+    if count < state.ended {
+        return Err(format!("{} of {} sessions that had ended go on", state.ended - count, state.ended));
+    }
+    Ok(())
 }
 
 /// Starts a server on the state, and lets `chappe verify` look at what it leaves.
@@ -277,4 +297,9 @@ fn no_cut_loses_what_was_acknowledged_between_kills_and_failed_flushes() {
 #[test]
 fn no_cut_loses_what_was_acknowledged_while_the_write_ahead_file_begins_anew() {
     prove("begun-anew", disk_lives::in_which_the_write_ahead_file_begins_anew);
+}
+
+#[test]
+fn no_cut_brings_back_a_session_of_which_somebody_was_told_that_it_has_ended() {
+    prove("sessions", disk_lives::in_which_sessions_end);
 }

@@ -45,6 +45,7 @@ mod signatures;
 mod silent;
 mod slow;
 mod slow_loris;
+mod snapshots;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;

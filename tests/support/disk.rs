@@ -3,7 +3,7 @@
 //! It lives in a mount namespace, which needs no privileges where user namespaces are allowed, and none but root's
 //! elsewhere. A process keeps it open; with that process it is gone, whatever happened to the test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -45,6 +45,16 @@ impl SmallDisk {
         let user = if self.as_root { &[][..] } else { &["--user", "--preserve-credentials"] };
         let start = ["nsenter", "--target", &target, "--mount"];
         start.iter().chain(user).chain(&[CHAPPE]).map(|part| (*part).to_owned()).collect()
+    }
+
+    /// Fills it to the last byte, until the file is removed that is returned.
+    pub(crate) fn fill(&self) -> PathBuf {
+        let ballast = self.outside("ballast");
+        let mut file = std::fs::File::create(&ballast).expect("a file can be made");
+        while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+        let space = rustix::fs::statvfs(&self.outside("")).expect("a disk has a size");
+        assert_eq!(space.f_bavail, 0, "it is full");
+        ballast
     }
 
     /// Lets it take no writes, or take them again. No file on it may be open for writing.

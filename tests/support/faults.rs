@@ -19,11 +19,12 @@ const KILL_AT_FLUSH: u64 = 16;
 const FLUSHING: u64 = 20;
 const FAILED_FLUSHES: u64 = 24;
 
-/// Whose flushes fail.
+/// Whose flushes fail, or are not come to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Whose {
     All = 0,
     Log = 1,
+    Accounts = 2,
 }
 
 /// The disk under one folder.
@@ -113,8 +114,9 @@ impl FaultyDisk {
         }
     }
 
-    /// Kills the server between a commit's write and its flush: in front of the log's so many-th flush from now.
-    pub(crate) fn kill_at_flush(&self, nth: u32) {
+    /// Kills the server between a commit's write and its flush: in front of the so many-th flush from now.
+    pub(crate) fn kill_at_flush(&self, whose: Whose, nth: u32) {
+        self.set(SCOPE, whose as u32);
         self.set(KILL_AT_FLUSH, nth);
     }
 

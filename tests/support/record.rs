@@ -74,12 +74,14 @@ pub(crate) enum Entry {
     Mark(Mark),
 }
 
-/// What a test saw of a message.
+/// What a test saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark {
     Sent(String),
     /// Its id and its number.
     Acked(String, u64, u64),
+    /// Somebody was told that a session has ended.
+    Ended,
 }
 
 /// A record that was read.
@@ -131,6 +133,9 @@ impl Record {
 
 fn mark(text: &str) -> Mark {
     let mark: Value = serde_json::from_str(text).expect("a mark is JSON");
+    if mark["ended"] == true {
+        return Mark::Ended;
+    }
     let name = mark["client_id"].as_str().expect("a mark has a name").to_owned();
     match (mark["id"].as_u64(), mark["seq"].as_u64()) {
         (Some(id), Some(seq)) => Mark::Acked(name, id, seq),
@@ -155,6 +160,11 @@ impl Marks {
     /// The test has its ack in hand.
     pub(crate) fn acked(&self, client_id: &str, id: u64, seq: u64) {
         self.put(&json!({"client_id": client_id, "id": id, "seq": seq}));
+    }
+
+    /// The test was told that another session has ended.
+    pub(crate) fn ended(&self) {
+        self.put(&json!({"ended": true}));
     }
 
     fn put(&self, mark: &Value) {

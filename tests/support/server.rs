@@ -66,11 +66,16 @@ impl TestServer {
 
     /// The same, with these environment variables.
     pub(crate) fn fails_with(data: &Path, variables: &[(&str, &str)]) -> Run {
+        Self::fails_launched(&[CHAPPE.to_owned()], data, variables)
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn fails_launched(launch: &[String], data: &Path, variables: &[(&str, &str)]) -> Run {
         let free = "127.0.0.1:0";
         let addresses = ["--http", free, "--tcp", free, "--udp", free];
         let variables: Vec<_> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        run(command(&[CHAPPE.to_owned()], &variables).args(["serve", "--data"]).arg(data).args(addresses))
+        run(command(launch, &variables).args(["serve", "--data"]).arg(data).args(addresses))
     }
 
     /// Runs `chappe verify` on a folder that no server uses.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use chappe_proto::UserId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::log::wal;
+
 /// The file in the data folder.
 pub const FILE: &str = "accounts.db";
 /// The layout this version writes.
@@ -96,6 +98,12 @@ pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
         ])
     };
     let begin = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    // As a start does with the log: from here on what is read is what is kept. Nobody else writes or begins the file anew
+    // before `begin` ends, and what they have committed meanwhile is only written again.
+    let wal = folder.join(format!("{FILE}-wal"));
+    wal::inspect(&wal)
+        .and_then(|report| if report.commits > 0 { wal::write_again(&wal, report.whole_bytes) } else { Ok(()) })
+        .map_err(|source| StoreError::Io { path: wal.display().to_string(), source })?;
     match header(&begin).map_err(sqlite)? {
         [0, ..] => begin
             .execute_batch(&format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA}; {LAYOUT}"))

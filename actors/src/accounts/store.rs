@@ -11,6 +11,7 @@ use super::denials::Denials;
 use super::file;
 pub use super::file::{FILE, StoreError, copy};
 use super::{Account, NewAccount};
+use crate::folder::is_full;
 use crate::history::tables;
 use crate::log::to_sql;
 use crate::principal::{Denial, Standing, TokenId};
@@ -57,7 +58,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let connection = file::open(folder)?;
+        let connection = file::open(folder).map_err(|error| match error {
+            // SQLite says "disk I/O error" where its index finds no room.
+            StoreError::Sqlite { path, .. } if is_full(folder) => {
+                StoreError::Io { path, source: std::io::ErrorKind::StorageFull.into() }
+            }
+            error => error,
+        })?;
         Ok(Self { folder: folder.to_owned(), connection })
     }
 

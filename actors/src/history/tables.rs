@@ -109,7 +109,12 @@ impl Tables {
         if let Some(doubt) = file.parent().map(|folder| folder.join(DOUBT)).filter(|doubt| doubt.exists()) {
             tracing::warn!("rebuild query tables: damage was found in them");
             Self::remove(file)?;
-            std::fs::remove_file(doubt).map_err(|error| LogError::Failed(error.to_string()))?;
+            // The note goes last: what it is about must not come back without it.
+            let forget = || {
+                doubt.parent().map_or(Ok(()), crate::folder::flush)?;
+                std::fs::remove_file(&doubt)
+            };
+            forget().map_err(|error: std::io::Error| LogError::Failed(error.to_string()))?;
         }
         match Self::open_as_is(file, epoch) {
             Ok(Some(tables)) => return Ok(tables),

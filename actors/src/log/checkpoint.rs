@@ -16,6 +16,7 @@ use rusqlite::Connection;
 
 use super::LogError;
 use super::sqlite::FILE;
+use crate::folder;
 
 /// The write-ahead file is taken over when about so much was appended, and has so much room from the start.
 pub(super) const WAL_BYTES: usize = 16 * 1024 * 1024;
@@ -118,8 +119,7 @@ pub(super) fn take_over(connection: &Connection) -> Result<i64, LogError> {
 pub(super) fn reserve(folder: &Path) {
     let path = folder.join(format!("{FILE}-wal"));
     let reserve = || {
-        let space = rustix::fs::statvfs(folder)?;
-        if space.f_bavail.saturating_mul(space.f_frsize) < MAX_WAL_BYTES as u64 {
+        if folder::free_bytes(folder)? < MAX_WAL_BYTES as u64 {
             return Ok(());
         }
         let mut wal = OpenOptions::new().write(true).open(&path)?;

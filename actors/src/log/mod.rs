@@ -162,6 +162,11 @@ pub trait EventLog: Send {
         true
     }
 
+    /// Whether the disk has room for more than the next message.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Whether the disk takes writes again, found out by one that changes nothing.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::compact::Rewrite;
 use super::record::{self, Draft, Position, Record};
 use super::{EventLog, LogError, Numbering, to_sql};
+use crate::folder;
 
 /// The log's file in the data folder.
 pub const FILE: &str = "log.db";
@@ -34,8 +35,6 @@ pub(super) const ROW_BYTES: usize = 64 * 1024;
 const BUSY: Duration = Duration::from_secs(5);
 /// SQLite's page size: a lone message writes one, a flood's row many.
 const PAGE_BYTES: usize = 4096;
-/// A full disk counts as mended when so much is free: room for a page says nothing about the next message.
-const ENOUGH_BYTES: u64 = 1024 * 1024;
 /// The oldest SQLite without the bug that could lose a WAL after a reset, as `sqlite3_libversion_number` counts.
 const MIN_SQLITE: i32 = 3_051_003;
 
@@ -59,13 +58,14 @@ pub struct SqliteLog {
 }
 
 impl SqliteLog {
-    /// Opens the log in `folder`, or begins one, and reads all of it. See [`Self::read`].
+    /// Opens the log in `folder`, or begins one, and reads all of it. See [`Self::read`]; a damaged end is taken off.
     ///
     /// # Errors
     /// [`LogError`]: `Newer`, `Foreign`, `Damaged`, `Missing`, `Full` or `Failed`.
     pub fn open(folder: &Path, epoch: u64, each: impl FnMut(Record)) -> Result<(Self, Option<TornTail>), LogError> {
         let mut log = Self::open_unread(folder, epoch)?;
         let torn = log.read(Numbering::default(), each)?;
+        torn.iter().try_for_each(|torn| log.cut(torn))?;
         Ok((log, torn))
     }
 
@@ -233,12 +233,13 @@ impl EventLog for SqliteLog {
         place.map(|place| (place.dev(), place.ino())) == self.file
     }
 
+    fn has_room(&self) -> bool {
+        self.connection.path().is_none_or(|path| !folder::is_full(Path::new(path)))
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
-        let path = self.connection.path().unwrap_or(FILE);
-        let space = rustix::fs::statvfs(path).map_err(|error| LogError::Failed(error.to_string()))?;
-        let free = space.f_bavail.saturating_mul(space.f_frsize);
-        if free < ENOUGH_BYTES {
-            return Err(LogError::Full(format!("{free} bytes are free")));
+        if !self.has_room() {
+            return Err(LogError::Full("it is full".to_owned()));
         }
         // A page is written and flushed, whether its content changes or not.
         self.connection.execute("UPDATE origin SET epoch = epoch", ())?;

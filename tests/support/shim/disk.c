@@ -32,14 +32,14 @@ struct control {
     _Atomic uint32_t flush_delay_ms;
     _Atomic uint32_t flush_errno;   /* of every flush, unless 0 */
     _Atomic uint32_t write_errno;   /* of every write and of all that makes or changes files, unless 0 */
-    _Atomic uint32_t scope;         /* whose: 0 all files, 1 the log's */
-    _Atomic uint32_t kill_at_flush; /* ends the process in front of the so many-th flush of the log from now, unless 0 */
+    _Atomic uint32_t scope;         /* whose: 0 all files, 1 the log's, 2 those of accounts */
+    _Atomic uint32_t kill_at_flush; /* ends the process in front of the so many-th flush of these from now, unless 0 */
     _Atomic uint32_t flushing;      /* how many flushes are under way */
     _Atomic uint32_t failed_flushes;
 };
 
 enum { START = 1, MKDIR, CREATE, WRITE, TRUNCATE, FLUSH, FLUSHED, FLUSH_FAILED, RENAME, UNLINK, LINK, UNKNOWN, ZEROS };
-enum { OTHER = 0, LOG = 1 };
+enum { OTHER = 0, LOG = 1, ACCOUNTS = 2 };
 
 /* An entry: this, then `first` bytes of a path, then `second` bytes of another path or of what was written; of zeros, how
  * many. */
@@ -126,7 +126,9 @@ static int is_inside(const char *path)
 static int class_of(const char *path)
 {
     const char *name = strrchr(path, '/');
-    return name && strncmp(name, "/log.db", 7) == 0 ? LOG : OTHER;
+    if (name && strncmp(name, "/log.db", 7) == 0)
+        return LOG;
+    return name && strncmp(name, "/accounts.db", 12) == 0 ? ACCOUNTS : OTHER;
 }
 
 /* Remembers a file by its number: descriptors are duplicated and used again. Called with the lock. */
@@ -308,7 +310,7 @@ static int flushed(int fd, int (*real)(int))
         return real(fd);
     pthread_mutex_lock(&lock);
     control->flushing++;
-    if (class == LOG && control->kill_at_flush && --control->kill_at_flush == 0) {
+    if (class != OTHER && in_scope(class) && control->kill_at_flush && --control->kill_at_flush == 0) {
         /* With the lock: nothing that is not in the record gets to the disk. */
         kill(getpid(), SIGKILL);
         pause();

@@ -6,23 +6,25 @@ use super::super::record::{self, Damage, Position, Record};
 use super::super::{LogError, Numbering, to_sql};
 use super::{SqliteLog, expect_next};
 
-/// What was found at the end of the log and taken off, so that the rest is whole.
+/// What was found at the end of the log and is to be taken off, so that the rest is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
     /// The first position that could not be read.
     pub position: Position,
     /// What was wrong with it.
     pub damage: Damage,
-    /// The bytes taken off.
+    /// The bytes to be taken off.
     pub bytes: Vec<u8>,
+    /// The row they stand in, and how many bytes of it are whole.
+    row: (i64, usize),
 }
 
 impl SqliteLog {
     /// Reads the log from its beginning, or behind what `known` has numbered already. Every record there is checked and
     /// handed to `each`; before that, those that stand in one row with the last that is known are checked.
     ///
-    /// A damaged end is taken off and returned; it holds at most the last row, and a new epoch begins. Damage before the
-    /// end is an error. A log that ends before `known` does is read up to its end, and [`Self::head`] tells.
+    /// A damaged end is returned, for [`Self::cut`]; it holds at most the last row. Damage before the end is an error. A log
+    /// that ends before `known` does is read up to its end, and [`Self::head`] tells.
     ///
     /// # Errors
     /// [`LogError`]: `Damaged`, `Missing`, `Full` or `Failed`.
@@ -55,7 +57,8 @@ impl SqliteLog {
                         Err(damage @ Damage::Unreadable(..)) => return Err(damage.into()),
                         Err(damage) if Some(first) == last => {
                             let kept = body.len() - rest.len();
-                            torn = Some((first, kept, damage, rest.to_vec()));
+                            let (position, bytes) = (at.next(), rest.to_vec());
+                            torn = Some(TornTail { position, damage, bytes, row: (first, kept) });
                             break;
                         }
                         Err(damage) => return Err(damage.into()),
@@ -64,16 +67,17 @@ impl SqliteLog {
             }
         }
         self.numbering.stand(at);
-        let Some((first, kept, damage, bytes)) = torn else { return Ok(None) };
-        let position = at.next();
-        // First, so that what is cut off is never numbered anew in the same epoch, whatever happens in between.
-        self.begin_epoch()?;
-        self.cut_row(first, kept, position)?;
-        Ok(Some(TornTail { position, damage, bytes }))
+        Ok(torn)
     }
 
-    /// Leaves the first `kept` bytes of the last row, which end before `position`.
-    fn cut_row(&mut self, first: i64, kept: usize, position: Position) -> Result<(), LogError> {
+    /// Takes a damaged end off, and begins a new epoch.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn cut(&mut self, torn: &TornTail) -> Result<(), LogError> {
+        // First, so that what is cut off is never numbered anew in the same epoch, whatever happens in between.
+        self.begin_epoch()?;
+        let TornTail { position, row: (first, kept), .. } = *torn;
         let transaction = self.connection.transaction()?;
         let count = to_sql(position.0) - first;
         if count == 0 {

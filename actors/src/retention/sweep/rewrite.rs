@@ -5,6 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::{Halt, PAUSE, Work};
+use crate::folder::write_whole;
 use crate::history::tables::{self, Limited};
 use crate::log::compact::{Compaction, Step};
 use crate::log::record::Position;
@@ -31,7 +32,7 @@ fn done(folder: &Path, said: &Limited) -> Position {
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn note_done(folder: &Path, said: &Limited) -> std::io::Result<()> {
-    std::fs::write(folder.join(FILE), format!("{} {}", said.epoch, said.position.0))
+    write_whole(&folder.join(FILE), format!("{} {}", said.epoch, said.position.0).as_bytes(), 0o600)
 }
 
 impl Work {
