@@ -280,7 +280,7 @@ pub(crate) fn is_the_same(world: &mut World, rebuilt: &mut World) {
         }
         for chat in &chats {
             let user = Some(who);
-            let floor = model::limits(&records).floor(*chat);
+            let floor = model::floor(&records, *chat);
             let events = Command::GetEvents { user, chat: *chat, after: floor, limit: 500 };
             let members = Command::GetMembers { user, chat: *chat, after: None, limit: 500 };
             let messages = Command::GetMessages { user, chat: *chat, page: Page::Newest { skip: 0 }, limit: 5 };

@@ -120,6 +120,46 @@ fn who_is_erased_leaves_their_chats_and_says_nothing_any_more() {
 }
 
 #[test]
+fn what_was_said_about_a_message_goes_with_it_wherever_it_stands() {
+    for messages_per_chat in [1, 100] {
+        let mut world = World::with_chat_and(Settings { messages_per_chat, ..SETTINGS }, "ops", ["ann", "bob"]);
+        world.say("ann", "ops", "one");
+        world.commit_all();
+        let one = world.id_of("one");
+        world.say("ann", "ops", "two");
+        world.edit("ann", one, "words");
+        world.commit_all();
+        world.react("bob", one, "!");
+        world.commit_all();
+        // Another edit is accepted while it is on its way.
+        let chat = world.chat("ops");
+        world.trim(Trim { chat, up_to: Seq(2), messages: 1 });
+        world.edit("ann", one, "more words");
+        let seen = world.commit_all();
+        assert_eq!(seen.heard_by("bob"), ["#6 edited 2 "], "as everybody reads it from then on");
+        assert_eq!(world.after("bob", "ops", 2), "bob: #3 two, #4 edited 2 , #5 reacted 2 , #6 edited 2 ");
+    }
+}
+
+#[test]
+fn events_read_before_a_trim_say_nothing_of_what_went_with_it() {
+    let mut world = World::with_chat_and(Settings { cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
+    world.say("ann", "ops", "one");
+    world.commit_all();
+    let one = world.id_of("one");
+    world.edit("ann", one, "words");
+    world.commit_all();
+    // Another chat takes the room.
+    world.say("ann", "general", "here");
+    world.commit_all();
+    assert!(world.newest("bob", "ops", 1).asked > 1, "a page, and what comes back into memory");
+    (0..world.questions.len()).for_each(|question| world.look(question));
+    world.trim_until("ops", 2);
+    world.settle();
+    assert_eq!(world.after("bob", "ops", 2), "bob: #3 edited 2 ");
+}
+
+#[test]
 fn what_was_read_before_somebody_was_erased_does_not_come_back_into_memory() {
     let mut world = World::with_chat_and(Settings { cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
     world.say("bob", "ops", "mine");
