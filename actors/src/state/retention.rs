@@ -106,7 +106,9 @@ impl State {
         let chats = self.users.get(&user).map_or(&[][..], |user| user.chats.as_slice());
         let keys = chats.iter().flat_map(|chat| [Key::Chat(*chat), Key::Member(*chat, user)]);
         let keys: Vec<Key> = keys.chain([Key::User(user)]).collect();
-        if self.holds.any(&keys).is_some() || self.admit_write().is_err() {
+        // They are to leave also where they are not yet.
+        let moves = self.pending.iter().any(|pending| pending.moves(user));
+        if moves || self.holds.any(&keys).is_some() || self.admit_write().is_err() {
             return Erasure::NotNow;
         }
         for draft in self.erasure(user, now) {

@@ -1,9 +1,10 @@
 //! Keeping less: chats that are trimmed, users who are erased.
 
+use chappe_proto::event::ChatKind;
 use chappe_proto::{Seq, UserId};
 
 use super::words::user;
-use super::world::{SETTINGS, World};
+use super::world::{SETTINGS, Seen, World};
 use crate::command::{Command, Page};
 use crate::log::model;
 use crate::state::Settings;
@@ -157,6 +158,27 @@ fn events_read_before_a_trim_say_nothing_of_what_went_with_it() {
     world.trim_until("ops", 2);
     world.settle();
     assert_eq!(world.after("bob", "ops", 2), "bob: #3 edited 2 ");
+}
+
+#[test]
+fn who_is_on_their_way_into_a_chat_is_erased_when_they_are_there() {
+    type Enter = fn(&mut World) -> Seen;
+    let enter: [Enter; 3] = [
+        |world| world.add("ann", "ops", "cat"),
+        |world| world.create("cat", "hers", ChatKind::Group, &[]),
+        |world| world.create("ann", "new", ChatKind::Group, &["cat"]),
+    ];
+    for enter in enter {
+        let mut world = World::with_chat("ops", ["ann", "bob"]);
+        world.hello("cat");
+        world.commit_all();
+        assert_eq!(enter(&mut world).facts.len(), 1);
+        assert_eq!(world.erase(user("cat")), Erasure::NotNow);
+        world.commit_all();
+        assert!(matches!(world.erase(user("cat")), Erasure::Begun(_)));
+        world.commit_all();
+        assert_eq!(world.chats("cat").replies, ["cat: "]);
+    }
 }
 
 #[test]
