@@ -138,6 +138,30 @@ fn what_is_said_of_a_message_that_has_gone_is_to_be_compacted_again() {
 }
 
 #[test]
+fn where_somebody_read_who_is_erased_is_told_by_no_table() {
+    let (user, chat) = (UserId::parse(1).unwrap(), ChatId::parse(1).unwrap());
+    let drafted = |fact| Draft { at: Millis(9), place: Place::Nowhere, fact };
+    let deleted = Fact::ChatUpdated { title: "t".into(), deleted: true, by: None };
+    let batch = vec![
+        new_chat(),
+        post(1, "a word"),
+        drafted(Fact::ReadMarked { chat, user, seq: Seq(2), count: 1 }),
+        Draft { fact: deleted, ..post(1, "") },
+        drafted(Fact::UserErased { user }),
+    ];
+    for at_a_time in [1, 9] {
+        let (folder, log, before) = folder(std::slice::from_ref(&batch), usize::MAX, at_a_time);
+        drop(log);
+        let tables = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+        let marks: u64 = tables.query_row("SELECT count(*) FROM members", (), |row| row.get(0)).unwrap();
+        assert_eq!(marks, 0);
+        let anew = folder.path().join("anew.db");
+        project(&anew, &model::reduced(&before), at_a_time);
+        assert_eq!(differences(&folder.path().join(FILE), &anew), []);
+    }
+}
+
+#[test]
 fn a_record_that_says_less_may_be_as_long_as_before() {
     let (user, chat) = (UserId::parse(1).unwrap(), ChatId::parse(1).unwrap());
     let drafted = |fact| Draft { at: Millis(9), place: Place::Nowhere, fact };

@@ -88,6 +88,9 @@ fn erase(
     user: UserId,
     limits: &Limits,
 ) -> Result<(), LogError> {
+    // They have left all chats but those that were deleted.
+    let place = params![to_sql(chat.get()), to_sql(user.get())];
+    tables.prepare_cached("DELETE FROM members WHERE chat = ?1 AND user = ?2")?.execute(place)?;
     let mut erased = Vec::new();
     chunks.reduce(chat, Seq(1)..=LAST, compressor, |record| {
         let is_changed = limits.reduce(record);
