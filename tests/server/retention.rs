@@ -109,22 +109,27 @@ fn messages_past_their_age_go_and_the_numbers_go_on() {
     for nth in 0..20 {
         client.post(1, &format!("{SECRET} {nth}"));
     }
-    let last = client.post(1, "edited")["message_id"].clone();
+    let posted = client.post(1, "edited");
+    let (last, head) = (posted["message_id"].clone(), posted["seq"].as_u64().unwrap());
     client.ask(json!({"packet_type": "EditMessage", "message_id": last, "content": SECRET}));
+    client.ask(json!({"packet_type": "React", "message_id": last, "emoji": SECRET}));
     let chat = group_chat(&server, &[1, 2]);
-    client.post(chat, &format!("{SECRET} in a chat that ends"));
+    let ending = client.post(chat, &format!("{SECRET} in a chat that ends"))["message_id"].clone();
+    client.ask(json!({"packet_type": "EditMessage", "message_id": ending, "content": format!("{SECRET} edited")}));
     assert_eq!(Http::to(&server).call("DELETE", &format!("/api/chats/{chat}?user_id=1"), &[], None).status, 204);
     until("the old ones to go", || contents(&newest(&mut client, 1)).is_empty().then_some(()));
     let page = newest(&mut client, 1);
     assert_eq!(page["has_more"], false);
     let refused = client.ask(json!({"packet_type": "EditMessage", "message_id": last, "content": "again"}));
     assert_eq!(refused["code"], "unknown_message");
-    let seq = client.post(1, "young")["seq"].as_u64().unwrap();
-    // The edit has a number and an age of its own; behind it nothing says the words.
+    // An edit goes with its message, though it stands behind it and nothing was said since.
+    let events = client.ask(json!({"packet_type": "GetEvents", "chat_id": 1, "after": head}));
+    assert_eq!(seqs(events["events"].as_array().unwrap()), [head + 1, head + 2], "{events}");
+    assert!(!events.to_string().contains(SECRET), "{events}");
     until("the bytes to go", || {
         files_with(server.data(), SECRET).iter().all(|file| file.starts_with("query")).then_some(())
     });
-    assert!(seq > 22, "{seq}");
+    assert!(client.post(1, "young")["seq"].as_u64() > Some(head + 2));
     assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, ToSql, params};
 
 use super::changes::Change;
 use super::chunks::Chunks;
+use super::follow_ups;
 use super::forget::forget;
 use super::run::Run;
 use crate::log::record::{self, Fact, Kind, Position, Record};
@@ -101,7 +102,7 @@ impl Batch {
                     *mark = (*mark).max(*seq);
                 }
                 Fact::Trimmed { .. } | Fact::UserErased { .. } => forget(tables, &mut chunks, compressor, record)?,
-                _ => write(tables, record)?,
+                _ => write(tables, &follow_ups::note(tables, &mut chunks, compressor, record)?)?,
             }
         }
         for ((chat, user), seq) in marks {

@@ -5,7 +5,7 @@ use chappe_proto::{ChatId, MessageId, Millis, Seq, UserId};
 use proptest::prelude::*;
 
 use super::History;
-use super::tables::FILE;
+use super::tables::{self, FILE};
 use super::tests::{EPOCH, differences, edit, every_page_is_right, folder, project};
 use crate::log::compact::{Compaction, Step};
 use crate::log::conformance::{new_chat, post};
@@ -99,21 +99,28 @@ fn says(folder: &std::path::Path, words: &str) -> bool {
 }
 
 #[test]
-fn edits_and_reactions_go_from_the_tables_with_their_user_and_below_a_floor() {
+fn edits_and_reactions_go_from_the_tables_with_their_user_and_with_their_message() {
     let (user, chat, message) = (UserId::parse(1).unwrap(), ChatId::parse(1).unwrap(), MessageId::parse(2).unwrap());
     let reaction = Fact::Reacted { message, message_seq: Seq(2), user, emoji: "a face".into(), removed: false };
     let limit = |fact| Draft { at: Millis(9), place: Place::Nowhere, fact };
     let made = limit(Fact::UserCreated { user, nickname: "a name".into() });
-    for (fact, keeps_name) in
-        [(Fact::UserErased { user }, false), (Fact::Trimmed { chat, up_to: Seq(4), messages: 1 }, true)]
-    {
-        let said = Draft { fact: reaction.clone(), ..post(1, "") };
-        let batch = vec![new_chat(), post(1, "a word"), edit(2, 2, "a later word"), said, made.clone(), limit(fact)];
+    let said = Draft { fact: reaction, ..post(1, "") };
+    let told = vec![new_chat(), post(1, "a word"), edit(2, 2, "a later word"), said, post(1, ""), made];
+    let trimmed = Fact::Trimmed { chat, up_to: Seq(2), messages: 1 };
+    // A limit is said at the end, or while what it is about is still on its way.
+    for (fact, at, keeps_name) in [
+        (Fact::UserErased { user }, 6, false),
+        (trimmed.clone(), 6, true),
+        (trimmed.clone(), 3, true),
+        (trimmed, 2, true),
+    ] {
+        let mut batch = told.clone();
+        batch.insert(at, limit(fact));
         for at_a_time in [1, 2, 9] {
             let (folder, log, before) = folder(std::slice::from_ref(&batch), usize::MAX, at_a_time);
             drop(log);
             for words in ["a word", "a later word", "a face"] {
-                assert!(!says(folder.path(), words), "{words:?} taken over {at_a_time} at a time");
+                assert!(!says(folder.path(), words), "{words:?} taken over {at_a_time} at a time, limit at {at}");
             }
             assert_eq!(says(folder.path(), "a name"), keeps_name);
             every_page_is_right(&mut History::open(folder.path()).unwrap(), &before);
@@ -121,6 +128,40 @@ fn edits_and_reactions_go_from_the_tables_with_their_user_and_below_a_floor() {
             project(&anew, &model::reduced(&before), at_a_time);
             assert_eq!(differences(&folder.path().join(FILE), &anew), []);
         }
+    }
+}
+
+#[test]
+fn what_is_said_of_a_message_that_has_gone_is_to_be_compacted_again() {
+    let chat = ChatId::parse(1).unwrap();
+    let limit =
+        Draft { at: Millis(9), place: Place::Nowhere, fact: Fact::Trimmed { chat, up_to: Seq(2), messages: 1 } };
+    let batch = vec![new_chat(), post(1, "a word"), limit, edit(2, 2, "a later word")];
+    let (folder, ..) = folder(std::slice::from_ref(&batch), usize::MAX, 1);
+    assert_eq!(tables::limited(folder.path()).unwrap().unwrap().trimmed, Position(4));
+}
+
+#[test]
+fn where_somebody_read_who_is_erased_is_told_by_no_table() {
+    let (user, chat) = (UserId::parse(1).unwrap(), ChatId::parse(1).unwrap());
+    let drafted = |fact| Draft { at: Millis(9), place: Place::Nowhere, fact };
+    let deleted = Fact::ChatUpdated { title: "t".into(), deleted: true, by: None };
+    let batch = vec![
+        new_chat(),
+        post(1, "a word"),
+        drafted(Fact::ReadMarked { chat, user, seq: Seq(2), count: 1 }),
+        Draft { fact: deleted, ..post(1, "") },
+        drafted(Fact::UserErased { user }),
+    ];
+    for at_a_time in [1, 9] {
+        let (folder, log, before) = folder(std::slice::from_ref(&batch), usize::MAX, at_a_time);
+        drop(log);
+        let tables = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
+        let marks: u64 = tables.query_row("SELECT count(*) FROM members", (), |row| row.get(0)).unwrap();
+        assert_eq!(marks, 0);
+        let anew = folder.path().join("anew.db");
+        project(&anew, &model::reduced(&before), at_a_time);
+        assert_eq!(differences(&folder.path().join(FILE), &anew), []);
     }
 }
 

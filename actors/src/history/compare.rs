@@ -14,7 +14,7 @@ use crate::log::record::{Kind, Position};
 use crate::log::{LogError, to_sql};
 
 /// The names of the tables that are compared row by row.
-const TABLES: &[&str] = &["users", "chats", "members", "reactions", "changes", "floors"];
+const TABLES: &[&str] = &["users", "chats", "members", "reactions", "changes", "follow_ups", "floors"];
 
 /// Names of tables, and how many of their rows differ. Messages and other events are compared one by one, however they are
 /// packed.

@@ -1,6 +1,8 @@
 //! Taking out of the query tables what the log says is not kept any more. It is done by the batch that says so: tables that
 //! stand behind such a fact hold nothing of what it is about, whether the log still does or not.
 
+use std::cell::Cell;
+
 use chappe_proto::compression::Compressor;
 use chappe_proto::{ChatId, Seq, UserId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,12 +10,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::LAST;
 use super::changes::Change;
 use super::chunks::Chunks;
+use super::follow_ups;
 use crate::log::record::{Fact, Record};
 use crate::log::{LogError, to_sql};
 use crate::retention::Limits;
 use crate::state::State;
 
-/// Up to which number the events of a chat are not kept.
+/// Up to which number the messages of a chat are not kept.
 ///
 /// # Errors
 /// [`LogError::Failed`].
@@ -42,7 +45,18 @@ pub(super) fn forget(
             if up_to < from {
                 return Ok(());
             }
-            chunks.reduce(chat, from..=up_to, compressor, |record| limits.reduce(record))?;
+            // Whole chunks are looked at: what else stands in one is done with it.
+            let looked_at = Cell::new(Seq::ZERO);
+            let reduce = |record: &mut Record| {
+                looked_at.set(record.entry.numbered.map_or(Seq::ZERO, |(_, seq)| seq));
+                limits.reduce(record)
+            };
+            chunks.reduce(chat, from..=up_to, compressor, reduce)?;
+            for seq in follow_ups::take(tables, chat, up_to)? {
+                if seq > looked_at.get() {
+                    chunks.reduce(chat, seq..=seq, compressor, reduce)?;
+                }
+            }
             for (seq, change) in Change::between(tables, chat, from, up_to)? {
                 silence(tables, chat, seq, change)?;
             }
@@ -74,6 +88,9 @@ fn erase(
     user: UserId,
     limits: &Limits,
 ) -> Result<(), LogError> {
+    // They have left all chats but those that were deleted.
+    let place = params![to_sql(chat.get()), to_sql(user.get())];
+    tables.prepare_cached("DELETE FROM members WHERE chat = ?1 AND user = ?2")?.execute(place)?;
     let mut erased = Vec::new();
     chunks.reduce(chat, Seq(1)..=LAST, compressor, |record| {
         let is_changed = limits.reduce(record);

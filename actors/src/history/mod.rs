@@ -7,6 +7,7 @@ mod chunks;
 #[cfg(test)]
 mod compacted_tests;
 pub mod compare;
+mod follow_ups;
 mod forget;
 mod run;
 pub mod tables;

@@ -15,14 +15,15 @@ use crate::log::{LogError, to_sql};
 /// The tables' file in the data folder.
 pub const FILE: &str = "query.db";
 /// The layout this version writes.
-pub const SCHEMA: i64 = 4;
+pub const SCHEMA: i64 = 5;
 /// The file that says: the tables are damaged, build them again at the next start.
 const DOUBT: &str = "query.damaged";
 /// `chaq` in ASCII.
 const APPLICATION_ID: i64 = 0x6368_6171;
 
 /// The events of chats are packed in `ends` and `chunks` (see [`super::chunks`]); what became of messages stands in
-/// `changes`. These have keys of their own, since in a tree WITHOUT ROWID each comparison would read all of a large row. A member's `read_seq` is what was marked, or where they joined; their own posts count as read besides.
+/// `changes`. These have keys of their own, since in a tree WITHOUT ROWID each comparison would read all of a large row. Where
+/// the edits of messages and the reactions to them stand is in `follow_ups`. A member's `read_seq` is what was marked, or where they joined; their own posts count as read besides.
 const LAYOUT: &str = "
 CREATE TABLE progress (epoch INTEGER NOT NULL, position INTEGER NOT NULL);
 CREATE TABLE limited (trimmed INTEGER NOT NULL, erased INTEGER NOT NULL);
@@ -41,6 +42,9 @@ CREATE TABLE chunks (
     PRIMARY KEY (chat, first));
 CREATE TABLE changes (
     chat INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (chat, seq));
+CREATE TABLE follow_ups (
+    chat INTEGER NOT NULL, message_seq INTEGER NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (chat, message_seq, seq)) WITHOUT ROWID;
 CREATE TABLE floors (chat INTEGER PRIMARY KEY, up_to INTEGER NOT NULL);
 CREATE TABLE reactions (
     chat INTEGER NOT NULL, message_seq INTEGER NOT NULL, user INTEGER NOT NULL, emoji TEXT NOT NULL,

@@ -69,7 +69,7 @@ impl<'a> View<'a> {
             let run = self.run(next)?;
             let events = run.events().filter(|event| event.seq > seq && kind.is_none_or(|kind| event.kind() == kind));
             for event in events.take(limit - found.len()) {
-                found.extend(left(self.limits, event.record(self.chat)?));
+                found.extend(left(self.limits, self.floor, event.record(self.chat)?));
             }
             next = run.next();
         }
@@ -93,7 +93,7 @@ impl<'a> View<'a> {
             let events = run.events().rev();
             let events = events.filter(|event| event.seq < seq && kind.is_none_or(|kind| event.kind() == kind));
             for event in events.take(limit - places.len() - found.len()) {
-                found.extend(left(self.limits, event.record(self.chat)?));
+                found.extend(left(self.limits, self.floor, event.record(self.chat)?));
             }
             next = run.first;
         }
@@ -211,9 +211,9 @@ impl<'a> View<'a> {
     /// Adds the events at these positions of the log.
     fn pick(&mut self, places: &[Position], found: &mut Vec<Event>) -> Result<(), LogError> {
         let expected = found.len() + places.len();
-        let limits = self.limits;
+        let (limits, floor) = (self.limits, self.floor);
         self.log.pick(places, |position, body| {
-            found.extend(left(limits, record::decode(position, body)?));
+            found.extend(left(limits, floor, record::decode(position, body)?));
             Ok(())
         })?;
         let missing = || damaged(self.chat, self.end.next(), "the log has no event where one was");
@@ -221,8 +221,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// The event that a record is by now.
-fn left(limits: &Limits, mut record: Record) -> Option<Event> {
-    limits.reduce(&mut record);
+/// The event of a chat that a record is by now.
+fn left(limits: &Limits, floor: Seq, mut record: Record) -> Option<Event> {
+    limits.reduce_below(floor, &mut record);
     record.into_event()
 }

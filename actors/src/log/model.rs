@@ -1,31 +1,69 @@
 //! What a log means, found out the slow and plain way: for tests to compare with.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::{ChatId, MessageId, Seq};
+use chappe_proto::{ChatId, MessageId, Seq, UserId};
 
-use super::record::Record;
+use super::record::{Entry, Fact, Record};
 use crate::command::Page;
-use crate::retention::Limits;
 use crate::state::step::Spot;
 
-/// What the log says is not kept any more.
-pub(crate) fn limits(records: &[Record]) -> Limits {
-    let mut limits = Limits::default();
-    records.iter().for_each(|record| limits.note(record));
-    limits
+/// Up to which number a chat's events are not kept.
+pub(crate) fn floor(records: &[Record], chat: ChatId) -> Seq {
+    let floors = records.iter().filter_map(|record| match record.entry.fact {
+        Fact::Trimmed { chat: of, up_to, .. } if of == chat => Some(up_to),
+        _ => None,
+    });
+    floors.max().unwrap_or_default()
 }
 
 /// The records without what is not kept any more.
 pub(crate) fn reduced(records: &[Record]) -> Vec<Record> {
-    let limits = limits(records);
-    let mut records = records.to_vec();
-    records.iter_mut().for_each(|record| {
-        limits.reduce(record);
-    });
-    records
+    let (mut floors, mut erased) = (BTreeMap::new(), BTreeMap::new());
+    for record in records {
+        match record.entry.fact {
+            Fact::Trimmed { chat, .. } => {
+                floors.insert(chat, floor(records, chat));
+            }
+            Fact::UserErased { user } => {
+                erased.insert(user, record.position);
+            }
+            _ => {}
+        }
+    }
+    let left = |record: &Record| {
+        let Record { position, entry } = record.clone();
+        let is_erased = |user: UserId| erased.get(&user).is_some_and(|when| position < *when);
+        // An edit and a reaction stand and fall with their message.
+        let goes = |user: UserId, message: Option<Seq>| {
+            let place = entry.numbered.map(|(chat, seq)| (chat, message.unwrap_or(seq)));
+            is_erased(user) || place.is_some_and(|(chat, seq)| floors.get(&chat).is_some_and(|floor| seq <= *floor))
+        };
+        let fact = match entry.fact {
+            Fact::MessagePosted { sender, .. } | Fact::SignedMessagePosted { sender, .. } if goes(sender, None) => {
+                Fact::MessageErased { sender }
+            }
+            Fact::MessageEdited { message, message_seq, by, .. } if goes(by, Some(message_seq)) => {
+                Fact::MessageEdited { message, message_seq, by, content: Box::default() }
+            }
+            Fact::Reacted { message, message_seq, user, .. } if goes(user, Some(message_seq)) => {
+                Fact::Reacted { message, message_seq, user, emoji: Box::default(), removed: true }
+            }
+            Fact::UserCreated { user, .. } if is_erased(user) => {
+                Fact::UserCreated { user, nickname: format!("user {user}").into() }
+            }
+            Fact::KeyRegistered { user, .. } if is_erased(user) => Fact::KeyRegistered { user, key: None },
+            Fact::ReadMarked { chat, user, .. } if is_erased(user) => {
+                Fact::ReadMarked { chat, user, seq: Seq::ZERO, count: 0 }
+            }
+            other => other,
+        };
+        Record { position, entry: Entry { fact, ..entry } }
+    };
+    records.iter().map(left).collect()
 }
 
 /// A chat's events after a number, as a client sees them now: messages as they have become, edits of deleted ones empty.
@@ -68,7 +106,7 @@ pub(crate) fn messages(records: &[Record], chat: ChatId) -> Vec<Arc<Message>> {
 /// A page, as long as its contents are small.
 pub(crate) fn page(records: &[Record], chat: ChatId, page: Page, limit: usize) -> (Vec<Arc<Message>>, bool) {
     let mut all = messages(records, chat);
-    let floor = limits(records).floor(chat);
+    let floor = floor(records, chat);
     all.retain(|message| message.seq > floor);
     if let Page::After(seq) = page {
         all.retain(|message| message.seq > seq);

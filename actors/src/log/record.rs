@@ -191,6 +191,14 @@ impl Fact {
     pub fn is_post(&self) -> bool {
         matches!(self, Self::MessagePosted { .. } | Self::SignedMessagePosted { .. })
     }
+
+    /// The number of the message that it says something about: an edit, or a reaction.
+    pub fn about(&self) -> Option<Seq> {
+        match self {
+            Self::MessageEdited { message_seq, .. } | Self::Reacted { message_seq, .. } => Some(*message_seq),
+            _ => None,
+        }
+    }
 }
 
 /// Where a fact belongs.

@@ -13,7 +13,7 @@ use crate::state::State;
 /// records were reduced, whichever, leads to the same state in the end as one of which none was.
 #[derive(Debug, Default, Clone)]
 pub struct Limits {
-    /// Up to which number the events of chats are not kept.
+    /// Up to which number the messages of chats are not kept, and what was said about them.
     floors: Map<ChatId, Seq>,
     /// Before which position the words of users are not kept.
     erased: Map<UserId, Position>,
@@ -51,10 +51,18 @@ impl Limits {
     }
 
     /// Takes out of a record what is not kept any more, and says whether there was something. It stays an event of its
-    /// kind, with its place and its number, and a message stays a message.
+    /// kind, with its place and its number, and a message stays a message. Edits and reactions go with their message,
+    /// wherever they stand.
     pub fn reduce(&self, record: &mut Record) -> bool {
+        let floor = record.entry.numbered.map_or(Seq::ZERO, |(chat, _)| self.floor(chat));
+        self.reduce_below(floor, record)
+    }
+
+    /// The same, where it is known otherwise up to which number the events of the record's chat are not kept.
+    pub fn reduce_below(&self, floor: Seq, record: &mut Record) -> bool {
         let position = record.position;
-        let below = record.entry.numbered.is_some_and(|(chat, seq)| seq <= self.floor(chat));
+        let seq = record.entry.fact.about().or(record.entry.numbered.map(|(_, seq)| seq));
+        let below = seq.is_some_and(|seq| seq <= floor);
         let goes = |user: UserId| below || self.is_erased(user, position);
         match &mut record.entry.fact {
             Fact::MessagePosted { sender, .. } | Fact::SignedMessagePosted { sender, .. } if goes(*sender) => {

@@ -29,14 +29,14 @@ fn post(sender: u64) -> Fact {
     Fact::MessagePosted { sender: user(sender), content: "words".into(), message_type, client_id, reply_to }
 }
 
-fn edit(by: u64, content: &str) -> Fact {
-    let message = MessageId::parse(5).unwrap();
-    Fact::MessageEdited { message, message_seq: Seq(5), content: content.into(), by: user(by) }
+fn edit(of: u64, by: u64, content: &str) -> Fact {
+    let message = MessageId::parse(of).unwrap();
+    Fact::MessageEdited { message, message_seq: Seq(of), content: content.into(), by: user(by) }
 }
 
-fn react(by: u64, emoji: &str, removed: bool) -> Fact {
-    let message = MessageId::parse(5).unwrap();
-    Fact::Reacted { message, message_seq: Seq(5), user: user(by), emoji: emoji.into(), removed }
+fn react(to: u64, by: u64, emoji: &str, removed: bool) -> Fact {
+    let message = MessageId::parse(to).unwrap();
+    Fact::Reacted { message, message_seq: Seq(to), user: user(by), emoji: emoji.into(), removed }
 }
 
 fn mark(by: u64, seq: u64) -> Fact {
@@ -65,12 +65,14 @@ fn words_go_and_all_that_counts_stays() {
         (record(99, 11, post(7)), Some(Fact::MessageErased { sender: user(7) })),
         // Who comes back is somebody new.
         (record(102, 12, post(7)), None),
-        (record(20, 9, edit(8, "words")), Some(edit(8, ""))),
-        (record(20, 11, edit(8, "words")), None),
-        (record(20, 11, edit(7, "words")), Some(edit(7, ""))),
-        (record(20, 9, react(8, "x", false)), Some(react(8, "", true))),
-        (record(20, 11, react(7, "x", false)), Some(react(7, "", true))),
-        (record(20, 11, react(8, "x", false)), None),
+        // What is about a message goes with it, wherever it stands, and whenever it came.
+        (record(20, 12, edit(10, 8, "words")), Some(edit(10, 8, ""))),
+        (record(102, 12, edit(10, 8, "words")), Some(edit(10, 8, ""))),
+        (record(20, 12, edit(11, 8, "words")), None),
+        (record(20, 12, edit(11, 7, "words")), Some(edit(11, 7, ""))),
+        (record(20, 12, react(10, 8, "x", true)), Some(react(10, 8, "", true))),
+        (record(20, 12, react(11, 7, "x", false)), Some(react(11, 7, "", true))),
+        (record(20, 12, react(11, 8, "x", false)), None),
         (record(20, 0, named("ann")), Some(named("user 7"))),
         (record(102, 0, named("ann")), None),
         (record(20, 0, key(Some(old))), Some(key(None))),

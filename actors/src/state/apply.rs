@@ -16,6 +16,7 @@ use super::{State, User};
 use crate::log::record::{Fact, Record};
 use crate::origin::{Origin, SessionId};
 use crate::reply::{Accepted, Reply};
+use crate::retention::Limits;
 
 /// What a record turned out to be.
 pub(super) enum Applied {
@@ -40,7 +41,7 @@ impl User {
 
 impl State {
     /// Applies one record. `step` is there when it is news: then those who hear the chat are told.
-    pub(super) fn apply(&mut self, record: Record, mut step: Option<&mut Step>) -> Applied {
+    pub(super) fn apply(&mut self, mut record: Record, mut step: Option<&mut Step>) -> Applied {
         self.head = record.position;
         let at = record.entry.at;
         match &record.entry.fact {
@@ -75,6 +76,12 @@ impl State {
                     step.deliver.push(Delivery::Ephemeral { chats: vec![chat_id], packet, except: Vec::new() });
                 }
                 return Applied::Read(chat_id, seq);
+            }
+            Fact::MessageEdited { .. } | Fact::Reacted { .. } => {
+                // Its message may have gone while it was on its way.
+                let chat = record.entry.numbered.and_then(|(chat, _)| self.chats.get(&chat));
+                let floor = chat.map_or(Seq::ZERO, |chat| chat.floor);
+                Limits::default().reduce_below(floor, &mut record);
             }
             _ => {}
         }

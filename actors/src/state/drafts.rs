@@ -24,6 +24,15 @@ pub(super) struct Pending {
     pub(super) release: Option<Key>,
     /// What it takes of a limit until then.
     pub(super) claim: Option<Claim>,
+    /// The members of a chat that begins with it.
+    pub(super) members: Vec<UserId>,
+}
+
+impl Pending {
+    /// Whether a user will be in a chat by it, or in one no longer.
+    pub(super) fn moves(&self, user: UserId) -> bool {
+        matches!(self.release, Some(Key::Member(_, of)) if of == user) || self.members.contains(&user)
+    }
 }
 
 impl State {
@@ -42,7 +51,8 @@ impl State {
         claim.into_iter().for_each(|claim| self.quotas.claim(claim));
         // An HTTP answer shows the message; an ack only names it, and needs nothing of the state.
         let tell = origin.filter(|origin| origin.ticket.is_some() && draft.fact.is_post());
-        self.pending.push_back(Pending { origin, told: tell.is_some(), client_id, release, claim });
+        let members = if let Fact::ChatCreated { members, .. } = &draft.fact { members.clone() } else { Vec::new() };
+        self.pending.push_back(Pending { origin, told: tell.is_some(), client_id, release, claim, members });
         step.append.push(draft);
         step.tell.push(tell);
     }

@@ -273,7 +273,7 @@ impl State {
         for record in records {
             let pending = self.pending.pop_front();
             let applied = self.apply(record, Some(step));
-            if let Some(Pending { origin, told, client_id, release, claim }) = pending {
+            if let Some(Pending { origin, told, client_id, release, claim, members: _ }) = pending {
                 claim.into_iter().for_each(|claim| self.quotas.settle(claim));
                 if let Some(origin) = origin.filter(|_| !told) {
                     let reply = self.answer(applied, origin, client_id);

@@ -9,7 +9,7 @@ mod leaf;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use chappe_proto::event::Event;
+use chappe_proto::event::{Event, MessageEdited, Reaction};
 use chappe_proto::message::Message;
 use chappe_proto::packed::{self, Entry, Packed};
 use chappe_proto::{ChatId, MessageId, Seq};
@@ -128,10 +128,22 @@ impl Recent {
         }
     }
 
-    /// Drops what has this number or a lower one.
+    /// Drops what has this number or a lower one, and takes the words out of what is about such a message.
     pub fn drop_until(&mut self, seq: Seq) {
         while self.first().is_some_and(|first| first <= seq) {
             self.drop_oldest();
+        }
+        let about = self.others(seq).filter_map(|(_, entry)| match entry.event(self.chat)? {
+            Event::MessageEdited(edited) if edited.message_seq <= seq && !edited.content.is_empty() => {
+                Some(Event::MessageEdited(MessageEdited { content: Box::default(), ..edited }))
+            }
+            Event::Reaction(reaction) if reaction.message_seq <= seq && !reaction.emoji.is_empty() => {
+                Some(Event::Reaction(Reaction { emoji: Box::default(), removed: true, ..reaction }))
+            }
+            _ => None,
+        });
+        for event in about.collect::<Vec<_>>() {
+            self.replace(event.seq(), &event);
         }
     }
 

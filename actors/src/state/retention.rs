@@ -106,7 +106,9 @@ impl State {
         let chats = self.users.get(&user).map_or(&[][..], |user| user.chats.as_slice());
         let keys = chats.iter().flat_map(|chat| [Key::Chat(*chat), Key::Member(*chat, user)]);
         let keys: Vec<Key> = keys.chain([Key::User(user)]).collect();
-        if self.holds.any(&keys).is_some() || self.admit_write().is_err() {
+        // They are to leave also where they are not yet.
+        let moves = self.pending.iter().any(|pending| pending.moves(user));
+        if moves || self.holds.any(&keys).is_some() || self.admit_write().is_err() {
             return Erasure::NotNow;
         }
         for draft in self.erasure(user, now) {
@@ -124,7 +126,7 @@ impl State {
         if let Some(user) = self.users.get_mut(&id) {
             (user.nickname, user.key) = (Self::default_nickname(id), None);
         }
-        self.known.erased(id);
+        self.known.erased(id, self.head);
         // What they said may stand in any chat. All of them leave memory, as they do for want of room.
         while let Some((chat, ())) = self.warm.pop_front() {
             if let Some(chat) = self.chats.get_mut(&chat) {

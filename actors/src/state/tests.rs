@@ -2,6 +2,7 @@
 
 mod changes;
 mod chats;
+mod facts;
 mod failures;
 mod limits;
 mod lookup;

@@ -24,6 +24,7 @@ impl State {
             chat.cold &= events.is_empty();
             let before = chat.recent.bytes();
             chat.recent.warm(events, chat.head, keep);
+            chat.recent.drop_until(chat.floor);
             let after = chat.recent.bytes();
             let id = chat.id;
             self.account(id, before, after);

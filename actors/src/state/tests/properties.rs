@@ -1,6 +1,6 @@
 //! Whatever is asked, kept, refused and looked up in whatever order: the promises hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use chappe_proto::event::ChatKind;
 use chappe_proto::message::MessageType;
@@ -10,11 +10,13 @@ use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq};
 use proptest::prelude::*;
 
-use super::words::{hello, user};
+use super::facts::{
+    events_are_numbered_without_gaps, messages_are_signed_with_the_keys_of_their_time, who_was_erased_is_in_no_chat,
+};
+use super::words::{hello, name, user};
 use super::world::{SETTINGS, World};
 use crate::command::{Command, Page, Post};
 use crate::log::model;
-use crate::log::record::{Fact, Record};
 use crate::origin::SessionId;
 use crate::reply::Reply;
 use crate::state::Settings;
@@ -31,8 +33,9 @@ pub(crate) enum Happening {
     Chats { who: u8, chat: u8, whom: u8, how: u8 },
     Read { who: u8, chat: u8, at: u8, how: u8 },
     Connect { who: u8, chat: u8, how: u8 },
-    Trim { chat: u8, rank: u8 },
-    Erase { who: u8 },
+    Trim { chat: u8, rank: u8, how: u8 },
+    Erase { who: u8, chat: u8, how: u8 },
+    End { who: u8, chat: u8 },
     Commit { steps: u8 },
     Fail { steps: u8 },
     Look { question: u8 },
@@ -53,8 +56,9 @@ pub(crate) fn happening() -> impl Strategy<Value = Happening> {
         3 => (small(), small(), any::<u8>(), small())
             .prop_map(|(who, chat, at, how)| Happening::Read { who, chat, at, how }),
         3 => (small(), small(), small()).prop_map(|(who, chat, how)| Happening::Connect { who, chat, how }),
-        1 => (small(), any::<u8>()).prop_map(|(chat, rank)| Happening::Trim { chat, rank }),
-        1 => small().prop_map(|who| Happening::Erase { who }),
+        1 => (small(), any::<u8>(), small()).prop_map(|(chat, rank, how)| Happening::Trim { chat, rank, how }),
+        1 => (small(), small(), small()).prop_map(|(who, chat, how)| Happening::Erase { who, chat, how }),
+        1 => (small(), small()).prop_map(|(who, chat)| Happening::End { who, chat }),
         5 => (1u8..6).prop_map(|steps| Happening::Commit { steps }),
         1 => (1u8..3).prop_map(|steps| Happening::Fail { steps }),
         3 => any::<u8>().prop_map(|question| Happening::Look { question }),
@@ -178,17 +182,45 @@ impl Story {
                     _ => self.ask(who, Command::Subscribe { user: Some(user(who)), chats: vec![chat] }),
                 }
             }
-            Happening::Trim { chat, rank } => {
+            Happening::Trim { chat, rank, how } => {
                 let chat = self.chat(chat);
                 let records = self.world.records();
                 let messages = model::messages(&records, chat);
                 if let Some(last) = messages.get(usize::from(rank) % messages.len().max(1)) {
                     let rank = model::count(&records, chat, last.seq);
+                    let (user, message, content) = (last.sender_id, last.id, "edit".into());
+                    let said = match how {
+                        0..3 => Some(Command::Edit { user, message, content }),
+                        3..5 => Some(Command::React { user, message, emoji: "+1".into(), remove: false }),
+                        _ => None,
+                    };
+                    // Before it is to go, or while that is on its way.
+                    let [before, meanwhile] = if how % 2 == 0 { [said, None] } else { [None, said] };
+                    before.into_iter().for_each(|said| self.ask(&name(user), said));
                     self.world.trim(Trim { chat, up_to: last.seq, messages: rank });
+                    meanwhile.into_iter().for_each(|said| self.ask(&name(user), said));
                 }
             }
-            Happening::Erase { who } => {
-                self.world.erase(user(person(who)));
+            Happening::Erase { who, chat, how } => {
+                let (chat, who) = (self.chat(chat), person(who));
+                let (member, kind) = (user(who), ChatKind::Open);
+                let made = |by| Command::CreateChat { user: by, title: "made".into(), kind, members: vec![member] };
+                match how {
+                    0 => self.ask(who, Command::AddMember { user: Some(member), chat, member }),
+                    1 => self.ask(who, made(Some(member))),
+                    2 => self.ask(who, made(None)),
+                    _ => {}
+                }
+                self.world.erase(member);
+            }
+            Happening::End { who, chat } => {
+                let (chat, who) = (self.chat(chat), person(who));
+                self.ask(who, Command::MarkRead { user: user(who), chat, seq: Seq(u64::MAX) });
+                let found = self.world.state.chats.get(&chat);
+                let by = found.and_then(|found| found.members.keys().find(|by| found.managed_by(Some(**by)).is_ok()));
+                if let Some(by) = by.copied() {
+                    self.ask(&name(by), Command::DeleteChat { user: Some(by), chat });
+                }
             }
             Happening::Commit { steps } => {
                 let steps = usize::from(steps).min(self.world.on_the_way.len());
@@ -214,33 +246,6 @@ impl Story {
         }
         let bytes: usize = self.world.state.chats.values().map(|chat| chat.recent.bytes()).sum();
         assert_eq!(self.world.state.sizes()[3], bytes, "what recent events take is accounted for");
-    }
-}
-
-fn events_are_numbered_without_gaps(records: &[Record]) {
-    let mut heads: BTreeMap<ChatId, Seq> = BTreeMap::new();
-    for (chat, seq) in records.iter().filter_map(|record| record.entry.numbered) {
-        let head = heads.entry(chat).or_default();
-        assert_eq!(seq, head.next());
-        *head = seq;
-    }
-}
-
-fn messages_are_signed_with_the_keys_of_their_time(records: &[Record]) {
-    let mut keys = HashMap::new();
-    for record in records {
-        match &record.entry.fact {
-            Fact::KeyRegistered { user, key } => {
-                keys.insert(*user, *key);
-            }
-            Fact::UserErased { user } => {
-                keys.remove(user);
-            }
-            Fact::SignedMessagePosted { sender, signature, .. } => {
-                assert_eq!(keys.get(sender).copied().flatten(), Some(signature.key), "{record:?}");
-            }
-            _ => {}
-        }
     }
 }
 
@@ -280,7 +285,7 @@ pub(crate) fn is_the_same(world: &mut World, rebuilt: &mut World) {
         }
         for chat in &chats {
             let user = Some(who);
-            let floor = model::limits(&records).floor(*chat);
+            let floor = model::floor(&records, *chat);
             let events = Command::GetEvents { user, chat: *chat, after: floor, limit: 500 };
             let members = Command::GetMembers { user, chat: *chat, after: None, limit: 500 };
             let messages = Command::GetMessages { user, chat: *chat, page: Page::Newest { skip: 0 }, limit: 5 };
@@ -348,6 +353,7 @@ proptest! {
         let records = world.records();
         events_are_numbered_without_gaps(&records);
         messages_are_signed_with_the_keys_of_their_time(&records);
+        who_was_erased_is_in_no_chat(&records);
         everyone_heard_everything(world);
         requests_took_effect_in_order(world);
 

@@ -1,9 +1,10 @@
 //! Keeping less: chats that are trimmed, users who are erased.
 
+use chappe_proto::event::ChatKind;
 use chappe_proto::{Seq, UserId};
 
 use super::words::user;
-use super::world::{SETTINGS, World};
+use super::world::{SETTINGS, Seen, World};
 use crate::command::{Command, Page};
 use crate::log::model;
 use crate::state::Settings;
@@ -120,6 +121,67 @@ fn who_is_erased_leaves_their_chats_and_says_nothing_any_more() {
 }
 
 #[test]
+fn what_was_said_about_a_message_goes_with_it_wherever_it_stands() {
+    for messages_per_chat in [1, 100] {
+        let mut world = World::with_chat_and(Settings { messages_per_chat, ..SETTINGS }, "ops", ["ann", "bob"]);
+        world.say("ann", "ops", "one");
+        world.commit_all();
+        let one = world.id_of("one");
+        world.say("ann", "ops", "two");
+        world.edit("ann", one, "words");
+        world.commit_all();
+        world.react("bob", one, "!");
+        world.commit_all();
+        // Another edit is accepted while it is on its way.
+        let chat = world.chat("ops");
+        world.trim(Trim { chat, up_to: Seq(2), messages: 1 });
+        world.edit("ann", one, "more words");
+        let seen = world.commit_all();
+        assert_eq!(seen.heard_by("bob"), ["#6 edited 2 "], "as everybody reads it from then on");
+        assert_eq!(world.after("bob", "ops", 2), "bob: #3 two, #4 edited 2 , #5 reacted 2 , #6 edited 2 ");
+    }
+}
+
+#[test]
+fn events_read_before_a_trim_say_nothing_of_what_went_with_it() {
+    let mut world = World::with_chat_and(Settings { cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
+    world.say("ann", "ops", "one");
+    world.commit_all();
+    let one = world.id_of("one");
+    world.edit("ann", one, "words");
+    world.commit_all();
+    // Another chat takes the room.
+    world.say("ann", "general", "here");
+    world.commit_all();
+    assert!(world.newest("bob", "ops", 1).asked > 1, "a page, and what comes back into memory");
+    (0..world.questions.len()).for_each(|question| world.look(question));
+    world.trim_until("ops", 2);
+    world.settle();
+    assert_eq!(world.after("bob", "ops", 2), "bob: #3 edited 2 ");
+}
+
+#[test]
+fn who_is_on_their_way_into_a_chat_is_erased_when_they_are_there() {
+    type Enter = fn(&mut World) -> Seen;
+    let enter: [Enter; 3] = [
+        |world| world.add("ann", "ops", "cat"),
+        |world| world.create("cat", "hers", ChatKind::Group, &[]),
+        |world| world.create("ann", "new", ChatKind::Group, &["cat"]),
+    ];
+    for enter in enter {
+        let mut world = World::with_chat("ops", ["ann", "bob"]);
+        world.hello("cat");
+        world.commit_all();
+        assert_eq!(enter(&mut world).facts.len(), 1);
+        assert_eq!(world.erase(user("cat")), Erasure::NotNow);
+        world.commit_all();
+        assert!(matches!(world.erase(user("cat")), Erasure::Begun(_)));
+        world.commit_all();
+        assert_eq!(world.chats("cat").replies, ["cat: "]);
+    }
+}
+
+#[test]
 fn what_was_read_before_somebody_was_erased_does_not_come_back_into_memory() {
     let mut world = World::with_chat_and(Settings { cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
     world.say("bob", "ops", "mine");
@@ -138,4 +200,48 @@ fn what_was_read_before_somebody_was_erased_does_not_come_back_into_memory() {
     // Found before, and said now.
     world.settle();
     assert_eq!(world.after("ann", "ops", 1), "ann: #2 gone, #3 left bob");
+}
+
+/// A chat in which bob said "mine" under a name, of which memory knows nothing any more.
+fn after_bob_spoke() -> World {
+    let mut world =
+        World::with_chat_and(Settings { messages_per_chat: 1, cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
+    world.post("bob", "ops", "key", "mine");
+    world.commit_all();
+    world.say("ann", "general", "here");
+    world.commit_all();
+    world.state.known.forget();
+    world
+}
+
+#[test]
+fn who_comes_back_after_they_were_erased_uses_the_names_anew() {
+    for found_before in [false, true] {
+        let mut world = after_bob_spoke();
+        if found_before {
+            // A retry is looked up, and hears of it only when its sender is erased.
+            assert_eq!(world.post("bob", "ops", "key", "mine").asked, 1);
+            world.look(0);
+        }
+        world.erase(user("bob"));
+        world.commit_all();
+        world.settle();
+        let chat = world.chat("ops");
+        world.ask("ann", Command::AddMember { user: Some(user("ann")), chat, member: user("bob") });
+        world.settle();
+        let mut replies = world.post("bob", "ops", "key", "mine again").replies;
+        replies.extend(world.settle());
+        assert_eq!(replies, ["bob: ok ops#5"], "a message of its own");
+    }
+}
+
+#[test]
+fn a_message_located_before_its_sender_was_erased_is_gone() {
+    let mut world = after_bob_spoke();
+    let message = world.id_of("mine");
+    assert_eq!(world.react("ann", message, "!").asked, 1);
+    world.look(0);
+    world.erase(user("bob"));
+    world.commit_all();
+    assert_eq!(world.settle(), ["ann: refused unknown_message"]);
 }
