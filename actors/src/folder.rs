@@ -194,7 +194,7 @@ pub(crate) fn log_error(folder: &Path, source: LogError) -> FolderError {
         LogError::Foreign(_) => ": give the server a folder of its own (--data)",
         LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
         LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
-        LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) => "",
+        LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) | LogError::TooLarge(_) => "",
     };
     FolderError::Log { folder: folder.display().to_string(), source, advice }
 }

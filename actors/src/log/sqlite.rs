@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, params};
 pub use self::start::TornTail;
 use super::checkpoint::{self, Checkpointer};
 use super::compact::Rewrite;
-use super::record::{self, Draft, Position, Record};
+use super::record::{self, Draft, Position, Record, TooLarge};
 use super::{EventLog, LogError, Numbering, to_sql};
 
 /// The log's file in the data folder.
@@ -134,7 +134,7 @@ impl SqliteLog {
 
     fn write(&mut self, records: &[Record]) -> Result<(), LogError> {
         let Self { connection, scratch: [row, body], in_wal, .. } = self;
-        let rest = put_row(records, row, body);
+        let rest = put_row(records, row, body)?;
         if rest.is_empty() {
             // A row is all or nothing by itself: no transaction to begin and to end.
             return insert(connection, records, row, in_wal);
@@ -143,7 +143,7 @@ impl SqliteLog {
         insert(&transaction, &records[..records.len() - rest.len()], row, in_wal)?;
         let mut waiting = rest;
         while !waiting.is_empty() {
-            let rest = put_row(waiting, row, body);
+            let rest = put_row(waiting, row, body)?;
             insert(&transaction, &waiting[..waiting.len() - rest.len()], row, in_wal)?;
             waiting = rest;
         }
@@ -164,7 +164,7 @@ impl EventLog for SqliteLog {
             Ok(()) => Ok(records),
             Err(error) => {
                 self.numbering.restore(before);
-                self.failed = !error.is_passing();
+                self.failed = !error.is_passing() && !matches!(error, LogError::TooLarge(_));
                 Err(error)
             }
         }
@@ -242,15 +242,15 @@ impl EventLog for SqliteLog {
 }
 
 /// Puts the next row's worth of records into `row`, with `body` as room for each; answers those that are left.
-fn put_row<'a>(records: &'a [Record], row: &mut Vec<u8>, body: &mut Vec<u8>) -> &'a [Record] {
+fn put_row<'a>(records: &'a [Record], row: &mut Vec<u8>, body: &mut Vec<u8>) -> Result<&'a [Record], TooLarge> {
     row.clear();
     let mut records = records.iter();
     while row.len() < ROW_BYTES
         && let Some(record) = records.next()
     {
-        record::encode_into(record.position, &record.entry, body, row);
+        record::encode_into(record.position, &record.entry, body, row)?;
     }
-    records.as_slice()
+    Ok(records.as_slice())
 }
 
 fn insert(connection: &Connection, records: &[Record], row: &[u8], in_wal: &mut usize) -> Result<(), LogError> {

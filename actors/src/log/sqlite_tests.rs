@@ -141,3 +141,15 @@ fn a_refused_write_may_be_tried_again_and_a_failed_flush_is_in_doubt() {
         assert!(matches!(error(code), LogError::Failed(_)), "{code}");
     }
 }
+
+#[test]
+fn a_record_that_could_not_be_read_again_is_refused_and_the_log_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    let error = log.append(vec![post(1, "with it"), post(1, &"x".repeat(20_000_000))]).unwrap_err();
+    assert!(matches!(error, LogError::TooLarge(TooLarge { position: 3, .. })), "{error}");
+    kept.extend(log.append(vec![post(1, "behind it")]).unwrap());
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}
