@@ -11,6 +11,7 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod record;
+pub mod rules;
 pub mod sqlite;
 pub mod wal;
 

@@ -7,9 +7,21 @@ use chappe_proto::message::Message;
 use chappe_proto::{ChatId, MessageId, Seq};
 
 use super::record::Record;
+use super::rules::{Posted, Rules};
 use crate::command::Page;
 use crate::retention::Limits;
 use crate::state::step::Spot;
+
+/// The rules hold in all of it, as far as it was reduced.
+pub(crate) fn rules_hold(records: &[Record]) {
+    let mut rules = Rules::default();
+    for record in records {
+        let about = Rules::refers_to(&record.entry.fact).and_then(|message| usize::try_from(message.get() - 1).ok());
+        let about = about.and_then(|index| records.get(index)).and_then(Posted::of);
+        let taken = rules.take(record, about);
+        assert_eq!(taken, Ok(()), "{record:?}");
+    }
+}
 
 /// What the log says is not kept any more.
 pub(crate) fn limits(records: &[Record]) -> Limits {
