@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use chappe_actors::folder::Folder;
 use chappe_actors::log::EventLog;
@@ -330,4 +334,63 @@ fn what_trims_and_erasures_left_is_imported_and_exported_again_byte_for_byte() {
         world.import(&some, &data).unwrap();
         assert!(world.export(&data, Wanted::default()) == some, "{data}");
     }
+}
+
+#[test]
+fn an_export_goes_on_behind_a_line_of_which_less_is_kept_by_now() {
+    let key = |key| Fact::KeyRegistered { user: user(1), key };
+    let edit =
+        Fact::MessageEdited { message: message(28), message_seq: Seq(13), content: "better".into(), by: user(1) };
+    let (message, message_seq) = (message(28), Seq(13));
+    let react = Fact::Reacted { message, message_seq, user: user(1), emoji: "+1".into(), removed: false };
+    let read = Fact::ReadMarked { chat: chat(1), user: user(1), seq: Seq(1), count: 0 };
+    let one = Place::Chat(chat(1));
+    for (place, last) in [
+        (one, posted("last words")),
+        (one, edit),
+        (one, react),
+        (Place::Nowhere, key(Some(Bytes([3; 32])))),
+        (Place::Nowhere, read),
+    ] {
+        let world = World::new();
+        world.log().append(vec![Draft { at: Millis(6), place, fact: last }]).unwrap();
+        world.to_file(Wanted::default()).unwrap();
+        let before = fs::read(world.path("out")).unwrap();
+        forget(&mut world.log(), &before);
+        assert!(!world.all().starts_with(&before[..before.len() - 100]), "something is not kept any more");
+        assert_eq!(world.to_file(Wanted::default()).unwrap().records, 3);
+        // What stands in the file stays there.
+        let after = fs::read(world.path("out")).unwrap();
+        let end = before.iter().rposition(|byte| *byte == b'{').unwrap();
+        assert!(after.starts_with(&before[..end]));
+        world.import(&after, "other").unwrap();
+    }
+}
+
+#[test]
+fn an_export_is_for_its_owner_alone_and_goes_into_nothing_but_a_file() {
+    let world = World::new();
+    world.to_file(Wanted::default()).unwrap();
+    let out = world.path("out");
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = |told: &str| {
+        let (done, told_by) = mpsc::channel();
+        let (data, out) = (world.path("data"), world.path("out"));
+        std::thread::spawn(move || done.send(to_file(&data, Wanted::default(), &out, &mut |_, _| {})));
+        let error = told_by.recv_timeout(Duration::from_secs(20)).expect("it waits for ever").unwrap_err();
+        assert!(matches!(error, TransferError::Another { .. }) && error.to_string().contains(told), "{error}");
+    };
+    // Somebody else has prepared it.
+    fs::write(&out, "").unwrap();
+    for mode in [0o644, 0o660, 0o604] {
+        fs::set_permissions(&out, fs::Permissions::from_mode(mode)).unwrap();
+        refused("chmod 600");
+        assert_eq!(fs::metadata(&out).unwrap().len(), 0);
+    }
+    fs::remove_file(&out).unwrap();
+    assert!(Command::new("mkfifo").arg(&out).status().unwrap().success());
+    refused("no regular file");
+    fs::remove_file(&out).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &out).unwrap();
+    refused("no regular file");
 }
