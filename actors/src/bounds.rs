@@ -11,6 +11,7 @@ use chappe_proto::signature::{Signature, Signed};
 use chappe_proto::{ChatId, ClientId, Code, Reject, Seq, UserId};
 
 use crate::command::Page;
+use crate::log::record::{Fact, Record};
 
 /// A message's content: 1 to `limits.content_bytes` bytes.
 ///
@@ -157,79 +158,46 @@ pub fn signature(
     if fits { Ok(()) } else { Err(Reject::plain(Code::BadSignature)) }
 }
 
-#[cfg(test)]
-mod tests {
-    use chappe_proto::ChatId;
-
-    use super::*;
-
-    fn code(result: Result<(), Reject>) -> Option<Code> {
-        result.err().map(|reject| reject.code)
+/// What a record says that comes from another log: as every door would have taken it, or what is left of it where it was
+/// reduced ([`crate::retention`]).
+///
+/// # Errors
+/// As for its parts.
+pub fn record(record: &Record, limits: &Limits) -> Result<(), Reject> {
+    if record.entry.at.0 > MAX_ID {
+        return Err(Reject::new(Code::InvalidField, format!("a time is a number from 0 to {MAX_ID}")));
     }
-
-    #[test]
-    fn a_text_is_neither_empty_nor_too_long() {
-        let limits = Limits { content_bytes: 5, ..Limits::default() };
-        let limited = |text: &str| content(text, &limits);
-        let bounded = |check: &dyn Fn(&str) -> Result<(), Reject>, max: usize| {
-            assert_eq!(code(check("")), Some(Code::InvalidField));
-            assert_eq!(code(check(&"x".repeat(max))), None);
-            assert_eq!(code(check(&"x".repeat(max + 1))), Some(Code::TooLarge));
-        };
-        bounded(&limited, 5);
-        bounded(&title, 256);
-        bounded(&nickname, 64);
-        bounded(&emoji, 64);
-        assert_eq!(code(limited("äöü")), Some(Code::TooLarge), "bytes are counted, not characters");
-        assert_eq!(code(status("")), Some(Code::InvalidField));
-        assert_eq!(code(status(&"x".repeat(65))), Some(Code::TooLarge));
-    }
-
-    #[test]
-    fn a_list_has_at_most_a_thousand_entries() {
-        assert_eq!(code(list_len("members", 1000)), None);
-        assert_eq!(code(list_len("members", 1001)), Some(Code::TooLarge));
-    }
-
-    #[test]
-    fn a_page_is_of_1_to_500_and_50_if_nothing_is_said() {
-        for (asked, expected) in [(None, 50), (Some(0), 1), (Some(7), 7), (Some(501), 500), (Some(u32::MAX), 500)] {
-            assert_eq!(page_limit(asked), expected);
+    match &record.entry.fact {
+        Fact::UserCreated { nickname: name, .. } => nickname(name),
+        Fact::ChatCreated { title: text, by, members, .. } => {
+            title(text)?;
+            list_len("members", members.iter().filter(|member| Some(**member) != *by).count())
         }
-    }
-
-    #[test]
-    fn a_page_is_asked_for_in_one_way() {
-        let none = GetMessages {
-            chat_id: ChatId::parse(1).unwrap(),
-            page: None,
-            per_page: None,
-            before: None,
-            after: None,
-            limit: None,
-        };
-        let ask = |change: &dyn Fn(&mut GetMessages)| {
-            let mut asked = none.clone();
-            change(&mut asked);
-            page(&asked).map_err(|reject| reject.code)
-        };
-        let newest = |skip, size| Ok((Page::Newest { skip }, size));
-        let invalid = Err(Code::InvalidField);
-        assert_eq!(ask(&|_| ()), newest(0, 50));
-        assert_eq!(ask(&|m| (m.page, m.per_page) = (Some(3), Some(20))), newest(40, 20));
-        assert_eq!(ask(&|m| m.limit = Some(20)), newest(0, 20));
-        assert_eq!(ask(&|m| (m.before, m.limit) = (Some(Seq(9)), Some(2))), Ok((Page::Before(Seq(9)), 2)));
-        assert_eq!(ask(&|m| m.after = Some(Seq(0))), Ok((Page::After(Seq(0)), 50)));
-        assert_eq!(ask(&|m| m.page = Some(0)), invalid);
-        assert_eq!(ask(&|m| (m.page, m.before) = (Some(1), Some(Seq(1)))), invalid);
-        assert_eq!(ask(&|m| (m.per_page, m.after) = (Some(1), Some(Seq(1)))), invalid);
-        assert_eq!(ask(&|m| (m.before, m.after) = (Some(Seq(1)), Some(Seq(1)))), invalid);
-        assert_eq!(ask(&|m| (m.per_page, m.limit) = (Some(1), Some(1))), invalid);
-        assert_eq!(ask(&|m| m.before = Some(Seq(MAX_ID + 1))), invalid);
-        assert_eq!(ask(&|m| m.after = Some(Seq(MAX_ID + 1))), invalid);
-        // The last page that is reached, and the first that is not.
-        assert_eq!(ask(&|m| m.page = Some(2000)), newest(99_950, 50));
-        assert_eq!(ask(&|m| m.page = Some(2001)), invalid);
-        assert_eq!(ask(&|m| (m.page, m.per_page) = (Some(u32::MAX), Some(u32::MAX))), invalid);
+        Fact::ChatUpdated { title: text, .. } => title(text),
+        Fact::MessagePosted { content: text, .. } => content(text, limits),
+        Fact::SignedMessagePosted { sender, content: text, client_id, signature: signed, .. } => {
+            content(text, limits)?;
+            let Some((chat, _)) = record.entry.numbered else { return Err(Reject::plain(Code::BadSignature)) };
+            signature(Some(signed.as_ref()), chat, *sender, client_id.as_ref(), text)
+        }
+        Fact::MessageEdited { content: text, .. } if !text.is_empty() => content(text, limits),
+        Fact::Reacted { emoji: text, removed, .. } if !(text.is_empty() && *removed) => emoji(text),
+        Fact::KeyRegistered { key: Some(key), .. } if !key.is_sound() => {
+            Err(Reject::new(Code::InvalidField, "key fits every message"))
+        }
+        Fact::MessageEdited { .. }
+        | Fact::Reacted { .. }
+        | Fact::KeyRegistered { .. }
+        | Fact::MemberJoined { .. }
+        | Fact::MemberLeft { .. }
+        | Fact::MessageDeleted { .. }
+        | Fact::MessageErased { .. }
+        | Fact::ReadMarked { .. }
+        | Fact::Trimmed { .. }
+        | Fact::UserErased { .. } => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "bounds_tests.rs"]
+mod tests;

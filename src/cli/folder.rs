@@ -48,8 +48,13 @@ pub(super) struct NewFolderArgs {
 impl NewFolderArgs {
     /// The folder.
     pub(super) fn path(&self) -> Result<PathBuf, CommandError> {
+        Ok(self.settings()?.data)
+    }
+
+    /// The settings, which name the folder.
+    pub(super) fn settings(&self) -> Result<Config, CommandError> {
         let Self { data, config } = self;
-        Ok(FolderArgs { data: data.clone(), config: config.clone() }.settings()?.data)
+        FolderArgs { data: data.clone(), config: config.clone() }.settings()
     }
 }
 

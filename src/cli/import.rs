@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use crate::cli::folder::{CommandError, NewFolderArgs, finish, now};
 use crate::cli::progress::Progress;
-use crate::transfer::import::{Imported, import};
+use crate::config::Config;
+use crate::transfer::import::{Imported, Target, import};
 
 /// What `chappe import` takes.
 #[derive(Debug, clap::Args)]
@@ -31,18 +32,18 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn run_import(Args { file, folder }: &Args) -> Result<String, CommandError> {
-    let data = folder.path()?;
-    let epoch = now().0;
+    let Config { data, limits, .. } = folder.settings()?;
+    let target = Target { folder: &data, epoch: now().0, limits: &limits };
     let mut progress = Progress::new();
     let done = if file.as_os_str() == "-" {
         let mut say = |done| progress.say("importing", done, 0, "bytes");
-        import(std::io::stdin().lock(), Path::new("stdin"), &data, epoch, &mut say)
+        import(std::io::stdin().lock(), Path::new("stdin"), target, &mut say)
     } else {
         let failed = |source| CommandError::Input { what: file.display().to_string(), source };
         let opened = File::open(file).map_err(failed)?;
         let total = opened.metadata().map_err(failed)?.len();
         let mut say = |done| progress.say("importing", done, total, "bytes");
-        import(opened, file, &data, epoch, &mut say)
+        import(opened, file, target, &mut say)
     };
     drop(progress);
     let Imported { records, before } = done?;

@@ -64,6 +64,8 @@ impl Setting {
 
 /// The largest frame: the first byte of a binary frame's length has to be 0.
 const LARGEST_FRAME: u64 = (1 << 24) - 1;
+/// The longest content: with what the log keeps beside it, a record has to be small enough to be read again.
+const LONGEST_CONTENT: u64 = (1 << 24) - 1024;
 
 /// Every setting, in the order of the documentation.
 pub static SETTINGS: &[Setting] = &[
@@ -147,7 +149,7 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "limits.content_bytes",
-        takes: Takes::Bytes(1..=LARGEST_FRAME),
+        takes: Takes::Bytes(1..=LONGEST_CONTENT),
         about: "The longest message; less than `limits.frame_bytes`.",
         has_flag: false,
         reload: false,

@@ -2,7 +2,8 @@
 //! using it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use chappe_actors::folder::open_beside;
@@ -51,7 +52,7 @@ pub struct Exported {
     pub head: Position,
 }
 
-/// Writes to the file `to`, or goes on where it ends: what was cut off there is taken off.
+/// Writes to the file `to`, or goes on where it ends: what was cut off there is taken off. It is for its owner's eyes only.
 ///
 /// # Errors
 /// [`TransferError`]. What stands in the file then can be continued.
@@ -62,7 +63,11 @@ pub fn to_file(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, TransferError> {
     let mut log = open_beside(folder)?;
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(to).map_err(io(to))?;
+    // Before it is opened: a pipe would be waited for.
+    may_be_written(to)?;
+    let mut open = OpenOptions::new();
+    open.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = open.open(to).map_err(io(to))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -79,6 +84,27 @@ pub fn to_file(
     let done = records(&mut log, folder, wanted, place.after, to, &mut file, progress)?;
     file.sync_all().and_then(|()| File::open(resume::folder_of(to))?.sync_all()).map_err(io(to))?;
     Ok(done)
+}
+
+/// Refuses what is no file, and a file that others can read: all messages are to stand in it.
+fn may_be_written(to: &Path) -> Result<(), TransferError> {
+    let another = |why: String| TransferError::Another { path: to.display().to_string(), why };
+    let there = match std::fs::metadata(to) {
+        Ok(there) => there,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(io(to)(source)),
+    };
+    if !there.is_file() {
+        return Err(another("it is no regular file; without a file, the export goes to stdout".to_owned()));
+    }
+    if there.uid() != rustix::process::geteuid().as_raw() {
+        return Err(another("it belongs to another user, who can read it".to_owned()));
+    }
+    let mode = there.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(another(format!("others can read or write it (mode {mode:o}): chmod 600 makes it yours alone")));
+    }
+    Ok(())
 }
 
 /// Writes to a stream, from the beginning of what is wanted.
@@ -133,7 +159,7 @@ fn records(
 }
 
 /// Appends the line of a record.
-pub(super) fn put(record: Record, lines: &mut Vec<u8>) -> std::io::Result<()> {
+fn put(record: Record, lines: &mut Vec<u8>) -> std::io::Result<()> {
     let position = record.position.0;
     if line::write(record, lines) {
         Ok(())

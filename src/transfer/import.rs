@@ -1,15 +1,19 @@
 //! Lines of JSON into a new log, with the positions, numbers and times that they have. What was cut off goes on behind
-//! what is in the log already; a bad line stops it, and all before that line is kept.
+//! what is in the log already; a bad line stops it, and all before that line is kept. A line is bad that no server would
+//! have written there.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use chappe_actors::bounds;
 use chappe_actors::folder::{Filling, Folder};
 use chappe_actors::log::record::{Draft, Fact, Place, Position, Record};
+use chappe_actors::log::rules::{Posted, Rules};
 use chappe_actors::log::sqlite::SqliteLog;
 use chappe_actors::log::{EventLog, LogError, Numbering};
-use chappe_proto::MessageId;
+use chappe_proto::limits::Limits;
+use chappe_proto::{Code, MessageId};
 
 use super::line::{self, BadLine, Mark, VERSION};
 use super::{TransferError, io};
@@ -20,6 +24,9 @@ const WORK: &str = "import";
 const MAX_LINE: u64 = 100 << 20;
 /// So much of the file goes into the log with one commit.
 const BATCH_BYTES: usize = 1 << 20;
+/// So many records are remembered, as far as they are messages: most changes are of one of these. It is more than a commit
+/// has, whose lines have some fifty bytes at least.
+const RECENT: usize = 1 << 16;
 
 /// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +37,25 @@ pub struct Imported {
     pub before: u64,
 }
 
-/// Puts what `from` holds into an empty data folder; the new log is of this `epoch`. `total` bytes are told with the
-/// progress.
+/// A folder that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The data folder, which is empty or not there.
+    pub folder: &'a Path,
+    /// The new log's.
+    pub epoch: u64,
+    /// What the server has that will run there.
+    pub limits: &'a Limits,
+}
+
+/// Puts what `from` holds into an empty data folder. The bytes that were read are told with the progress.
 ///
 /// # Errors
 /// [`TransferError`]. The folder is no server's then; the same again goes on.
 pub fn import(
     from: impl Read,
     path: &Path,
-    folder: &Path,
-    epoch: u64,
+    target: Target<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, TransferError> {
     let mut lines =
@@ -49,18 +65,29 @@ pub fn import(
     if let Err(bad) = begins(&lines.line) {
         return Err(lines.bad(bad));
     }
-    let filling = Folder::fill(folder, WORK)?;
-    let mut sink = Sink::open(&filling, epoch)?;
+    let filling = Folder::fill(target.folder, WORK)?;
+    let mut sink = Sink::open(&filling, target)?;
     let before = sink.last.0;
     let done = sink.take_all(&mut lines, progress);
     // Also what came before a bad line.
     sink.commit()?;
     done?;
-    let records = sink.at.0;
+    let end = sink.at;
     sink.log.flush().map_err(|source| filling.folder.log_error(source))?;
     drop(sink);
+    read_back(&filling.folder, target.epoch, end)?;
     filling.finish()?;
-    Ok(Imported { records, before })
+    Ok(Imported { records: end.0, before })
+}
+
+/// Reads the new log as a start does: what cannot be read is not there.
+fn read_back(folder: &Folder, epoch: u64, end: Position) -> Result<(), TransferError> {
+    let mut log = folder.open_log(epoch)?;
+    let torn = folder.read_log(&mut log, Numbering::default(), |_| {})?;
+    if torn.is_some() || log.head() != end {
+        return Err(folder.log_error(LogError::Missing { after: log.head().0, found: 0 }).into());
+    }
+    Ok(())
 }
 
 fn begins(line: &[u8]) -> Result<(), BadLine> {
@@ -118,9 +145,14 @@ impl<R: Read> Lines<'_, R> {
 /// The log that is being filled.
 struct Sink<'a> {
     filling: &'a Filling,
+    limits: &'a Limits,
     log: SqliteLog,
     /// Numbers as the log does, from the first line on.
     numbering: Numbering,
+    /// What the lines so far have told.
+    rules: Rules,
+    /// The last records, up to `at`: where each stands that is a message.
+    recent: VecDeque<Option<Posted>>,
     /// Where it ended when this began.
     last: Position,
     /// Up to here lines were read.
@@ -132,12 +164,22 @@ struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn open(filling: &'a Filling, epoch: u64) -> Result<Self, TransferError> {
+    fn open(filling: &'a Filling, Target { epoch, limits, .. }: Target<'a>) -> Result<Self, TransferError> {
         let mut log = filling.folder.open_log(epoch)?;
         filling.folder.read_log(&mut log, Numbering::default(), |_| {})?;
-        let (last, numbering) = (log.head(), Numbering::default());
-        let (there, batch) = (VecDeque::new(), Vec::new());
-        Ok(Self { filling, log, numbering, last, at: Position::default(), there, batch, batch_bytes: 0 })
+        Ok(Self {
+            filling,
+            limits,
+            last: log.head(),
+            log,
+            numbering: Numbering::default(),
+            rules: Rules::default(),
+            recent: VecDeque::new(),
+            at: Position::default(),
+            there: VecDeque::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+        })
     }
 
     fn log_error(&self, source: LogError) -> TransferError {
@@ -164,6 +206,11 @@ impl<'a> Sink<'a> {
             }
             let record =
                 line::read(&lines.line).and_then(|record| self.number(record)).map_err(|bad| lines.bad(bad))?;
+            let about = match Rules::refers_to(&record.entry.fact) {
+                Some(message) => self.posted(message)?,
+                None => None,
+            };
+            self.rules.take(&record, about).map_err(|broken| lines.bad(broken.into()))?;
             if record.position <= self.last {
                 let there = self.there(record.position)?;
                 if there.as_ref() != Some(&record) {
@@ -177,39 +224,49 @@ impl<'a> Sink<'a> {
                 }
             }
             self.at = record.position;
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(Posted::of(&record));
             progress(lines.bytes);
         }
     }
 
-    /// Whether the record is the next one, and will get the numbers that it has.
+    /// Whether the record is the next one, says what it may, and will get the numbers that it has.
     fn number(&mut self, record: Record) -> Result<Record, BadLine> {
         let expected = self.at.next();
         if record.position != expected {
             return Err(BadLine::OutOfOrder { expected: expected.0, found: record.position.0 });
         }
+        bounds::record(&record, self.limits).map_err(|reject| {
+            let is_setting = reject.code == Code::TooLarge && has_content(&record.entry.fact);
+            let whose = if is_setting { " (limits.content_bytes, as the server has it: --config)" } else { "" };
+            BadLine::BadEvent(format!("{}{whose}", reject.message))
+        })?;
         let draft = line::draft(&record);
         if let Place::Chat(chat) = draft.place
             && self.numbering.seq(chat).0 == 0
         {
             return Err(BadLine::Unknown(format!("chat {chat}")));
         }
-        if let Fact::ReadMarked { chat, seq, .. } | Fact::Trimmed { chat, up_to: seq, .. } = &record.entry.fact
-            && *seq > self.numbering.seq(*chat)
-        {
-            return Err(BadLine::Unknown(format!("event {seq} of chat {chat}")));
-        }
-        let later = |message: &MessageId| message.get() >= record.position.0;
-        if let Some(message) = refers_to(&record.entry.fact).filter(later) {
-            return Err(BadLine::Unknown(format!("message {message}")));
-        }
-        let mark = self.numbering.mark(std::slice::from_ref(&draft));
         let numbered = self.numbering.number(draft);
         if numbered == record {
             return Ok(record);
         }
-        self.numbering.restore(mark);
         let next = numbered.entry.numbered.map(|(chat, seq)| format!("chat {chat}, {seq}")).unwrap_or_default();
         Err(BadLine::WrongNumber(next))
+    }
+
+    /// The message that was posted under an id, in a line before this one.
+    fn posted(&mut self, message: MessageId) -> Result<Option<Posted>, TransferError> {
+        let Some(back) = self.at.0.checked_sub(message.get()).and_then(|back| usize::try_from(back).ok()) else {
+            return Ok(None);
+        };
+        if back < self.recent.len() {
+            return Ok(self.recent.get(self.recent.len() - 1 - back).copied().flatten());
+        }
+        let record = self.log.record(Position(message.get())).map_err(|source| self.log_error(source))?;
+        Ok(record.as_ref().and_then(Posted::of))
     }
 
     /// The record that an earlier import put there.
@@ -232,13 +289,6 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// The message that a fact is about.
-fn refers_to(fact: &Fact) -> Option<MessageId> {
-    match fact {
-        Fact::MessageEdited { message, .. } | Fact::MessageDeleted { message, .. } | Fact::Reacted { message, .. } => {
-            Some(*message)
-        }
-        Fact::MessagePosted { reply_to, .. } | Fact::SignedMessagePosted { reply_to, .. } => *reply_to,
-        _ => None,
-    }
+fn has_content(fact: &Fact) -> bool {
+    fact.is_post() || matches!(fact, Fact::MessageEdited { .. })
 }

@@ -2,6 +2,7 @@
 //! Nothing is lost either way: a line that says more than is understood is refused.
 
 use chappe_actors::log::record::{Draft, Entry, Fact, Place, Position, Record};
+use chappe_actors::log::rules::Broken;
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
 use chappe_proto::signature::PublicKey;
@@ -86,6 +87,9 @@ pub enum BadLine {
     /// It is about a chat or a message that no line before it made.
     #[error("{0} is not known at this place")]
     Unknown(String),
+    /// What stands before it says otherwise.
+    #[error("{0}")]
+    Disagrees(String),
     /// The log has something else at this position, from an earlier import.
     #[error("an earlier import put another record at position {0}: import into a new folder")]
     Differs(u64),
@@ -111,10 +115,20 @@ impl BadLine {
             Self::OutOfOrder { .. } => "out_of_order",
             Self::WrongNumber(_) => "wrong_number",
             Self::Unknown(_) => "unknown",
+            Self::Disagrees(_) => "disagrees",
             Self::Differs(_) => "differs",
             Self::TooLong(_) => "too_long",
             Self::CutShort => "cut_short",
             Self::BehindTheEnd => "behind_the_end",
+        }
+    }
+}
+
+impl From<Broken> for BadLine {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Unknown(what) => Self::Unknown(what),
+            Broken::Disagrees(how) => Self::Disagrees(how),
         }
     }
 }

@@ -64,4 +64,6 @@ fn of_log(folder: &Path) -> impl Fn(LogError) -> TransferError {
 }
 
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;

@@ -5,10 +5,11 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chappe_actors::log::EventLog;
-use chappe_actors::log::record::Position;
+use chappe_actors::log::record::{Entry, Fact, Position, Record};
 use chappe_actors::log::sqlite::SqliteLog;
+use chappe_actors::retention::Limits;
 
-use super::export::{self, Wanted};
+use super::export::Wanted;
 use super::line::{self, Mark};
 use super::{TransferError, io, of_log};
 
@@ -58,14 +59,31 @@ pub(super) fn place(
     let last = end.last().unwrap_or_default();
     let record = line::read(last).map_err(|bad| another(format!("its last line is none of an export: {bad}")))?;
     let after = record.position;
-    let mut of_this_log = Vec::new();
-    if let Some(record) = log.record(after).map_err(of_log(folder))? {
-        export::put(record, &mut of_this_log).map_err(io(path))?;
-    }
-    if of_this_log.strip_suffix(b"\n") != Some(last) {
+    let of_this_log = log.record(after).map_err(of_log(folder))?;
+    if of_this_log.is_none_or(|of_this_log| of_this_log != record && of_this_log != reduced(record)) {
         return Err(another(format!("the log has another record at position {}", after.0)));
     }
     Ok(Place { after, keep })
+}
+
+/// What is left of a record once nothing of it is kept that need not be.
+fn reduced(mut record: Record) -> Record {
+    let mut limits = Limits::default();
+    let mut note = |fact| {
+        let entry = Entry { at: record.entry.at, numbered: None, fact };
+        limits.note(&Record { position: record.position.next(), entry });
+    };
+    if let Some((chat, up_to)) = record.entry.numbered {
+        note(Fact::Trimmed { chat, up_to, messages: 0 });
+    }
+    match record.entry.fact {
+        Fact::UserCreated { user, .. } | Fact::KeyRegistered { user, .. } | Fact::ReadMarked { user, .. } => {
+            note(Fact::UserErased { user });
+        }
+        _ => {}
+    }
+    limits.reduce(&mut record);
+    record
 }
 
 /// The end of a file, as whole lines.

@@ -278,7 +278,7 @@ fn what_was_erased_from_the_log_is_not_in_the_next_backup() {
     }
     assert_ne!(erased, world.records[1]);
     let mut row = Vec::new();
-    crate::log::record::encode_into(erased.position, &erased.entry, &mut Vec::new(), &mut row);
+    crate::log::record::encode_into(erased.position, &erased.entry, &mut Vec::new(), &mut row).unwrap();
     let connection = rusqlite::Connection::open(world.path("data/log.db")).unwrap();
     connection.execute("UPDATE batch SET body = ?1 WHERE first = 2", [row]).unwrap();
     world.take().unwrap();

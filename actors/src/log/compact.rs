@@ -163,7 +163,7 @@ impl Compaction {
             let body = record::take_body(position, &mut rest)?;
             let mut record = record::decode(position, body)?;
             if self.limits.reduce(&mut record) {
-                record::encode_into(position, &record.entry, &mut room, &mut left);
+                record::encode_into(position, &record.entry, &mut room, &mut left)?;
                 reduced += 1;
             } else {
                 left.extend_from_slice(&before[..before.len() - rest.len()]);

@@ -11,13 +11,14 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod record;
+pub mod rules;
 pub mod sqlite;
 pub mod wal;
 
 use chappe_proto::{ChatId, Seq};
 
 use self::compact::Rewrite;
-use self::record::{Damage, Draft, Entry, Place, Position, Record};
+use self::record::{Damage, Draft, Entry, Place, Position, Record, TooLarge};
 use crate::map::Map;
 
 /// Why the log could not be written or read.
@@ -35,6 +36,9 @@ pub enum LogError {
     /// What stands in the log is not what was written.
     #[error("the log is damaged: {0}")]
     Damaged(#[from] Damage),
+    /// A record would be too large to be read again; nothing of the batch was kept.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// Rows of the log are missing.
     #[error("the log is damaged: after position {after} comes {found}")]
     Missing {

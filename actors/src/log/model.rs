@@ -8,6 +8,7 @@ use chappe_proto::message::Message;
 use chappe_proto::{ChatId, MessageId, Seq, UserId};
 
 use super::record::{Entry, Fact, Record};
+use super::rules::{Posted, Rules};
 use crate::command::Page;
 use crate::state::step::Spot;
 
@@ -18,6 +19,17 @@ pub(crate) fn floor(records: &[Record], chat: ChatId) -> Seq {
         _ => None,
     });
     floors.max().unwrap_or_default()
+}
+
+/// The rules hold in all of it, as far as it was reduced.
+pub(crate) fn rules_hold(records: &[Record]) {
+    let mut rules = Rules::default();
+    for record in records {
+        let about = Rules::refers_to(&record.entry.fact).and_then(|message| usize::try_from(message.get() - 1).ok());
+        let about = about.and_then(|index| records.get(index)).and_then(Posted::of);
+        let taken = rules.take(record, about);
+        assert_eq!(taken, Ok(()), "{record:?}");
+    }
 }
 
 /// The records without what is not kept any more.

@@ -17,7 +17,7 @@ use chappe_proto::message::{Message, MessageType};
 use chappe_proto::signature::{PublicKey, Signature};
 use chappe_proto::{ChatId, ClientId, MessageId, Millis, Seq, UserId};
 
-pub use self::sealed::{Damage, decode_from, encode_into, take_body};
+pub use self::sealed::{Damage, TooLarge, decode_from, encode_into, take_body};
 
 /// A record's place in the log: 1, 2, 3 … without gaps. A message's id is the position of its record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

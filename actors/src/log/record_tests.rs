@@ -20,7 +20,7 @@ fn entry() -> Entry {
 #[test]
 fn a_record_reads_as_it_was_written() {
     let mut bytes = Vec::new();
-    encode_into(Position(3), &entry(), &mut Vec::new(), &mut bytes);
+    encode_into(Position(3), &entry(), &mut Vec::new(), &mut bytes).unwrap();
     let mut rest = bytes.as_slice();
     assert_eq!(decode_from(Position(3), &mut rest), Ok(Record { position: Position(3), entry: entry() }));
     assert!(rest.is_empty());
@@ -29,7 +29,7 @@ fn a_record_reads_as_it_was_written() {
 #[test]
 fn every_flipped_bit_and_every_cut_is_found() {
     let mut bytes = Vec::new();
-    encode_into(Position(3), &entry(), &mut Vec::new(), &mut bytes);
+    encode_into(Position(3), &entry(), &mut Vec::new(), &mut bytes).unwrap();
     for bit in 0..bytes.len() * 8 {
         let mut bad = bytes.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -39,6 +39,43 @@ fn every_flipped_bit_and_every_cut_is_found() {
         assert_eq!(decode_from(Position(3), &mut &bytes[..cut]), Err(Damage::Short(3)));
     }
     assert_eq!(decode_from(Position(4), &mut bytes.as_slice()), Err(Damage::Checksum(4)), "moved");
+}
+
+#[test]
+fn what_could_not_be_read_again_is_not_written() {
+    let posted = |length: usize| {
+        let fact = Fact::MessagePosted {
+            sender: UserId::parse(1).unwrap(),
+            content: "x".repeat(length).into(),
+            message_type: MessageType::Text,
+            client_id: None,
+            reply_to: None,
+        };
+        Entry { fact, ..entry() }
+    };
+    // Many small numbers take far more room in memory than on the disk.
+    let made = |members: usize| {
+        let members = vec![UserId::parse(1).unwrap(); members];
+        let fact = Fact::ChatCreated { title: "t".into(), kind: ChatKind::Group, by: None, members };
+        Entry { fact, ..entry() }
+    };
+    let largest = format::MAX_BODY_BYTES;
+    for (entry, is_kept) in [
+        (posted(largest - 1024), true),
+        (posted(largest), false),
+        (posted(20_000_000), false),
+        (made(largest / 8 - 100), true),
+        (made(largest / 8), false),
+    ] {
+        let mut bytes = Vec::new();
+        let written = encode_into(Position(3), &entry, &mut Vec::new(), &mut bytes);
+        assert_eq!(written.is_ok(), is_kept, "{written:?}");
+        if is_kept {
+            assert!(decode_from(Position(3), &mut bytes.as_slice()).is_ok_and(|record| record.entry == entry));
+        } else {
+            assert!(bytes.is_empty());
+        }
+    }
 }
 
 /// A log that was written before reads as it did.

@@ -19,14 +19,16 @@ use rusqlite::{Connection, OpenFlags, params};
 pub use self::start::TornTail;
 use super::checkpoint::{self, Checkpointer};
 use super::compact::Rewrite;
-use super::record::{self, Draft, Position, Record};
+use super::record::{self, Draft, Position, Record, TooLarge};
 use super::{EventLog, LogError, Numbering, to_sql};
 use crate::folder;
 
 /// The log's file in the data folder.
 pub const FILE: &str = "log.db";
-/// The layout this version writes.
-pub const SCHEMA: i64 = 2;
+/// The layout this version writes: 2 had no facts about what is not kept.
+pub const SCHEMA: i64 = 3;
+/// The oldest that it reads, and goes on with.
+const OLDEST: i64 = 2;
 /// `chap` in ASCII: tells the file apart from other SQLite files.
 const APPLICATION_ID: i64 = 0x6368_6170;
 /// A row is closed at this size, so that finding one record never reads much more.
@@ -49,6 +51,8 @@ pub struct SqliteLog {
     epoch: u64,
     /// Set once a write failed in doubt: nothing is taken any more.
     failed: bool,
+    /// Whether the file says that it has an older layout.
+    is_older: bool,
     /// Room to put a row together, and a record.
     scratch: [Vec<u8>; 2],
     /// Which file it is, by device and number: a path can come to name another.
@@ -76,7 +80,7 @@ impl SqliteLog {
     pub fn open_unread(folder: &Path, epoch: u64) -> Result<Self, LogError> {
         let connection = Connection::open(folder.join(FILE))?;
         connection.busy_timeout(BUSY)?;
-        prepare(&connection, epoch)?;
+        let is_older = prepare(&connection, epoch)?;
         let epoch: i64 = connection.query_row("SELECT epoch FROM origin", (), |row| row.get(0))?;
         let epoch = u64::try_from(epoch).unwrap_or_default();
         let mut log = Self {
@@ -84,6 +88,7 @@ impl SqliteLog {
             numbering: Numbering::default(),
             epoch,
             failed: false,
+            is_older,
             scratch: Default::default(),
             file: None,
             in_wal: 0,
@@ -103,7 +108,7 @@ impl SqliteLog {
     pub fn reader(folder: &Path) -> Result<Self, LogError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(folder.join(FILE), flags)?;
-        if !is_log(&connection)? {
+        if layout(&connection)?.is_none() {
             return Err(LogError::Foreign(FILE.to_owned()));
         }
         // Statements are planned when they are prepared, and not anew for each value that is bound.
@@ -115,6 +120,7 @@ impl SqliteLog {
             numbering: Numbering::default(),
             epoch,
             failed: true,
+            is_older: false,
             scratch: Default::default(),
             file: None,
             in_wal: 0,
@@ -138,8 +144,14 @@ impl SqliteLog {
     }
 
     fn write(&mut self, records: &[Record]) -> Result<(), LogError> {
-        let Self { connection, scratch: [row, body], in_wal, .. } = self;
-        let rest = put_row(records, row, body);
+        let Self { connection, scratch: [row, body], in_wal, is_older, .. } = self;
+        if *is_older {
+            // From here on there may be facts that an older version does not know: it is to say so, and not that the log
+            // is damaged.
+            connection.execute_batch(&format!("PRAGMA user_version={SCHEMA}"))?;
+            *is_older = false;
+        }
+        let rest = put_row(records, row, body)?;
         if rest.is_empty() {
             // A row is all or nothing by itself: no transaction to begin and to end.
             return insert(connection, records, row, in_wal);
@@ -148,7 +160,7 @@ impl SqliteLog {
         insert(&transaction, &records[..records.len() - rest.len()], row, in_wal)?;
         let mut waiting = rest;
         while !waiting.is_empty() {
-            let rest = put_row(waiting, row, body);
+            let rest = put_row(waiting, row, body)?;
             insert(&transaction, &waiting[..waiting.len() - rest.len()], row, in_wal)?;
             waiting = rest;
         }
@@ -169,7 +181,7 @@ impl EventLog for SqliteLog {
             Ok(()) => Ok(records),
             Err(error) => {
                 self.numbering.restore(before);
-                self.failed = !error.is_passing();
+                self.failed = !error.is_passing() && !matches!(error, LogError::TooLarge(_));
                 Err(error)
             }
         }
@@ -258,15 +270,15 @@ impl EventLog for SqliteLog {
 }
 
 /// Puts the next row's worth of records into `row`, with `body` as room for each; answers those that are left.
-fn put_row<'a>(records: &'a [Record], row: &mut Vec<u8>, body: &mut Vec<u8>) -> &'a [Record] {
+fn put_row<'a>(records: &'a [Record], row: &mut Vec<u8>, body: &mut Vec<u8>) -> Result<&'a [Record], TooLarge> {
     row.clear();
     let mut records = records.iter();
     while row.len() < ROW_BYTES
         && let Some(record) = records.next()
     {
-        record::encode_into(record.position, &record.entry, body, row);
+        record::encode_into(record.position, &record.entry, body, row)?;
     }
-    records.as_slice()
+    Ok(records.as_slice())
 }
 
 fn insert(connection: &Connection, records: &[Record], row: &[u8], in_wal: &mut usize) -> Result<(), LogError> {
@@ -279,8 +291,8 @@ fn insert(connection: &Connection, records: &[Record], row: &[u8], in_wal: &mut 
     Ok(())
 }
 
-/// Whether the file is a log that this version reads; `false` if nothing is in it.
-fn is_log(connection: &Connection) -> Result<bool, LogError> {
+/// The layout of the log in the file, which this version reads; `None` if nothing is in it.
+fn layout(connection: &Connection) -> Result<Option<i64>, LogError> {
     let version: i64 = connection.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     let id: i64 = connection.query_row("PRAGMA application_id", (), |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
@@ -290,18 +302,18 @@ fn is_log(connection: &Connection) -> Result<bool, LogError> {
     if version > SCHEMA {
         return Err(LogError::Newer { file: FILE.to_owned(), found: version, known: SCHEMA });
     }
-    if tables > 0 && version < SCHEMA {
-        return Err(LogError::Older { file: FILE.to_owned(), found: version, known: SCHEMA });
+    if tables > 0 && version < OLDEST {
+        return Err(LogError::Older { file: FILE.to_owned(), found: version, known: OLDEST });
     }
-    Ok(tables > 0)
+    Ok((tables > 0).then_some(version))
 }
 
-/// Sets the connection up, and the file if it is new.
-fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
+/// Sets the connection up, and the file if it is new; whether that has an older layout.
+fn prepare(connection: &Connection, epoch: u64) -> Result<bool, LogError> {
     if rusqlite::version_number() < MIN_SQLITE {
         return Err(LogError::Failed(format!("SQLite {} may lose a WAL", rusqlite::version())));
     }
-    let is_log = is_log(connection)?;
+    let layout = layout(connection)?;
     connection.execute_batch(&format!("PRAGMA page_size={PAGE_BYTES};"))?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", (), |row| row.get(0))?;
     connection.execute_batch(
@@ -312,7 +324,7 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
     if mode != "wal" || synchronous != 2 {
         return Err(LogError::Failed(format!("SQLite took journal_mode {mode} and synchronous {synchronous}")));
     }
-    if !is_log {
+    if layout.is_none() {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE;
              PRAGMA application_id={APPLICATION_ID};
@@ -323,7 +335,7 @@ fn prepare(connection: &Connection, epoch: u64) -> Result<(), LogError> {
              COMMIT;"
         ))?;
     }
-    Ok(())
+    Ok(layout.is_some_and(|layout| layout < SCHEMA))
 }
 
 fn expect_next(after: Position, found: i64) -> Result<(), LogError> {

@@ -170,3 +170,34 @@ fn a_write_ahead_file_is_emptied_once_nobody_reads_there_and_waits_for_nobody() 
     }
     assert_eq!(reopened(copied.path()), kept, "as a kill leaves it");
 }
+
+#[test]
+fn a_record_that_could_not_be_read_again_is_refused_and_the_log_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    let error = log.append(vec![post(1, "with it"), post(1, &"x".repeat(20_000_000))]).unwrap_err();
+    assert!(matches!(error, LogError::TooLarge(TooLarge { position: 3, .. })), "{error}");
+    kept.extend(log.append(vec![post(1, "behind it")]).unwrap());
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}
+
+#[test]
+fn an_older_log_is_read_as_it_is_and_says_which_version_it_needs_once_it_is_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout =
+        |log: &SqliteLog| -> i64 { log.connection.query_row("PRAGMA user_version", (), |row| row.get(0)).unwrap() };
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    assert_eq!(layout(&log), SCHEMA);
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    log.connection.execute_batch("PRAGMA user_version=2").unwrap();
+    drop(log);
+    assert_eq!(SqliteLog::reader(folder.path()).unwrap().record(Position(1)).unwrap().as_ref(), Some(&kept[0]));
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    assert_eq!(layout(&log), 2, "whoever only looks changes nothing");
+    kept.extend(log.append(vec![post(1, "a")]).unwrap());
+    assert_eq!(layout(&log), SCHEMA);
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}

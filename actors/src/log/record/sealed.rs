@@ -1,11 +1,23 @@
 //! A record among others: its body's length, a checksum over its position and its body, the body.
 
-use chappe_proto::format;
+use chappe_proto::format::{self, MAX_BODY_BYTES};
 
 use super::{Entry, Position, Record, decode};
 
 /// Bytes of a checksum.
 const SUM: usize = 4;
+/// A body that is no larger can be read again, whatever is in it: what counts is at most eight times as large in memory.
+const SURELY_READ: usize = MAX_BODY_BYTES / 16;
+
+/// A record that could not be read again: doors let nothing in that is as large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the record at position {position} has {bytes} bytes: too many to be read again")]
+pub struct TooLarge {
+    /// Where it would stand.
+    pub position: u64,
+    /// How large it is.
+    pub bytes: usize,
+}
 
 /// Why bytes are not the record that should stand at a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,12 +41,20 @@ fn checksum(position: Position, body: &[u8]) -> u32 {
 }
 
 /// Appends the bytes of one record; `body` is room to work in.
-pub fn encode_into(position: Position, entry: &Entry, body: &mut Vec<u8>, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// [`TooLarge`]: nothing was appended.
+pub fn encode_into(position: Position, entry: &Entry, body: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), TooLarge> {
     body.clear();
     format::encode_compact_into(entry, body);
+    // What is never read back is worse than what is refused. Only the few that are large are tried.
+    if body.len() > SURELY_READ && decode(position, body).is_err() {
+        return Err(TooLarge { position: position.0, bytes: body.len() });
+    }
     format::encode_compact_into(&body.len(), out);
     out.extend_from_slice(&checksum(position, body).to_le_bytes());
     out.extend_from_slice(body);
+    Ok(())
 }
 
 /// Takes the record of `position` from the front of `bytes`, checking it.

@@ -354,6 +354,11 @@ proptest! {
         events_are_numbered_without_gaps(&records);
         messages_are_signed_with_the_keys_of_their_time(&records);
         who_was_erased_is_in_no_chat(&records);
+        model::rules_hold(&records);
+        let reduced = model::reduced(&records);
+        model::rules_hold(&reduced);
+        // A rewrite of the log that has come so far.
+        model::rules_hold(&[&reduced[..records.len() / 2], &records[records.len() / 2..]].concat());
         everyone_heard_everything(world);
         requests_took_effect_in_order(world);
 
