@@ -205,7 +205,7 @@ fn on_a_disk_that_only_reads_no_server_starts_and_it_says_why() {
     };
     for folder in ["data", "new"] {
         let refused = start(&disk.inside(folder));
-        assert_eq!(refused.code, Some(1), "it may pass by itself: {refused:?}");
+        assert_eq!(refused.code, Some(11), "it may pass by itself: {refused:?}");
         assert!(refused.stderr.contains("Read-only file system"), "{refused:?}");
         assert!(refused.stderr.contains(folder), "{refused:?}");
     }

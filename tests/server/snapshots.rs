@@ -101,7 +101,7 @@ fn a_start_after_a_kill_takes_the_last_snapshot_or_the_new_one_and_never_half_of
     server.restart();
     let (mut halves, mut wholes) = (0, 0);
     for round in 1..=number("CHAPPE_KILLS").unwrap_or(KILLS) {
-        let after = long.mul_f64(dice.below(1000) as f64 / 1000.0);
+        let after = long.mul_f64(dice.below(2000) as f64 / 1000.0);
         written.extend(killed(&mut server, round, Some(after)).0);
         let is_new = fs::read(&place).unwrap() != old;
         if is_new {

@@ -52,7 +52,7 @@ impl SmallDisk {
         let ballast = self.outside("ballast");
         let mut file = std::fs::File::create(&ballast).expect("a file can be made");
         while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
-        let space = rustix::fs::statvfs(&self.outside("")).expect("a disk has a size");
+        let space = rustix::fs::statvfs(self.outside("")).expect("a disk has a size");
         assert_eq!(space.f_bavail, 0, "it is full");
         ballast
     }
