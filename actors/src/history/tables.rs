@@ -66,6 +66,8 @@ pub struct Limited {
     pub erased: Position,
     /// How far the tables are.
     pub position: Position,
+    /// Of which log.
+    pub epoch: u64,
 }
 
 /// What the tables in `folder` know of what is not kept; `None` if there are none.
@@ -77,11 +79,12 @@ pub fn limited(folder: &Path) -> Result<Option<Limited>, LogError> {
     if !file.exists() {
         return Ok(None);
     }
-    let sql = "SELECT trimmed, erased, position FROM limited, progress";
-    let place = |number: i64| Position(u64::try_from(number).unwrap_or_default());
+    let sql = "SELECT trimmed, erased, position, epoch FROM limited, progress";
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or_default();
     let limited = Tables::reader(&file)?.query_row(sql, (), |row| {
-        let [trimmed, erased, position] = [row.get(0)?, row.get(1)?, row.get(2)?].map(place);
-        Ok(Limited { trimmed, erased, position })
+        let [trimmed, erased, position, epoch] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?].map(unsigned);
+        let [trimmed, erased, position] = [trimmed, erased, position].map(Position);
+        Ok(Limited { trimmed, erased, position, epoch })
     })?;
     Ok(Some(limited))
 }

@@ -284,7 +284,9 @@ impl Work {
     /// it `is_due`. Whether it was.
     fn compact(&self, is_due: bool) -> Result<bool, Halt> {
         let Some(said) = tables::limited(&self.folder)? else { return Ok(false) };
-        let done = std::fs::read_to_string(self.folder.join(FILE)).ok().and_then(|text| text.trim().parse().ok());
+        let done = std::fs::read_to_string(self.folder.join(FILE)).unwrap_or_default();
+        // After a log lost its end, its positions are others.
+        let done = done.trim().strip_prefix(&format!("{} ", said.epoch)).and_then(|place| place.parse().ok());
         let done = Position(done.unwrap_or(0));
         let erased = said.erased > done;
         let trimmed = is_due && said.trimmed > done;
@@ -310,7 +312,7 @@ impl Work {
             snapshot::remove_last(&self.folder)?;
             self.links.scribe.anew();
         }
-        std::fs::write(self.folder.join(FILE), said.position.0.to_string())?;
+        std::fs::write(self.folder.join(FILE), format!("{} {}", said.epoch, said.position.0))?;
         tracing::info!(reduced, up_to = said.position.0, "rewrote the log without what is not kept");
         Ok(true)
     }
