@@ -9,6 +9,7 @@ use chappe_proto::{ChatId, MessageId, Seq, UserId};
 use hashlink::LruCache;
 
 use super::step::{Answer, Question, Spot};
+use crate::log::record::Position;
 
 /// So many of the newest messages are located without a question.
 const FRESH: usize = 65_536;
@@ -24,6 +25,8 @@ pub(super) struct Known {
     originals: LruCache<MessageId, Option<Arc<Message>>>,
     /// Deleted lately: what was looked up before that, and is answered after it, must not bring them back.
     gone: LruCache<MessageId, ()>,
+    /// Users erased lately, and the position of that: likewise.
+    erased: LruCache<UserId, Position>,
 }
 
 impl Default for Known {
@@ -34,6 +37,7 @@ impl Default for Known {
             counts: LruCache::new(ASKED),
             originals: LruCache::new(ASKED / 16),
             gone: LruCache::new(ASKED),
+            erased: LruCache::new(ASKED),
         }
     }
 }
@@ -58,8 +62,9 @@ impl Known {
         }
     }
 
-    /// A user's messages were erased.
-    pub(super) fn erased(&mut self, user: UserId) {
+    /// A user's messages before a position were erased.
+    pub(super) fn erased(&mut self, user: UserId, before: Position) {
+        self.erased.insert(user, before);
         self.fresh.iter_mut().filter(|spot| spot.sender == user).for_each(|spot| spot.deleted = true);
         // They are asked for again.
         self.spots.clear();
@@ -93,7 +98,13 @@ impl Known {
     /// As if so much had happened since that all of it was displaced, but for the latest deletions.
     #[cfg(test)]
     pub(super) fn forget(&mut self) {
-        *self = Self { gone: std::mem::replace(&mut self.gone, LruCache::new(ASKED)), ..Self::default() };
+        let Self { gone, erased, .. } = std::mem::take(self);
+        *self = Self { gone, erased, ..Self::default() };
+    }
+
+    /// Whether the sender of a message was erased lately, and after it.
+    fn is_erased(&self, sender: UserId, id: MessageId) -> bool {
+        self.erased.peek(&sender).is_some_and(|before| id.get() < before.0)
     }
 
     /// Keeps an answer.
@@ -101,7 +112,7 @@ impl Known {
         match (question, answer) {
             (Question::Locate(id), Answer::Located(mut spot)) => {
                 if let Some(spot) = &mut spot {
-                    spot.deleted |= self.gone.peek(&id).is_some();
+                    spot.deleted |= self.gone.peek(&id).is_some() || self.is_erased(spot.sender, id);
                 }
                 self.spots.insert(id, spot);
             }
@@ -109,6 +120,7 @@ impl Known {
                 self.counts.insert((chat, seq), count);
             }
             (Question::Original(id), Answer::Original(message)) => {
+                let message = message.filter(|message| !self.is_erased(message.sender_id, id));
                 self.originals.insert(id, message);
             }
             _ => {}

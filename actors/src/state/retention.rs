@@ -124,7 +124,7 @@ impl State {
         if let Some(user) = self.users.get_mut(&id) {
             (user.nickname, user.key) = (Self::default_nickname(id), None);
         }
-        self.known.erased(id);
+        self.known.erased(id, self.head);
         // What they said may stand in any chat. All of them leave memory, as they do for want of room.
         while let Some((chat, ())) = self.warm.pop_front() {
             if let Some(chat) = self.chats.get_mut(&chat) {

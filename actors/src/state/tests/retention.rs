@@ -139,3 +139,47 @@ fn what_was_read_before_somebody_was_erased_does_not_come_back_into_memory() {
     world.settle();
     assert_eq!(world.after("ann", "ops", 1), "ann: #2 gone, #3 left bob");
 }
+
+/// A chat in which bob said "mine" under a name, of which memory knows nothing any more.
+fn after_bob_spoke() -> World {
+    let mut world =
+        World::with_chat_and(Settings { messages_per_chat: 1, cache_bytes: 1, ..SETTINGS }, "ops", ["ann", "bob"]);
+    world.post("bob", "ops", "key", "mine");
+    world.commit_all();
+    world.say("ann", "general", "here");
+    world.commit_all();
+    world.state.known.forget();
+    world
+}
+
+#[test]
+fn who_comes_back_after_they_were_erased_uses_the_names_anew() {
+    for found_before in [false, true] {
+        let mut world = after_bob_spoke();
+        if found_before {
+            // A retry is looked up, and hears of it only when its sender is erased.
+            assert_eq!(world.post("bob", "ops", "key", "mine").asked, 1);
+            world.look(0);
+        }
+        world.erase(user("bob"));
+        world.commit_all();
+        world.settle();
+        let chat = world.chat("ops");
+        world.ask("ann", Command::AddMember { user: Some(user("ann")), chat, member: user("bob") });
+        world.settle();
+        let mut replies = world.post("bob", "ops", "key", "mine again").replies;
+        replies.extend(world.settle());
+        assert_eq!(replies, ["bob: ok ops#5"], "a message of its own");
+    }
+}
+
+#[test]
+fn a_message_located_before_its_sender_was_erased_is_gone() {
+    let mut world = after_bob_spoke();
+    let message = world.id_of("mine");
+    assert_eq!(world.react("ann", message, "!").asked, 1);
+    world.look(0);
+    world.erase(user("bob"));
+    world.commit_all();
+    assert_eq!(world.settle(), ["ann: refused unknown_message"]);
+}
