@@ -13,6 +13,7 @@ use chappe_proto::{ChatId, Millis, UserId};
 use super::{Retention, requests};
 use crate::clock::Clock;
 use crate::folder::remove_torn_ends;
+use crate::history::tables::Limited;
 use crate::history::{History, tables};
 use crate::log::compact::Compaction;
 use crate::log::record::Position;
@@ -28,13 +29,17 @@ use crate::state::retention::{Erasure, Kept, Trim};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long it is left alone when the disk refused.
 const RETRY: Duration = Duration::from_secs(30);
-/// Between two looks into chats, and between two steps of rewriting: the disk is others' as well.
+/// Between two looks into chats, and at least between two steps of rewriting: the disk is others' as well.
 const PAUSE: Duration = Duration::from_millis(10);
+/// After a step of rewriting so many times as long as it took, for meanwhile the log's writer commits nothing else.
+const RESTS: u32 = 9;
 /// Messages of a chat looked at in one go; the rest have their turn the next time.
 const LOOKED_AT: u64 = 5000;
 const PAGE: usize = 500;
-/// So often it is looked whether the query tables know of an erasure: a minute and a half.
-const COMMIT_LOOKS: u32 = 9000;
+/// Between two looks whether the query tables know of an erasure.
+const TABLES_LOOK: Duration = Duration::from_millis(50);
+/// After so many of them, a minute and a half, it should be in the log, if the disk took it.
+const COMMIT_LOOKS: u32 = 1800;
 /// How often it is tried to leave nothing in the write-ahead file: a reader may stand in the way.
 const TRIES: u32 = 100;
 /// The file that says how far what the log says of what goes was carried out.
@@ -265,19 +270,32 @@ impl Work {
                     continue;
                 }
             };
-            let mut looks = 0..COMMIT_LOOKS;
-            while tables::limited(&self.folder)?.is_none_or(|said| said.erased <= begun) {
-                self.pause(PAUSE)?;
-                if looks.next().is_none() {
-                    return Err(Halt::Failed(LogError::Full(format!("it was not kept that user {user} is erased"))));
-                }
-            }
+            self.wait_for_tables(user, begun)?;
             self.compact(true)?;
             remove_torn_ends(&self.folder)?;
             requests::done(&self.folder, user)?;
             tracing::info!(%user, "erased user");
         }
         Ok(())
+    }
+
+    /// Waits until the query tables know of an erasure that was on its way when the log stood at `begun`. That can take as
+    /// long as reading all of them.
+    fn wait_for_tables(&self, user: UserId, begun: Position) -> Result<(), Halt> {
+        let mut looks = 0..COMMIT_LOOKS;
+        let mut should_be_before = None;
+        loop {
+            match is_known(tables::limited(&self.folder)?, begun, should_be_before) {
+                Some(true) => return Ok(()),
+                Some(false) => {
+                    return Err(Halt::Failed(LogError::Full(format!("it was not kept that user {user} is erased"))));
+                }
+                None => self.pause(TABLES_LOOK)?,
+            }
+            if should_be_before.is_none() && looks.next().is_none() {
+                should_be_before = Some(SqliteLog::reader(&self.folder)?.last()?);
+            }
+        }
     }
 
     /// Has the log rewritten, if something is to go that is there still: at once for somebody who was erased, else when
@@ -298,12 +316,13 @@ impl Work {
         let mut reduced = 0;
         while let Some(step) = compaction.next(&mut log)? {
             reduced += step.reduced;
+            let begun = Instant::now();
             let (answer, done) = sync_channel(1);
             self.links.replace.do_send(Replace(step, answer));
             if !done.recv().map_err(|_| Halt::Stopped)? {
                 return Err(Halt::Failed(LogError::Full("the log takes no changes".to_owned())));
             }
-            self.pause(PAUSE)?;
+            self.pause((begun.elapsed() * RESTS).clamp(PAUSE, RETRY))?;
         }
         drop(log);
         self.scrub()?;
@@ -329,5 +348,41 @@ impl Work {
             self.pause(PAUSE * 10)?;
         }
         Err(Halt::Failed(LogError::Failed("readers stand in the way of the write-ahead file".to_owned())))
+    }
+}
+
+/// Whether tables know of an erasure that was on its way when the log stood at `begun`; `None` while they may yet. Where the
+/// log stood when the disk had had its time for it, `should_be_before` says.
+fn is_known(said: Option<Limited>, begun: Position, should_be_before: Option<Position>) -> Option<bool> {
+    match said {
+        Some(said) if said.erased > begun => Some(true),
+        Some(said) if should_be_before.is_some_and(|end| said.position >= end) => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_take_long_to_erase_somebody_are_waited_for() {
+        let said = |erased, position| {
+            let [trimmed, erased, position] = [0, erased, position].map(Position);
+            Some(Limited { trimmed, erased, position, epoch: 1 })
+        };
+        let (begun, end) = (Position(100), Some(Position(500)));
+        for (said, should_be_before, known) in [
+            (None, None, None),
+            (said(50, 100), None, None),
+            (said(101, 101), None, Some(true)),
+            // They are at it still, however long the disk has had: to say it again would only make it longer.
+            (said(50, 100), end, None),
+            (said(101, 101), end, Some(true)),
+            (said(50, 499), end, None),
+            (said(50, 500), end, Some(false)),
+        ] {
+            assert_eq!(is_known(said, begun, should_be_before), known, "{said:?} {should_be_before:?}");
+        }
     }
 }
