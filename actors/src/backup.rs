@@ -6,6 +6,7 @@
 
 mod check;
 mod format;
+mod pace;
 mod restore;
 mod take;
 mod target;

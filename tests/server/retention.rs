@@ -232,6 +232,36 @@ fn an_erasure_in_which_the_server_is_killed_goes_on_at_the_next_start() {
     is_erased(&mut server, chat);
 }
 
+#[test]
+fn how_far_the_log_was_rewritten_does_not_count_for_one_that_lost_its_end() {
+    let mut server = TestServer::for_floods();
+    Client::hello(&server, Door::TcpJson, 6).post(1, "kept");
+    assert_eq!(server.stop(), Some(0));
+    let kept = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &Path| {
+        for file in ["log.db", "log.db-wal"].iter().filter(|file| from.join(file).exists()) {
+            fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+    };
+    copy(server.data(), kept.path());
+    server.restart();
+    let mut client = Client::hello(&server, Door::TcpJson, 8);
+    (0..100).for_each(|_| drop(client.post(1, "lost")));
+    erase(8, server.data()).fine();
+    assert!(server.data().join("compacted").exists());
+    assert_eq!(server.stop(), Some(0));
+    // An old copy of the log: what follows takes positions that were rewritten once.
+    for file in ["log.db-wal", "log.db-shm"] {
+        let _ = fs::remove_file(server.data().join(file));
+    }
+    copy(kept.path(), server.data());
+    server.restart();
+    Client::hello(&server, Door::TcpJson, 7).post(1, SECRET);
+    assert!(!files_with(server.data(), SECRET).is_empty());
+    erase(7, server.data()).fine();
+    assert_eq!(files_with(server.data(), SECRET), [""; 0]);
+}
+
 /// Starts a command on a stopped server's folder and kills it after a while; whether it had ended before.
 fn killed(words: &[&str], data: &Path, after: Duration) -> bool {
     let mut child =
@@ -289,6 +319,10 @@ fn an_account_is_erased_with_its_user_and_its_token_is_not_believed() {
     let body = json!({"nickname": SECRET, "password": crate::support::tokens::PASSWORD});
     assert_eq!(Http::to(&server).post("/api/sessions", &body).refusal().0, 401);
     assert_eq!(files_with(server.data(), SECRET), [""; 0]);
+    // What they were called is free again, and whoever takes it is somebody else.
+    let again = server.account(SECRET);
+    assert_ne!(again, user);
+    erase(again, server.data()).fine();
     assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
     assert_eq!(files_with(server.data(), SECRET), [""; 0]);
 }

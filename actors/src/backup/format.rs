@@ -1,8 +1,8 @@
 //! The bytes of a backup: `chappe backup\n`, the layout as `u16`, then blocks as those of a snapshot, each with its length
 //! and its checksum, numbered from 0. The first tells of the log, the last has the SHA-256 of all that stands before it.
 //!
-//! Records stand in a block as they stand in the log, each with its own checksum, about 1 MiB of them compressed
-//! together. Numbers are of variable width, other integers little-endian.
+//! Records stand in a block as they stand in the log, each with its own checksum, about 256 KiB of them
+//! compressed together. Numbers are of variable width, other integers little-endian.
 
 use std::io::{self, Write};
 

@@ -1,6 +1,6 @@
 //! Making a backup, beside a running server or without one.
 //!
-//! The log is read in slices of about 1 MiB, each in a read transaction of its own, from the first record to the one that
+//! The log is read in slices of about 256 KiB, each in a read transaction of its own, from the first record to the one that
 //! was the last when it began: a reader that stands in one place keeps the write-ahead file from beginning anew, and it
 //! would grow for as long as the backup takes. What is read never changes under it, for the log is only appended to.
 
@@ -12,18 +12,19 @@ use chappe_proto::Millis;
 use rustix::fs::{Advice, fadvise};
 
 use super::format::{Block, Writer};
+use super::pace::Pace;
 use super::target::Target;
 use super::{BackupError, Contents, Doing, Progress, check, io};
 use crate::accounts::store;
-use crate::folder::open_beside;
+use crate::folder::{Use, in_use, open_beside};
 use crate::log::record::Position;
 use crate::log::sqlite::SqliteLog;
 use crate::log::{EventLog, LogError};
 
 /// So much is read at once, and put into one block.
-const SLICE_BYTES: usize = 1 << 20;
+const SLICE_BYTES: usize = 256 << 10;
 /// The file goes to the disk in pieces of this size: a large one at the end would keep the log's commits waiting.
-const SYNC_BYTES: u64 = 4 << 20;
+const SYNC_BYTES: u64 = 1 << 20;
 
 /// What a backup is made of, and where it goes.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,7 @@ pub struct Order<'a> {
 /// [`BackupError`]. An earlier backup of that name is still there then.
 pub fn take(order: Order<'_>, progress: Progress<'_>) -> Result<Contents, BackupError> {
     let Order { folder, files, to, now } = order;
+    let mut pace = Pace::new(in_use(folder)? != Use::Free);
     let mut log = open_beside(folder)?;
     let of_log = |source| BackupError::Log { folder: folder.display().to_string(), source };
     let (head, epoch) = (log.last().map_err(of_log)?, log.epoch());
@@ -63,6 +65,7 @@ pub fn take(order: Order<'_>, progress: Progress<'_>) -> Result<Contents, Backup
             synced = out.bytes();
         }
         progress(Doing::Copying, at.0, head.0);
+        pace.rest();
     }
     drop(log);
     let scratch = target.scratch();
@@ -77,7 +80,10 @@ pub fn take(order: Order<'_>, progress: Progress<'_>) -> Result<Contents, Backup
     target.file.sync_all().map_err(&failed)?;
     // What is read back shall come from the disk, and not from where it was put a moment ago. No promise, so no failure.
     let _ = fadvise(&target.file, 0, None, Advice::DontNeed);
-    let contents = check(&unfinished, progress)?;
+    let contents = check(&unfinished, &mut |doing, done, total| {
+        progress(doing, done, total);
+        pace.rest();
+    })?;
     target.finish()?;
     Ok(contents)
 }

@@ -7,16 +7,16 @@ use chappe_proto::UserId;
 
 use super::{EraseUser, Halt, PAUSE, Work};
 use crate::folder::remove_torn_ends;
-use crate::history::tables;
+use crate::history::tables::{self, Limited};
 use crate::log::record::Position;
 use crate::log::sqlite::SqliteLog;
 use crate::retention::requests;
 use crate::state::retention::Erasure;
 
 /// So often it is looked in one go whether the query tables know of an erasure.
-const LOOKS: u32 = 100;
-/// After this time without a word of it in a log that the tables have read to its end, the disk did not take it.
-const LOST: Duration = Duration::from_secs(60);
+const LOOKS: u32 = 50;
+/// So long the disk has to take it.
+const DISK: Duration = Duration::from_secs(90);
 
 /// Somebody who is being erased.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,19 @@ pub(super) struct Erasing {
     /// The log says it behind this position, unless the disk refuses it.
     behind: Position,
     since: Instant,
+    /// Where the log stood when the disk had had its time for it: it is said before that, or not at all.
+    before: Option<Position>,
+}
+
+impl Erasing {
+    /// Whether the query tables know of it; `None` while they may yet.
+    fn is_known(&self, said: Option<Limited>) -> Option<bool> {
+        match said {
+            Some(said) if said.erased > self.behind => Some(true),
+            Some(said) if self.before.is_some_and(|end| said.position >= end) => Some(false),
+            _ => None,
+        }
+    }
 }
 
 impl Work {
@@ -63,7 +76,7 @@ impl Work {
         let (answer, erasure) = sync_channel(1);
         self.links.erase.do_send(EraseUser(user, answer));
         match erasure.recv().map_err(|_| Halt::Stopped)? {
-            Erasure::Begun(behind) => Ok(Some(Erasing { user, behind, since: Instant::now() })),
+            Erasure::Begun(behind) => Ok(Some(Erasing { user, behind, since: Instant::now(), before: None })),
             Erasure::NotNow => Ok(None),
             Erasure::Nobody => {
                 tracing::warn!(%user, "erase user: there is none");
@@ -74,19 +87,54 @@ impl Work {
     }
 
     /// Whether the query tables know of an erasure. They may be far behind; it is not said twice for that.
-    fn is_known(&mut self, erasing: Erasing) -> Result<bool, Halt> {
+    fn is_known(&mut self, mut erasing: Erasing) -> Result<bool, Halt> {
+        if erasing.before.is_none() && erasing.since.elapsed() > DISK {
+            erasing.before = Some(SqliteLog::reader(&self.folder)?.last()?);
+            self.erasing = Some(erasing);
+        }
         for _ in 0..LOOKS {
-            let Some(said) = tables::limited(&self.folder)? else { return Ok(false) };
-            if said.erased > erasing.behind {
-                return Ok(true);
+            match erasing.is_known(tables::limited(&self.folder)?) {
+                Some(true) => return Ok(true),
+                Some(false) => {
+                    tracing::warn!(user = %erasing.user, "erase user: the disk did not take it; it is said again");
+                    self.erasing = None;
+                    return Ok(false);
+                }
+                None => self.pause(PAUSE)?,
             }
-            if erasing.since.elapsed() > LOST && SqliteLog::reader(&self.folder)?.last()? == said.position {
-                tracing::warn!(user = %erasing.user, "erase user: the disk did not take it; it is said again");
-                self.erasing = None;
-                return Ok(false);
-            }
-            self.pause(PAUSE)?;
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_take_long_to_erase_somebody_are_waited_for() {
+        let said = |erased, position| {
+            let [trimmed, erased, position] = [0, erased, position].map(Position);
+            Some(Limited { trimmed, erased, position, epoch: 1 })
+        };
+        let erasing = |before| Erasing {
+            user: UserId::parse(7).unwrap(),
+            behind: Position(100),
+            since: Instant::now(),
+            before,
+        };
+        let end = Some(Position(500));
+        for (said, before, known) in [
+            (None, None, None),
+            (said(50, 100), None, None),
+            (said(101, 101), None, Some(true)),
+            // They are at it still, however long the disk has had: to say it again would only make it longer.
+            (said(50, 100), end, None),
+            (said(101, 101), end, Some(true)),
+            (said(50, 499), end, None),
+            (said(50, 500), end, Some(false)),
+        ] {
+            assert_eq!(erasing(before).is_known(said), known, "{said:?} {before:?}");
+        }
     }
 }

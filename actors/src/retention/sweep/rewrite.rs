@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Halt, PAUSE, Work};
+use super::{Halt, PAUSE, RETRY, Work};
 use crate::folder::write_whole;
 use crate::history::tables::{self, Limited};
 use crate::log::compact::{Compaction, Step};
@@ -14,6 +14,8 @@ use crate::log::{LogError, checkpoint};
 use crate::persist::{Replace, Scrub};
 use crate::retention::requests;
 
+/// After a step so many times as long as it took, for meanwhile the log's writer commits nothing else.
+const RESTS: u32 = 9;
 /// How often it is tried to leave nothing in the write-ahead file: a reader may stand in the way.
 const TRIES: u32 = 100;
 /// The file that says of which log, by its epoch, and how far what it says of what goes was carried out.
@@ -53,12 +55,13 @@ impl Work {
                 Step::Looked => self.pause(Duration::ZERO)?,
                 Step::Rewrite(step) => {
                     reduced += step.reduced;
+                    let begun = Instant::now();
                     let (answer, done) = sync_channel(1);
                     self.links.replace.do_send(Replace(step, answer));
                     if !done.recv().map_err(|_| Halt::Stopped)? {
                         return Err(Halt::Failed(LogError::Full("the log takes no changes".to_owned())));
                     }
-                    self.pause(PAUSE)?;
+                    self.pause((begun.elapsed() * RESTS).clamp(PAUSE, RETRY))?;
                 }
                 Step::End => break,
             }
