@@ -120,6 +120,17 @@ impl State {
         step.reply(origin, Reply::Done);
     }
 
+    /// Only of users there are: in open mode anybody can say anything of users that they invent, and each would take memory and
+    /// somebody's place.
+    pub(super) fn status(&mut self, origin: Origin, user: UserId, text: &str, now: Now, step: &mut Step) {
+        if self.users.contains_key(&user) {
+            self.presence.renew(user, text, now);
+        } else {
+            self.tally.unknown_users += 1;
+        }
+        step.reply(origin, Reply::Quiet);
+    }
+
     pub(super) fn typing(&mut self, origin: Origin, user: UserId, chat: ChatId, stop: bool, now: Now, step: &mut Step) {
         if let Err(reject) = self.chat(chat).and_then(|chat| chat.writable_by(user)) {
             return step.reply(origin, reject);

@@ -141,6 +141,34 @@ fn who_is_not_heard_of_any_more_takes_no_memory() {
 }
 
 #[test]
+fn users_that_nobody_knows_hold_no_presence_and_no_bucket() {
+    let slow = Rate { per_sec: 10, burst: 3 };
+    let mut world = World::with_chat_and(with(|limits| limits.user_rate = slow), "ops", ["ann", "bob"]);
+    world.wait(10);
+    world.tick();
+    let held = |world: &World| (world.state.presence.len(), world.state.rates.remembered());
+    let before = held(&world);
+    // As a datagram brings it, and a connection that has not said Hello.
+    for id in 100..3100 {
+        let user = UserId::parse(id).unwrap();
+        let seen = world.run_without_ticket(World::session("fox"), Command::Status { user, text: "online".into() });
+        assert_eq!(seen.replies, ["fox: quiet"]);
+        let typing = Command::Typing { user, chat: world.chat("ops"), stop: false };
+        assert_eq!(world.run_without_ticket(World::session("fox"), typing).replies, ["fox: refused not_a_member"]);
+    }
+    assert_eq!(held(&world), before);
+    assert_eq!(world.state.take_tally().unknown_users, 3000);
+    assert!(world.tick().nobody_heard());
+    // Whoever is known is there, however many are invented; and with Hello behind it, Status is somebody's.
+    world.run_without_ticket(World::session("fox"), Command::Status { user: user("ann"), text: "away".into() });
+    assert_eq!(world.tick().heard_by("bob"), ["status ann away"]);
+    world.hello("eve");
+    world.status("eve", "busy");
+    world.settle();
+    assert_eq!(&*world.state.presence.of(user("eve"), world.now).status_data, "busy");
+}
+
+#[test]
 fn a_chat_has_as_many_members_as_it_may_and_no_more() {
     let mut world = World::new(with(|limits| limits.members = 4));
     for name in ["ann", "bob", "cat", "dan", "eve"] {
