@@ -29,6 +29,7 @@ use crate::auth::{self, AuthError, SecretError};
 use crate::config::{Config, Shutdown};
 use crate::doors::{Doors, Hubs};
 use crate::exit::Exit;
+use crate::files;
 use crate::http::Tokens;
 use crate::http::origin::{Origins, Policy};
 use crate::listeners::{ListenError, Listeners};
@@ -122,7 +123,7 @@ impl AppError {
 pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
     let began = Instant::now();
     vital::guard_panics();
-    allow_many_files();
+    files::allow(config.connection_limits.all);
     let listeners = Listeners::bind(config)?;
     let origins = origins(config, listeners.http.address)?;
     let system = |what| move |source| AppError::System { what, source };
@@ -281,15 +282,6 @@ fn addresses(config: &Config, clock: Clock) -> Addresses {
 fn epoch() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(1)
-}
-
-/// Each connection is a file; the usual limit of 1,024 is for programs that have few.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "raise the limit of open files");
-    }
 }
 
 /// Reads the settings again at every SIGHUP.

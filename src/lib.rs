@@ -10,6 +10,7 @@ pub mod config;
 pub mod doctor;
 mod doors;
 pub mod exit;
+mod files;
 pub mod http;
 pub mod listeners;
 pub mod logging;

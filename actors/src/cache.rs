@@ -234,6 +234,7 @@ impl CacheActor {
         metrics.cache_evictions.inc_by(tally.evictions);
         metrics.rate_limited.user.inc_by(tally.limited_by_user);
         metrics.rate_limited.chat.inc_by(tally.limited_by_chat);
+        metrics.unknown_users.inc_by(tally.unknown_users);
     }
 }
 

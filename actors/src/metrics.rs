@@ -114,6 +114,7 @@ pub struct Metrics {
     pub chats: Level,
     pub users: Level,
     pub sessions: Level,
+    pub unknown_users: Counter,
     pub outbox_bytes: Level,
     pub outbox_limit_bytes: Level,
     pub outbox_dropped: Counter,
@@ -226,6 +227,7 @@ impl Metrics {
             chats: Level::default(),
             users: Level::default(),
             sessions: Level::default(),
+            unknown_users: Counter::default(),
             outbox_bytes: Level::default(),
             outbox_limit_bytes: Level::default(),
             outbox_dropped: Counter::default(),
@@ -276,6 +278,8 @@ impl Metrics {
         registry.register("chats", "Chats", metrics.chats.clone());
         registry.register("users", "Users", metrics.users.clone());
         registry.register("sessions", "Connections that hear a chat or said Hello", metrics.sessions.clone());
+        let unknown = "Presence of users that nobody knows, dropped";
+        registry.register("unknown_users", unknown, metrics.unknown_users.clone());
         let outbox = metrics.outbox_bytes.clone();
         registry.register_with_unit("outbox", "Waiting to be sent to connections", Unit::Bytes, outbox);
         let limit = metrics.outbox_limit_bytes.clone();

@@ -212,6 +212,10 @@ impl Reader {
         if second & 0x80 == 0 {
             return Err(Violation::Protocol("a client's frame is not masked"));
         }
+        // Two readings of one length are how a proxy and a server come to disagree about where a frame ends.
+        if matches!((second & 0x7f, header.payload), (126, 0..=125) | (127, 0..=0xffff)) {
+            return Err(Violation::Protocol("a length is written in more bytes than it needs"));
+        }
         match header.opcode {
             OPCODE_CONTINUE | OPCODE_TEXT | OPCODE_BINARY => {
                 let declared = header.payload.saturating_add(self.joined.len() as u64);
@@ -268,6 +272,11 @@ mod tests {
         bytes.extend_from_slice(payload);
         unmask(&mut bytes[start..], mask);
         bytes
+    }
+
+    /// The header of a binary message whose length is written so.
+    fn length(written: &[u8]) -> Vec<u8> {
+        [&[0x82, 0x80 | written[0]], &written[1..], &[0; 4]].concat()
     }
 
     /// All messages in `bytes`, read `step` bytes at a time.
@@ -348,6 +357,11 @@ mod tests {
             (frame(0x01, &[0xff]), 1007),
             ([frame(0x01, &[0xe1]), frame(0x00, &[0xbd]), frame(0x00, &[0x28])].concat(), 1007),
             ([frame(0x01, &[0xe1]), frame(0x80, &[0xbd])].concat(), 1007),
+            (length(&[126, 0, 125]), 1002),
+            (length(&[127, 0, 0, 0, 0, 0, 0, 0, 125]), 1002),
+            (length(&[127, 0, 0, 0, 0, 0, 0, 0, 126]), 1002),
+            (length(&[127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]), 1002),
+            (length(&[127, 0, 0, 0, 0, 0, 1, 0, 0]), 1009),
         ] {
             assert_eq!(read(&bytes, 3).unwrap_err().close_code(), code, "{bytes:?}");
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use chappe_proto::limits::MAX_LIST;
 use chappe_proto::request::{Request, Status};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 use serde_json::json;
@@ -15,13 +16,14 @@ use serde_json::json;
 use super::BenchError;
 use super::arguments::{Load, WireName};
 use super::crew::{Crew, Pace, Span};
+use super::identity::Identities;
 use super::latency::Latency;
 use super::metrics_page::{Series, counter, growth};
 use super::progress::per_second;
 use super::report::Report;
 use super::schedule::{Pacer, Schedule, since};
 use super::server_use::rounded;
-use super::setup::user;
+use super::setup::{make_chats, user};
 use crate::client::block_on;
 use crate::client::udp::{UdpClient, encode};
 
@@ -70,6 +72,11 @@ struct Pinged {
 }
 
 pub(super) fn run(args: &Args) -> Result<Report, BenchError> {
+    // Users that nobody knows have few places: members of a chat are known.
+    let users = usize::try_from(args.users).unwrap_or(1);
+    let members = |nth: usize| (nth * MAX_LIST..users.min((nth + 1) * MAX_LIST)).collect();
+    let (http, count) = (&args.load.http, users.div_ceil(MAX_LIST));
+    block_on(make_chats(http, &Identities::default(), "bench udp", count, members))?;
     let before = block_on(counter(&args.load.http, COUNTER))?;
     let done = Arc::new(AtomicU64::new(0));
     let pacer = Pacer::new(PINGS_PER_SEC, 1);

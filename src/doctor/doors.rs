@@ -10,10 +10,9 @@ use super::Check;
 use super::sockets::{self, Process, Table};
 use crate::auth;
 use crate::config::{AuthMode, Config};
+use crate::files;
 use crate::tls::{self, Certificate};
 
-/// Files besides those of the connections: the log and the tables with their readers, listeners, threads' own.
-const OTHER_FILES: u64 = 200;
 const DAY: u64 = 86_400;
 
 /// Whether the certificate can be used, and for how long.
@@ -88,23 +87,36 @@ fn taken(name: &'static str, address: SocketAddr, by: &[Process], holder: &Use) 
     Check::fail(name, format!("{address}: {who} listens"), format!("stop it, or choose another address: --{name}"))
 }
 
-/// Whether the process may have as many connections as the settings allow.
-pub(super) fn open_files(config: &Config) -> Check {
-    use rustix::process::{Resource, getrlimit};
-    enough_files(getrlimit(Resource::Nofile).maximum, u64::from(config.connection_limits.all))
+/// Whether the server that uses the folder may have as many connections as the settings allow; where none runs, one that is
+/// started as this process was.
+pub(super) fn open_files(config: &Config, holder: &Use) -> Check {
+    let running = match holder {
+        Use::By(pid) => std::fs::read_to_string(format!("/proc/{pid}/limits")).ok().and_then(|text| may_open(&text)),
+        _ => None,
+    };
+    let itself = || rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    enough_files(running.unwrap_or_else(itself), config.connection_limits.all)
 }
 
-fn enough_files(maximum: Option<u64>, connections: u64) -> Check {
+/// How many files a process may open at most, by its limits as Linux tells them; `Some(None)` is without limit.
+fn may_open(limits: &str) -> Option<Option<u64>> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(None),
+        current => current.parse().ok().map(Some),
+    }
+}
+
+fn enough_files(most: Option<u64>, connections: u32) -> Check {
     const NAME: &str = "open files";
-    match maximum {
+    let needed = files::needed(connections);
+    match most {
         None => Check::ok(NAME, format!("without limit, for {connections} connections")),
-        Some(maximum) if maximum >= connections.saturating_add(OTHER_FILES) => {
-            Check::ok(NAME, format!("{maximum} at most, for {connections} connections"))
-        }
-        Some(maximum) => Check::warn(
+        Some(most) if most >= needed => Check::ok(NAME, format!("{most} at most, for {connections} connections")),
+        Some(most) => Check::warn(
             NAME,
-            format!("{maximum} at most, and limits.connections is {connections}"),
-            format!("LimitNOFILE={} in systemd's unit, or ulimit -Hn", connections.saturating_add(OTHER_FILES)),
+            format!("{most} at most, and limits.connections is {connections}: when none is left, new clients wait"),
+            format!("LimitNOFILE={needed} in systemd's unit, or ulimit -Hn {needed}; or lower limits.connections"),
         ),
     }
 }
@@ -140,6 +152,11 @@ mod tests {
     fn a_limit_of_files_is_held_against_the_connections() {
         assert_eq!(enough_files(Some(1024), 10_000).verdict, Verdict::Warn);
         assert_eq!(enough_files(Some(10_200), 10_000).verdict, Verdict::Ok);
-        assert_eq!(enough_files(None, u64::MAX).verdict, Verdict::Ok);
+        assert_eq!(enough_files(None, u32::MAX).verdict, Verdict::Ok);
+        let told =
+            |files| format!("Limit     Soft Limit  Hard Limit  Units\nMax open files   {files}   4096   files\n");
+        assert_eq!(may_open(&told("120")), Some(Some(120)));
+        assert_eq!(may_open(&told("unlimited")), Some(None));
+        assert_eq!(may_open("Max processes 1 1 processes"), None);
     }
 }

@@ -74,7 +74,7 @@ pub fn examine(config: &Config, deep: bool, progress: &mut dyn FnMut(u64, u64)) 
     let holder = in_use(&config.data).unwrap_or(Use::Free);
     let mut checks = vec![doors::certificate(config), doors::keys(config)];
     checks.extend(doors::ports(config, &holder));
-    checks.push(doors::open_files(config));
+    checks.push(doors::open_files(config, &holder));
     checks.extend(disk::all(&config.data));
     checks.extend(data::all(config, &holder, deep, progress));
     let passed = SystemTime::now().duration_since(wall);

@@ -120,6 +120,15 @@ impl State {
         step.reply(origin, Reply::Done);
     }
 
+    pub(super) fn status(&mut self, origin: Origin, user: UserId, text: &str, now: Now, step: &mut Step) {
+        if self.users.contains_key(&user) {
+            self.presence.renew(user, text, now);
+        } else if !self.presence.renew_stranger(user, text, now) {
+            self.tally.unknown_users += 1;
+        }
+        step.reply(origin, Reply::Quiet);
+    }
+
     pub(super) fn typing(&mut self, origin: Origin, user: UserId, chat: ChatId, stop: bool, now: Now, step: &mut Step) {
         if let Err(reject) = self.chat(chat).and_then(|chat| chat.writable_by(user)) {
             return step.reply(origin, reject);

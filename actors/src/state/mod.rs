@@ -106,6 +106,8 @@ pub struct Tally {
     pub limited_by_user: u64,
     /// Requests that came too fast for their chat.
     pub limited_by_chat: u64,
+    /// Signs of life of users that nobody knows, and for which there was no place.
+    pub unknown_users: u64,
 }
 
 /// See the module.
@@ -227,10 +229,7 @@ impl State {
             Command::Subscribe { user, chats } => self.subscribe(origin, user, chats, step),
             Command::Unsubscribe { chats } => self.unsubscribe(origin, chats, step),
             Command::Typing { user, chat, stop } => self.typing(origin, user, chat, stop, now, step),
-            Command::Status { user, text } => {
-                self.presence.renew(user, &text, now);
-                step.reply(origin, Reply::Quiet);
-            }
+            Command::Status { user, text } => self.status(origin, user, &text, now, step),
             Command::GetPresence { user, of } => self.get_presence(origin, user, of, now, step),
             Command::GetOnline { user, limit } => self.get_online(origin, user, limit, now, step),
             Command::GetChats { user, after, limit } => self.get_chats(origin, user, after, limit, step),

@@ -16,6 +16,8 @@ pub const TTL: Duration = Duration::from_secs(30);
 pub const GRACE: Duration = Duration::from_secs(10);
 /// So many users can be there at once; beacons of more are dropped. And of so many it is known when they were seen.
 const MAX_LEASES: usize = 1_000_000;
+/// And so many of them of users that the server does not know: in open mode anybody can invent them.
+const MAX_STRANGERS: usize = 10_000;
 
 /// One user's presence.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct Presence {
     dirty: Vec<UserId>,
     /// When those were there last whom others see as offline: as far as others may know.
     seen: Map<UserId, Millis>,
+    /// Who of those with a lease was not known when it began.
+    strangers: Map<UserId, ()>,
 }
 
 impl Presence {
@@ -97,6 +101,7 @@ impl Presence {
 
     /// A connection of the user's opened.
     pub fn connected(&mut self, user: UserId, now: Now) {
+        self.strangers.remove(&user);
         self.touch(user, now, |lease| lease.connections += 1);
     }
 
@@ -106,6 +111,18 @@ impl Presence {
             lease.connections = lease.connections.saturating_sub(1);
             lease.ends = lease.ends.max(now.mono + GRACE);
         });
+    }
+
+    /// Somebody whom the server does not know says how they are. Whether there was a place.
+    pub fn renew_stranger(&mut self, user: UserId, text: &str, now: Now) -> bool {
+        if !self.leases.contains_key(&user) {
+            if self.strangers.len() >= MAX_STRANGERS || self.leases.len() >= MAX_LEASES {
+                return false;
+            }
+            self.strangers.insert(user, ());
+        }
+        self.renew(user, text, now);
+        true
     }
 
     /// The user says how they are; `offline` ends the lease.
@@ -182,13 +199,15 @@ impl Presence {
             let over = lease.connections == 0 && lease.ends <= now.mono;
             let changed = visible != lease.shown;
             if changed {
-                if &*visible == "offline" && (self.seen.len() < MAX_LEASES || self.seen.contains_key(&user)) {
+                let is_kept = self.seen.len() < MAX_LEASES || self.seen.contains_key(&user);
+                if &*visible == "offline" && is_kept && !self.strangers.contains_key(&user) {
                     self.seen.insert(user, lease.last_seen);
                 }
                 lease.shown = visible;
             }
             if over {
                 self.leases.remove(&user);
+                self.strangers.remove(&user);
             }
             if changed {
                 told.push(self.of(user, now));

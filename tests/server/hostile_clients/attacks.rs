@@ -162,9 +162,11 @@ impl Crowd<'_> {
             .collect();
         let mut forged = vec![4; 120];
         forged[1..9].copy_from_slice(&7u64.to_le_bytes());
-        let kinds: [Vec<u8>; 7] = [
+        let kinds: [Vec<u8>; 8] = [
             json!({"packet_type": "Ping", "nonce": 5}).to_string().into_bytes(),
             json!({"packet_type": "Status", "user_id": 2, "status_data": "online"}).to_string().into_bytes(),
+            // Of somebody there is: the one who posts meanwhile.
+            json!({"packet_type": "Status", "user_id": 1, "status_data": "busy"}).to_string().into_bytes(),
             json!({"packet_type": "Typing", "chat_id": 1, "user_id": 3}).to_string().into_bytes(),
             vec![0, 0, 14, 0, 0, 0, 0, 0, 0],
             b"{".repeat(1200),

@@ -8,18 +8,59 @@ use std::time::Duration;
 use super::files;
 use crate::support::client::{Client, Door};
 use crate::support::flood::history;
-use crate::support::server::{CHAPPE, FAST, TestServer};
+use crate::support::programs::run;
+use crate::support::server::{CHAPPE, FAST, TestServer, command};
 use crate::support::{PATIENCE, until};
 
 /// So many files may be open.
 const FILES: usize = 120;
 
-#[test]
-fn a_server_without_files_serves_who_is_inside_and_accepts_again_when_files_return() {
+/// A server that is started with this limit, as a shell's `ulimit` takes it.
+fn limited(limit: &str, variables: &[(&str, &str)]) -> TestServer {
     let own = tempfile::tempdir().expect("a folder can be made");
     let data = own.path().join("data");
-    let launch = ["sh", "-c", &format!("ulimit -n {FILES} && exec \"$0\" \"$@\""), CHAPPE].map(str::to_owned).to_vec();
-    let server = TestServer::launched(launch, &data, Some(own), &FAST);
+    let launch = ["sh", "-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), CHAPPE].map(str::to_owned).to_vec();
+    TestServer::launched(launch, &data, Some(own), variables)
+}
+
+/// How often it said that it may not open enough files.
+fn complaints(server: &TestServer) -> Vec<String> {
+    let log = server.log();
+    log.lines().filter(|line| line.contains("limits.connections needs")).map(str::to_owned).collect()
+}
+
+#[test]
+fn who_allows_more_connections_than_files_is_told_so_once_by_the_server_and_by_the_doctor() {
+    let few = limited(&format!("-n {FILES}"), &[]);
+    Client::hello(&few, Door::TcpJson, 1).post(1, "it runs");
+    let told = complaints(&few);
+    assert_eq!(told.len(), 1, "{}", few.log());
+    let told: serde_json::Value = serde_json::from_str(&told[0]).expect("a line of the log is JSON");
+    let numbers = ["files", "needed", "connections"].map(|name| told[name].as_u64());
+    assert_eq!((&told["level"], numbers), (&"WARN".into(), [Some(120), Some(10_200), Some(10_000)]), "{told}");
+    let doctor = |server: &TestServer| {
+        let doors = ["--http", "127.0.0.1:0", "--tcp", "off", "--udp", "off"];
+        let told = run(command(&[CHAPPE.to_owned()], &[]).args(["doctor", "--data"]).arg(server.data()).args(doors));
+        told.stdout.lines().find(|line| line.contains("open files")).map(str::to_owned).expect("it looks at files")
+    };
+    let found = doctor(&few);
+    assert!(found.starts_with("warn") && found.contains("120 at most, and limits.connections is 10000"), "{found}");
+
+    // What is needed is allowed.
+    let enough = limited("-n 320", &[("CHAPPE_LIMITS_CONNECTIONS", "120")]);
+    assert_eq!(complaints(&enough), Vec::<String>::new());
+    // A soft limit is nothing to complain of: the server raises it.
+    let soft = limited("-S -n 120", &[("CHAPPE_LIMITS_CONNECTIONS", "100")]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", soft.pid())).expect("a process has limits");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("files are among them");
+    let numbers: Vec<&str> = files.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{files}");
+    assert_eq!(complaints(&soft), Vec::<String>::new());
+}
+
+#[test]
+fn a_server_without_files_serves_who_is_inside_and_accepts_again_when_files_return() {
+    let server = limited(&format!("-n {FILES}"), &FAST);
     let mut inside = Client::hello(&server, Door::TcpJson, 1);
     inside.post(1, "before");
     let beginning = files(&server);

@@ -1,7 +1,7 @@
 //! The cases, chapter by chapter.
 
 use chappe_proto::frame::FLAG_JSON;
-use chappe_proto::websocket::{OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PONG, OPCODE_TEXT};
+use chappe_proto::websocket::{OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, OPCODE_TEXT};
 
 use super::{Frame, OPCODE_CONTINUE};
 
@@ -361,11 +361,23 @@ fn sizes() -> Vec<Case> {
             cases.push(lie);
         }
     }
-    // A length may be written longer than it need be: what it says counts.
+    // RFC 6455, section 5.2: the fewest bytes that hold a length have to be used. Autobahn does not ask for it.
     let text = b"{\"packet_type\":\"Ping\",\"nonce\": 5 }";
-    for length in [&[0xfe, 0, 34][..], &[0xff, 0, 0, 0, 0, 0, 0, 0, 34]] {
-        let mut long = case(format!("9 a length in {} bytes", length.len()), &[]).says(FINE);
-        long.bytes = [&[0x81], length, &[0; 4], &text[..]].concat();
+    for opcode in [OPCODE_TEXT, OPCODE_BINARY, OPCODE_CONTINUE, OPCODE_PING, OPCODE_CLOSE] {
+        for length in [&[0xfe, 0, 34][..], &[0xff, 0, 0, 0, 0, 0, 0, 0, 34]] {
+            let begins: &[Frame] = if opcode == OPCODE_CONTINUE { &[Frame::text(" ").open()] } else { &[] };
+            let name = format!("5.2 the length of opcode {opcode} in {} bytes", length.len());
+            let mut long = case(name, begins).ends(1002);
+            long.bytes.extend([&[0x80 | opcode], length, &[0; 4], &text[..]].concat());
+            cases.push(long);
+        }
+    }
+    for (declared, end) in [(126, 1002), (LIMIT as u64 - 1, 1002), (LIMIT as u64, 0)] {
+        let name = format!("5.2 a length of {declared} in 9 bytes");
+        let body = sized(declared as usize);
+        let mut long = case(name, &[]);
+        long = if end == 0 { long.says(FINE) } else { long.ends(end) };
+        long.bytes = [&[0x81, 0xff], &declared.to_be_bytes()[..], &[0; 4], &body[..]].concat();
         cases.push(long);
     }
     for (bytes, what) in [

@@ -117,12 +117,8 @@ mod tests {
             let [trimmed, erased, position] = [0, erased, position].map(Position);
             Some(Limited { trimmed, erased, position, epoch: 1 })
         };
-        let erasing = |before| Erasing {
-            user: UserId::parse(7).unwrap(),
-            behind: Position(100),
-            since: Instant::now(),
-            before,
-        };
+        let erasing =
+            |before| Erasing { user: UserId::parse(7).unwrap(), behind: Position(100), since: Instant::now(), before };
         let end = Some(Position(500));
         for (said, before, known) in [
             (None, None, None),

@@ -141,6 +141,44 @@ fn who_is_not_heard_of_any_more_takes_no_memory() {
 }
 
 #[test]
+fn users_that_somebody_invents_have_places_of_their_own_and_no_bucket() {
+    let slow = Rate { per_sec: 10, burst: 3 };
+    let mut world = World::with_chat_and(with(|limits| limits.user_rate = slow), "ops", ["ann", "bob"]);
+    world.wait(10);
+    world.tick();
+    let held = |world: &World| (world.state.presence.len(), world.state.rates.remembered());
+    let (leases, buckets) = held(&world);
+    // As a datagram brings it, and a connection that has not said Hello.
+    let invented = |id| UserId::parse(100 + id).unwrap();
+    for id in 0..12_000 {
+        let user = invented(id);
+        let seen = world.run_without_ticket(World::session("fox"), Command::Status { user, text: "online".into() });
+        assert_eq!(seen.replies, ["fox: quiet"]);
+        let typing = Command::Typing { user, chat: world.chat("ops"), stop: false };
+        assert_eq!(world.run_without_ticket(World::session("fox"), typing).replies, ["fox: refused not_a_member"]);
+    }
+    assert_eq!(held(&world), (leases + 10_000, buckets));
+    assert_eq!(world.state.take_tally().unknown_users, 2000);
+    let status = |world: &World, id| world.state.presence.of(invented(id), world.now).status_data.to_string();
+    assert_eq!((status(&world, 9_999), status(&world, 10_000)), ("online".to_owned(), "offline".to_owned()));
+    // Whoever is known is there, however many are invented; and with Hello behind it, Status is somebody's.
+    world.run_without_ticket(World::session("fox"), Command::Status { user: user("ann"), text: "away".into() });
+    assert_eq!(world.tick().heard_by("bob"), ["status ann away"]);
+    world.hello("eve");
+    world.status("eve", "busy");
+    world.settle();
+    assert_eq!(&*world.state.presence.of(user("eve"), world.now).status_data, "busy");
+    // They are forgotten as if they had never been.
+    world.wait(40);
+    world.tick();
+    assert!(world.state.presence.len() < 10, "{}", world.state.presence.len());
+    assert_eq!(world.state.presence.of(invented(1), world.now).last_seen, None);
+    let text = "online".into();
+    world.run_without_ticket(World::session("fox"), Command::Status { user: invented(11_999), text });
+    assert_eq!(status(&world, 11_999), "online");
+}
+
+#[test]
 fn a_chat_has_as_many_members_as_it_may_and_no_more() {
     let mut world = World::new(with(|limits| limits.members = 4));
     for name in ["ann", "bob", "cat", "dan", "eve"] {
