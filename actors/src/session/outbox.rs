@@ -39,6 +39,17 @@ struct Early {
     weight: u32,
 }
 
+/// How full an outbox is.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Bytes that wait, besides what is not kept.
+    pub bytes: usize,
+    /// Those of them that are events.
+    pub event_bytes: usize,
+    /// How much of the window is taken.
+    pub in_flight: u32,
+}
+
 /// See the module.
 pub struct Outbox {
     wire: Cell<Wire>,
@@ -204,10 +215,10 @@ impl Outbox {
         self.inner.borrow().queue.is_empty()
     }
 
-    /// How many bytes wait in it besides what is not kept, and how much of the window is taken.
-    pub fn load(&self) -> (usize, u32) {
+    /// How full it is.
+    pub fn load(&self) -> Load {
         let inner = self.inner.borrow();
-        (inner.queue.fill().0, inner.in_flight)
+        Load { bytes: inner.queue.fill().0, event_bytes: inner.queue.event_bytes(), in_flight: inner.in_flight }
     }
 
     /// Gives back what a request took of the window that is not answered.

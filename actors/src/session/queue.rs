@@ -113,6 +113,12 @@ impl Queue {
         self.push(Body::Shared(bytes), Kind::Ephemeral, 0);
     }
 
+    /// How many bytes of events wait.
+    pub(super) fn event_bytes(&self) -> usize {
+        let events = self.chunks.iter().filter(|chunk| chunk.kind == Kind::Events);
+        events.map(|chunk| chunk.body.as_slice().len()).sum()
+    }
+
     /// How many bytes wait, and how many events may fill.
     pub(super) fn fill(&self) -> (usize, usize) {
         (self.bytes, self.limit)

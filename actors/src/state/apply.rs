@@ -24,7 +24,7 @@ pub(super) enum Applied {
     Event(Arc<Event>),
     /// A user was made, or has another key.
     User(UserId),
-    /// A read mark moved.
+    /// A read mark was set; where it stands.
     Read(ChatId, Seq),
     /// A chat keeps less.
     Nothing,
@@ -68,7 +68,10 @@ impl State {
             }
             Fact::ReadMarked { chat, user, seq, count } => {
                 let (chat_id, user_id, seq) = (*chat, *user, *seq);
-                self.mark(chat_id, user_id, seq, *count);
+                if !self.mark(chat_id, user_id, seq, *count) {
+                    // Whoever posted meanwhile has read further, and may have been told so: a mark never moves back.
+                    return Applied::Read(chat_id, self.read_by(chat_id, user_id).unwrap_or(seq));
+                }
                 if let Some(step) = step.as_deref_mut()
                     && self.roster.is_heard(chat_id)
                 {
@@ -248,11 +251,16 @@ impl State {
         }
     }
 
-    fn mark(&mut self, chat: ChatId, user: UserId, seq: Seq, count: u64) {
+    /// Moves a member's mark forward. Whether it was not there already.
+    fn mark(&mut self, chat: ChatId, user: UserId, seq: Seq, count: u64) -> bool {
         let member = self.chats.get_mut(&chat).and_then(|chat| chat.members.get_mut(&user));
-        if let Some(member) = member.filter(|member| member.read < seq) {
-            (member.read, member.read_count) = (seq, count);
-        }
+        let Some(member) = member.filter(|member| member.read < seq) else { return false };
+        (member.read, member.read_count) = (seq, count);
+        true
+    }
+
+    fn read_by(&self, chat: ChatId, user: UserId) -> Option<Seq> {
+        Some(self.chats.get(&chat)?.members.get(&user)?.read)
     }
 
     fn note_message(&mut self, message: &Message) {

@@ -5,9 +5,9 @@ use chappe_proto::request::{
     DeleteMessage, EditMessage, GetChats, GetEvents, GetMessages, GetPresence, MarkRead, Ping, React, Request, Status,
     Subscribe, Typing,
 };
-use chappe_proto::{ChatId, Seq};
+use chappe_proto::{ChatId, MessageId, Seq};
 
-use crate::client::{Asked, Client};
+use crate::client::{Asked, Client, Edge};
 use crate::dice::Dice;
 use crate::disk::with_ledger;
 
@@ -72,7 +72,9 @@ impl Client {
         let (request, asked) = match (dice.below(40), message) {
             (0..14, _) => {
                 let content = text(dice);
-                let wish = self.wish(chat, content);
+                let is_here = |id: &MessageId| with_ledger(|l| l.messages.get(id).is_some_and(|it| it.chat == chat));
+                let reply_to = message.filter(|id| dice.once_in(4) && is_here(id));
+                let wish = self.wish(chat, content, reply_to);
                 self.post(&wish, dice);
                 // Some say everything twice.
                 if dice.once_in(10) {
@@ -98,7 +100,7 @@ impl Client {
             }
             (22..25, _) => {
                 let seq = Seq(dice.below(head + 2));
-                (Request::MarkRead(MarkRead { chat_id: chat, seq }), Asked::MarkRead(chat))
+                (Request::MarkRead(MarkRead { chat_id: chat, seq }), Asked::MarkRead(chat, seq))
             }
             (25..28, _) => {
                 let stop = dice.once_in(3).then(|| "stop".into());
@@ -115,13 +117,13 @@ impl Client {
             (30..32, _) => (Request::GetChats(GetChats { after: None, limit: None }), Asked::Other),
             (32..34, _) => {
                 let at = Seq(dice.below(head + 2));
-                let (before, after) = match dice.below(3) {
-                    0 => (Some(at), None),
-                    1 => (None, Some(at)),
-                    _ => (None, None),
+                let (before, after, edge) = match dice.below(3) {
+                    0 => (Some(at), None, Edge::Elsewhere),
+                    1 => (None, Some(at), Edge::After(at.0)),
+                    _ => (None, None, Edge::Newest),
                 };
                 let request = GetMessages { chat_id: chat, page: None, per_page: None, before, after, limit };
-                (Request::GetMessages(request), Asked::Messages(chat))
+                (Request::GetMessages(request), Asked::Messages(chat, edge))
             }
             (34, _) => {
                 let has = self.has.get(&chat).copied().unwrap_or_default();

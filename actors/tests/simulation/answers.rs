@@ -1,11 +1,11 @@
 //! What a client makes of what it hears, and whether it may hear that.
 
-use chappe_actors::log::record::Fact;
+use chappe_actors::log::record::{Fact, Record};
 use chappe_proto::event::Event;
 use chappe_proto::packet::{Ack, ChatSummary, ErrorPacket, Events, Messages, Packet, Welcome};
 use chappe_proto::{ChatId, Code, Seq, UserId};
 
-use crate::client::{Asked, Client, Open, Wish};
+use crate::client::{Asked, Client, Edge, Open, Told, Wish};
 use crate::disk::with_ledger;
 use crate::ledger::Ledger;
 use crate::verdict::{broken, holds, tell};
@@ -57,6 +57,7 @@ impl Client {
                     link.ear.gap(gap.chat_id, gap.from, gap.to, is_changing);
                 }
                 self.told_of(gap.chat_id, gap.to.0);
+                self.told.of_event(gap.chat_id, gap.to.0);
             }
             Packet::Events(page) => {
                 tally.pages += 1;
@@ -117,7 +118,10 @@ impl Client {
         }
         self.behind.clear();
         self.chats = heads.iter().map(|head| head.chat_id).collect();
-        heads.iter().for_each(|head| self.told_of(head.chat_id, head.seq.0));
+        for head in heads {
+            self.told_of(head.chat_id, head.seq.0);
+            self.told.of_event(head.chat_id, head.seq.0);
+        }
     }
 
     fn event(&mut self, event: &Event) {
@@ -128,8 +132,12 @@ impl Client {
         let (chat, seq) = (event.chat_id(), event.seq().0);
         self.chats.insert(chat);
         self.got(chat, seq.saturating_sub(1), seq);
+        self.told.of_event(chat, seq);
         match event {
-            Event::Message(message) => self.heard_of(message.id),
+            Event::Message(message) => {
+                self.heard_of(message.id);
+                self.told.of_message(chat, seq);
+            }
             Event::MemberLeft(left) if left.user_id == self.user => self.gives_up(chat),
             Event::ChatUpdated(updated) if updated.deleted => self.gives_up(chat),
             _ => {}
@@ -147,17 +155,20 @@ impl Client {
         }
         if ack.success {
             tally.duplicates += u64::from(ack.duplicate);
-            self.accepted(open.asked, ack);
+            self.accepted(open.asked, &open.told, ack);
         } else {
             tally.refusals += 1;
             self.refused(open.asked, ack, tally);
         }
     }
 
-    fn accepted(&mut self, asked: Asked, ack: &Ack) {
+    fn accepted(&mut self, asked: Asked, told: &Told, ack: &Ack) {
         let user = self.user;
         let record = ack.chat_id.zip(ack.seq).and_then(|(chat, seq)| with_ledger(|l| l.event(chat, seq).cloned()));
         let fact = record.as_ref().map(|record| &record.entry.fact);
+        if let Some(record) = record.as_ref().filter(|_| !ack.duplicate && asked.is_change()) {
+            self.in_order(record);
+        }
         match asked {
             Asked::Post(wish) => {
                 let is_kept = record.as_ref().is_some_and(|record| {
@@ -165,7 +176,12 @@ impl Client {
                 });
                 holds(is_kept, || format!("{user} is told that {wish:?} is on disk, and there is {record:?}: {ack:?}"));
                 let seq = ack.seq.unwrap_or_default();
-                self.in_order(wish.chat, seq, ack.duplicate);
+                self.told.of_event(wish.chat, seq.0);
+                self.told.of_message(wish.chat, seq.0);
+                self.has_read(wish.chat, seq.0);
+                if let Some(record) = &record {
+                    record.position.message().into_iter().for_each(|id| self.heard_of(id));
+                }
                 if let Some((_, was, id)) = self.granted.iter().find(|(known, ..)| known.name == wish.name) {
                     let is_same = (*was, *id) == (seq, ack.message_id);
                     holds(is_same, || format!("{wish:?} was event {was}, and is acknowledged as {seq}"));
@@ -188,10 +204,12 @@ impl Client {
                     matches!(fact, Some(Fact::Reacted { message, user: by, .. }) if (*message, *by) == (id, user));
                 holds(is_kept, || format!("{user} is told that it reacted to {id}, and on disk is {record:?}"));
             }
-            Asked::MarkRead(chat) => {
+            Asked::MarkRead(chat, up_to) => {
                 let (seq, kept) = (ack.seq.unwrap_or_default(), with_ledger(|ledger| ledger.mark(chat, user)));
                 holds(seq <= kept, || format!("{user} is told to have read {seq} of {chat}, and on disk is {kept}"));
-                self.has_read(chat, seq);
+                let least = told.event(chat).min(up_to.0).max(told.read(chat));
+                holds(seq.0 >= least, || format!("{user} has read {least} of {chat}, as it knows, and is told {seq}"));
+                self.has_read(chat, seq.0);
             }
             Asked::Subscribe(chats) => {
                 if let Some(link) = &mut self.link {
@@ -205,25 +223,31 @@ impl Client {
                 // It will hear of them no more: it is content with what it has.
                 self.behind.retain(|chat, _| !chats.contains(chat));
             }
-            Asked::Hello | Asked::Events(..) | Asked::Messages(_) | Asked::Other => {
+            Asked::Hello | Asked::Events(..) | Asked::Messages(..) | Asked::Other => {
                 broken(format!("an ack for something that has none: {ack:?}"));
             }
         }
     }
 
-    /// What one connection posts takes effect in the order in which it asked; and whoever asks later finds it there.
-    fn in_order(&mut self, chat: ChatId, seq: Seq, is_duplicate: bool) {
-        let newest = self.acknowledged.entry(chat).or_default();
-        *newest = seq.0.max(*newest);
-        if let Some(link) = self.link.as_mut().filter(|_| !is_duplicate) {
-            let before = link.posted.insert(chat, seq.0).unwrap_or_default();
-            holds(before < seq.0, || format!("{} posted event {seq} of {chat} after event {before}", self.user));
+    /// What one connection asks takes effect in the order in which it asked, in whatever chat.
+    fn in_order(&mut self, record: &Record) {
+        if let Some(link) = &mut self.link {
+            let before = std::mem::replace(&mut link.changed, record.position.0);
+            holds(before < record.position.0, || {
+                format!("{} asked for this after what stands at {before}, and it stands before: {record:?}", self.user)
+            });
         }
     }
 
     fn refused(&mut self, asked: Asked, ack: &Ack, tally: &mut Tally) {
         let code = ack.code.unwrap_or(Code::Internal);
         self.may_be_refused(code, tally);
+        if let Asked::Edit(id) | Asked::Delete(id) | Asked::React(id) = asked
+            && code == Code::UnknownMessage
+        {
+            let is_there = with_ledger(|ledger| ledger.has_been_readable(id, self.user));
+            holds(!is_there, || format!("{} was told of message {id}, and now that it is unknown", self.user));
+        }
         if let Asked::Post(wish) = asked
             && !code.retryable()
         {
@@ -265,7 +289,7 @@ impl Client {
     }
 
     fn events(&mut self, id: Option<u64>, page: &Events) {
-        let Some(Open { asked: Asked::Events(chat, after), since, floor, .. }) = self.answered(id) else {
+        let Some(Open { asked: Asked::Events(chat, after), since, told, .. }) = self.answered(id) else {
             return broken(format!("events that {} did not ask for", self.user));
         };
         with_ledger(|ledger| {
@@ -278,20 +302,23 @@ impl Client {
             }
             let (head, on_disk) = (page.head.0, ledger.seq(chat));
             holds(head <= on_disk, || format!("a page says that {chat} has come to {head}: on disk to {on_disk}"));
-            holds(head >= floor, || {
-                format!("{chat} has come to {floor}, as was acknowledged, and a page says to {head}")
-            });
+            let floor = told.event(chat);
+            holds(head >= floor, || format!("{chat} has come to {floor}, as was told, and a page says to {head}"));
             let stops_short = page.events.is_empty() && after.0 < head;
             holds(!stops_short, || format!("an empty page of {chat} after {after}, before its head {head}"));
         });
         let to = page.events.last().map_or(after.0, |event| event.seq().0);
-        page.events.iter().filter_map(Event::message).for_each(|message| self.heard_of(message.id));
+        for message in page.events.iter().filter_map(Event::message) {
+            self.heard_of(message.id);
+            self.told.of_message(chat, message.seq.0);
+        }
+        self.told.of_event(chat, page.head.0);
         self.got(chat, after.0, to);
         self.told_of(chat, page.head.0);
     }
 
     fn messages(&mut self, id: Option<u64>, page: &Messages) {
-        let Some(Open { asked: Asked::Messages(chat), since, .. }) = self.answered(id) else {
+        let Some(Open { asked: Asked::Messages(chat, edge), since, told, .. }) = self.answered(id) else {
             return broken(format!("messages that {} did not ask for", self.user));
         };
         with_ledger(|ledger| {
@@ -303,6 +330,13 @@ impl Client {
                 holds(ledger.knows(&event), || format!("a page has {message:?}, and the disk does not"));
             }
         });
+        let (newest, floor) = (page.messages.last().map_or(0, |message| message.seq.0), told.message(chat));
+        let has_newest = match edge {
+            Edge::Elsewhere => true,
+            Edge::Newest => newest >= floor,
+            Edge::After(at) => page.has_more || newest.max(at) >= floor,
+        };
+        holds(has_newest, || format!("{chat} has message {floor}, as was told, and the newest of a page is {newest}"));
     }
 
     fn chat(&mut self, open: &Open, chat: &ChatSummary) {
@@ -311,6 +345,11 @@ impl Client {
             self.may_read(ledger, id, open.since);
             let head = ledger.seq(id);
             holds(chat.seq.0 <= head, || format!("{id} has come to {}: on disk to {head}", chat.seq));
+            let (floor, read) = (open.told.event(id), open.told.read(id));
+            holds(chat.seq.0 >= floor, || format!("{id} has come to {floor}, as was told, and now to {}", chat.seq));
+            holds(chat.read_seq.0 >= read, || {
+                format!("{} had read {read} of {id}, as was told, and now {}", self.user, chat.read_seq)
+            });
             let kept = ledger.mark(id, self.user);
             holds(chat.read_seq <= kept, || {
                 format!("{} has read {} of {id}: on disk {kept}", self.user, chat.read_seq)
@@ -323,17 +362,22 @@ impl Client {
                 format!("{user} has {told} unread of {id} up to {seq}, read up to {read}: there are {unread}")
             });
         });
-        self.has_read(id, chat.read_seq);
+        self.told.of_event(id, chat.seq.0);
+        self.told.of_read(id, chat.read_seq.0);
     }
 
-    fn has_read(&mut self, chat: ChatId, seq: Seq) {
-        let before = self.read.get(&chat).copied().unwrap_or_default();
-        // A page may have been made before the ack came that was read first: only a later question tells.
-        self.read.insert(chat, before.max(seq));
+    /// It was acknowledged that its user has read so far.
+    fn has_read(&mut self, chat: ChatId, seq: u64) {
+        self.told.of_read(chat, seq);
+        if let Some(link) = &mut self.link {
+            let before = link.read.entry(chat).or_default();
+            *before = seq.max(*before);
+        }
     }
 }
 
 fn is_wish(fact: &Fact, wish: &Wish, user: UserId) -> bool {
-    matches!(fact, Fact::MessagePosted { sender, content, client_id, .. }
-        if *sender == user && *content == wish.content && client_id.as_ref() == Some(&wish.name))
+    matches!(fact, Fact::MessagePosted { sender, content, client_id, reply_to, .. }
+        if *sender == user && *content == wish.content && client_id.as_ref() == Some(&wish.name)
+            && *reply_to == wish.reply_to)
 }

@@ -23,6 +23,7 @@ pub(crate) struct Wish {
     pub(crate) chat: ChatId,
     pub(crate) name: ClientId,
     pub(crate) content: Box<str>,
+    pub(crate) reply_to: Option<MessageId>,
 }
 
 /// What was asked.
@@ -33,23 +34,86 @@ pub(crate) enum Asked {
     Edit(MessageId),
     Delete(MessageId),
     React(MessageId),
-    MarkRead(ChatId),
+    /// Up to which number.
+    MarkRead(ChatId, Seq),
     Subscribe(Vec<ChatId>),
     Unsubscribe(Vec<ChatId>),
     /// After which number.
     Events(ChatId, Seq),
-    Messages(ChatId),
+    Messages(ChatId, Edge),
     Other,
 }
 
-/// A request that is not answered yet, and where the log stood when it was made.
+impl Asked {
+    /// Whether it becomes an event of a chat.
+    pub(crate) fn is_change(&self) -> bool {
+        matches!(self, Self::Post(_) | Self::Edit(_) | Self::Delete(_) | Self::React(_))
+    }
+}
+
+/// From where on a page of messages goes up to the newest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Edge {
+    /// It need not.
+    Elsewhere,
+    /// It ends with the newest.
+    Newest,
+    /// It begins after this number, and has the newest unless it says that there is more.
+    After(u64),
+}
+
+/// How far a client knows each chat to have come, because it was told: whatever it asks later, the answer knows as much.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    events: BTreeMap<ChatId, u64>,
+    messages: BTreeMap<ChatId, u64>,
+    read: BTreeMap<ChatId, u64>,
+}
+
+impl Told {
+    /// The last event that there is at least.
+    pub(crate) fn event(&self, chat: ChatId) -> u64 {
+        self.events.get(&chat).copied().unwrap_or_default()
+    }
+
+    /// The last message that there is at least.
+    pub(crate) fn message(&self, chat: ChatId) -> u64 {
+        self.messages.get(&chat).copied().unwrap_or_default()
+    }
+
+    /// How far its user has read at least.
+    pub(crate) fn read(&self, chat: ChatId) -> u64 {
+        self.read.get(&chat).copied().unwrap_or_default()
+    }
+
+    /// There is this event.
+    pub(crate) fn of_event(&mut self, chat: ChatId, seq: u64) {
+        raise(&mut self.events, chat, seq);
+    }
+
+    /// There is this message.
+    pub(crate) fn of_message(&mut self, chat: ChatId, seq: u64) {
+        raise(&mut self.messages, chat, seq);
+    }
+
+    /// Its user has read so far.
+    pub(crate) fn of_read(&mut self, chat: ChatId, seq: u64) {
+        raise(&mut self.read, chat, seq);
+    }
+}
+
+fn raise(all: &mut BTreeMap<ChatId, u64>, chat: ChatId, seq: u64) {
+    let known = all.entry(chat).or_default();
+    *known = seq.max(*known);
+}
+
+/// A request that is not answered yet; where the log stood when it was made, and what the client had been told.
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) id: u64,
     pub(crate) asked: Asked,
     pub(crate) since: u64,
-    /// Up to which number the client knew of the chat that it asks about, because it was acknowledged.
-    pub(crate) floor: u64,
+    pub(crate) told: Told,
 }
 
 /// The client's end of a connection.
@@ -64,8 +128,10 @@ pub(crate) struct Link {
     /// To be answered by acks, in this order.
     pub(crate) acks: VecDeque<Open>,
     pub(crate) answers: BTreeMap<u64, Open>,
-    /// The last of its messages in each chat that it posted and that was not there already.
-    pub(crate) posted: BTreeMap<ChatId, u64>,
+    /// Where the last change stands in the log that it asked for and that was acknowledged.
+    pub(crate) changed: u64,
+    /// How far it was acknowledged here that its user has read, of each chat.
+    pub(crate) read: BTreeMap<ChatId, u64>,
     next_id: u64,
     /// It takes nothing up to this step.
     pub(crate) reads_from: u64,
@@ -92,12 +158,9 @@ pub(crate) struct Client {
     pub(crate) behind: BTreeMap<ChatId, u64>,
     pub(crate) wishes: Vec<Wish>,
     pub(crate) granted: Vec<(Wish, Seq, u64)>,
-    /// The newest event of each chat that it was acknowledged.
-    pub(crate) acknowledged: BTreeMap<ChatId, u64>,
     /// Messages it has heard of.
     pub(crate) messages: VecDeque<MessageId>,
-    /// How far it was told that it has read.
-    pub(crate) read: BTreeMap<ChatId, Seq>,
+    pub(crate) told: Told,
     pub(crate) chats: BTreeSet<ChatId>,
     names: u64,
 }
@@ -112,9 +175,8 @@ impl Client {
             behind: BTreeMap::new(),
             wishes: Vec::new(),
             granted: Vec::new(),
-            acknowledged: BTreeMap::new(),
             messages: VecDeque::new(),
-            read: BTreeMap::new(),
+            told: Told::default(),
             chats: BTreeSet::new(),
             names: 0,
         }
@@ -131,7 +193,8 @@ impl Client {
             is_welcome: false,
             acks: VecDeque::new(),
             answers: BTreeMap::new(),
-            posted: BTreeMap::new(),
+            changed: 0,
+            read: BTreeMap::new(),
             next_id: 1,
             reads_from: 0,
         });
@@ -149,11 +212,7 @@ impl Client {
         tell(|| format!("client {} asks {id}: {request:?}", self.number));
         let mask = u32::try_from(dice.below(1 << 32)).unwrap_or_default();
         link.out.extend(link.speech.encode(&ClientFrame { request_id: Some(id), request }, mask));
-        let floor = match &asked {
-            Asked::Events(chat, _) => self.acknowledged.get(chat).copied().unwrap_or_default(),
-            _ => 0,
-        };
-        let open = Open { id, asked, since: with_ledger(|ledger| ledger.head()), floor };
+        let open = Open { id, asked, since: with_ledger(|ledger| ledger.head()), told: self.told.clone() };
         match answer {
             Answer::Ack => link.acks.push_back(open),
             Answer::Data => drop(link.answers.insert(id, open)),
@@ -162,10 +221,10 @@ impl Client {
     }
 
     /// A new message, to be posted until it is acknowledged.
-    pub(crate) fn wish(&mut self, chat: ChatId, content: String) -> Wish {
+    pub(crate) fn wish(&mut self, chat: ChatId, content: String, reply_to: Option<MessageId>) -> Wish {
         self.names += 1;
         let name = ClientId::parse(format!("{}-{}", self.number, self.names)).expect("a short name");
-        let wish = Wish { chat, name, content: content.into() };
+        let wish = Wish { chat, name, content: content.into(), reply_to };
         self.wishes.push(wish.clone());
         wish
     }
@@ -178,7 +237,7 @@ impl Client {
             content: wish.content.clone(),
             message_type: chappe_proto::message::MessageType::Text,
             client_id: Some(wish.name.clone()),
-            reply_to: None,
+            reply_to: wish.reply_to,
             signature: None,
         };
         self.ask(Request::SendMessage(SendMessage { message }), Asked::Post(wish.clone()), dice);

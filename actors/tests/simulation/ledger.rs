@@ -72,6 +72,15 @@ impl Ledger {
         self.members.get(&(chat, user)).and_then(|times| times.last()).is_some_and(|(_, left)| left.is_none())
     }
 
+    /// Whether the message is there, and was so for `user` ever since it was posted.
+    pub(crate) fn has_been_readable(&self, id: MessageId, user: UserId) -> bool {
+        let Some(message) = self.messages.get(&id).filter(|message| !message.is_deleted) else { return false };
+        let stays = self.members.get(&(message.chat, user)).map_or(&[][..], Vec::as_slice);
+        let stayed = stays.iter().any(|(joined, left)| *joined <= id.get() && left.is_none());
+        let is_deleted = self.chats.get(&message.chat).is_none_or(|book| book.is_deleted);
+        !is_deleted && (stayed || self.is_open(message.chat))
+    }
+
     pub(crate) fn is_open(&self, chat: ChatId) -> bool {
         self.chats.get(&chat).is_some_and(|book| book.kind == ChatKind::Open)
     }

@@ -1,12 +1,16 @@
 //! Servers that break a promise on purpose: what finds no fault with these is blind.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chappe_actors::messages::{Deliver, Item};
+use chappe_actors::messages::{Batch, Deliver, Item};
 use chappe_actors::origin::SessionId;
+use chappe_actors::reply::Reply;
+use chappe_proto::Seq;
 
 use crate::dice::Dice;
 use crate::disk::Lies;
+use crate::office::{Letter, Who};
 
 /// Which promise is broken, once in a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +37,18 @@ pub(crate) enum Lie {
     LosesAnswers,
     /// A connection is not polled though it asked for it.
     SleepsOn,
+    /// The writer's acks arrive before the state is told of the commit.
+    AcksAheadOfTheState,
+    /// What waits for a client that does not read has no limit.
+    KeepsAllEvents,
+    /// Of two things that a connection asks at once the later takes effect before the earlier.
+    OvertakesWrites,
+    /// A read mark is acknowledged as it was before.
+    MovesMarksBack,
 }
 
 impl Lie {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::AcksTooEarly,
         Self::ForgetsCommits,
         Self::GoesOnInDoubt,
@@ -47,6 +59,10 @@ impl Lie {
         Self::SwapsAnswers,
         Self::LosesAnswers,
         Self::SleepsOn,
+        Self::AcksAheadOfTheState,
+        Self::KeepsAllEvents,
+        Self::OvertakesWrites,
+        Self::MovesMarksBack,
     ];
 
     /// What of it the disk does.
@@ -55,6 +71,32 @@ impl Lie {
             too_early: self == Self::AcksTooEarly,
             forgets: self == Self::ForgetsCommits,
             denies: self == Self::GoesOnInDoubt,
+        }
+    }
+
+    /// Lets acks go before the commit that they are of, on their way from the writer.
+    pub(crate) fn hurry(self, next: &mut VecDeque<(Who, Letter)>) {
+        let is_ack_next = matches!(next.get(1), Some((Who::Hub(_), _)));
+        if self == Self::AcksAheadOfTheState && is_ack_next && matches!(next.front(), Some((_, Letter::Written(_)))) {
+            next.swap(0, 1);
+        }
+    }
+
+    /// How many bytes of events may wait for a client; `limit` unless that is the lie.
+    pub(crate) fn limit_of_an_outbox(self, limit: usize) -> usize {
+        if self == Self::KeepsAllEvents { 1 << 30 } else { limit }
+    }
+
+    /// Changes what the state is asked.
+    pub(crate) fn reorder(self, Batch(asked): &mut Batch) {
+        let is_pair = |at: &usize| {
+            let [(one, first), (other, second)] = [&asked[*at], &asked[*at + 1]];
+            one.session == other.session && first.is_write() && second.is_write()
+        };
+        if self == Self::OvertakesWrites
+            && let Some(at) = (0..asked.len().saturating_sub(1)).find(is_pair)
+        {
+            asked.swap(at, at + 1);
         }
     }
 
@@ -84,6 +126,16 @@ impl Lie {
         let acks = |item: &Item| matches!(item, Item::Reply(to, _) if to.ticket.is_some());
         let acks: Vec<usize> = (0..items.len()).filter(|at| acks(&items[*at])).collect();
         match self {
+            Self::MovesMarksBack => {
+                let accepted = items.iter_mut().filter_map(|item| match item {
+                    Item::Reply(_, Reply::Accepted(accepted)) => Some(accepted),
+                    _ => None,
+                });
+                // Of what a connection may ask only a mark leads to a number without a message.
+                for mark in accepted.filter(|accepted| accepted.message_id.is_none() && dice.once_in(4)) {
+                    mark.seq = Seq(mark.seq.0.saturating_sub(1));
+                }
+            }
             Self::LosesAnswers if dice.once_in(20) => {
                 if let Some(at) = dice.pick(&acks) {
                     items.remove(at);

@@ -18,6 +18,8 @@ use chappe_actors::messages::{Batch, CloseAll, Deliver, Formats, GetHealth, NewA
 use chappe_actors::persist::{self, Append, Written};
 use chappe_actors::reader::{Look, Looked};
 
+use crate::lie::Lie;
+
 /// How many threads with connections there are at most.
 pub(crate) const HUBS: usize = 2;
 const PLACES: usize = 3 + HUBS;
@@ -74,8 +76,12 @@ pub(crate) fn post(from: Who, to: Who, letter: Letter) {
 }
 
 /// The next message that leaves `from`.
-pub(crate) fn leave(from: Who) -> Option<(Who, Letter)> {
-    POST.with_borrow_mut(|post| post.out[from.place()].pop_front())
+pub(crate) fn leave(from: Who, lie: Lie) -> Option<(Who, Letter)> {
+    POST.with_borrow_mut(|post| {
+        let out = &mut post.out[from.place()];
+        lie.hurry(out);
+        out.pop_front()
+    })
 }
 
 /// How many messages of `from` have not left yet.

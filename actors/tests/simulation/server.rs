@@ -29,6 +29,7 @@ use chappe_proto::websocket_input::Reader;
 use crate::archive;
 use crate::dice::Dice;
 use crate::disk::{SimulatedLog, with_disk, with_ledger};
+use crate::lie::Lie;
 use crate::office::{self, Letter, Relay, Task, Who};
 use crate::snapshot::Shelf;
 use crate::socket::{Line, Socket};
@@ -73,6 +74,8 @@ pub(crate) struct Serving {
 /// See the module.
 pub(crate) struct Server {
     settings: Settings,
+    /// Which promise it breaks, if it is one that is to be caught.
+    lie: Lie,
     cache: Addr<CacheActor>,
     cache_task: Task,
     persist: Addr<PersistActor>,
@@ -90,7 +93,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A start, with what is on disk.
-    pub(crate) fn start(settings: Settings, hubs: usize, shelf: &Shelf) -> Self {
+    pub(crate) fn start(settings: Settings, hubs: usize, shelf: &Shelf, lie: Lie) -> Self {
         let clock = Clock::told(now);
         if with_ledger(|ledger| ledger.head() == 0) {
             with_disk(|disk| disk.start_with(State::beginning(now())));
@@ -110,6 +113,7 @@ impl Server {
         let hubs: Vec<Hub> = (0..hubs).map(|index| Self::hub(index, settings, clock)).collect();
         let mut server = Self {
             settings,
+            lie,
             cache,
             cache_task,
             persist,
@@ -164,7 +168,7 @@ impl Server {
         if office::waiting(from) == 0 || (from == Who::Persist && !with_disk(|disk| disk.lets_leave())) {
             return false;
         }
-        let Some((to, letter)) = office::leave(from) else { return false };
+        let Some((to, letter)) = office::leave(from, self.lie) else { return false };
         match to {
             Who::Cache => self.cache_mail.push_back(letter),
             Who::Persist => self.persist_mail.push_back(letter),
@@ -178,7 +182,10 @@ impl Server {
     pub(crate) fn run_cache(&mut self) -> bool {
         let Some(letter) = self.cache_mail.pop_front() else { return false };
         match letter {
-            Letter::Batch(batch) => self.cache.do_send(batch),
+            Letter::Batch(mut batch) => {
+                self.lie.reorder(&mut batch);
+                self.cache.do_send(batch);
+            }
             Letter::Register(register) => self.cache.do_send(register),
             Letter::Formats(formats) => self.cache.do_send(formats),
             Letter::Written(written) => self.cache.do_send(written),
@@ -282,7 +289,8 @@ impl Server {
         self.hubs[hub].place.settle();
         let limits = self.settings.limits;
         let as_size = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let outbox = Rc::new(Outbox::new(speech.wire(), as_size(limits.outbox_bytes), limits.window));
+        let outbox_bytes = self.lie.limit_of_an_outbox(as_size(limits.outbox_bytes));
+        let outbox = Rc::new(Outbox::new(speech.wire(), outbox_bytes, limits.window));
         let is_tcp = speech.is_tcp();
         let door = if is_tcp { Door::Tcp } else { Door::WebSocket };
         let session = Session::open(door, Rc::clone(&outbox)).ok()?;

@@ -20,6 +20,8 @@ pub(crate) struct Shape {
     pub(crate) all_outboxes: i64,
     /// How many steps it may take until all is at rest.
     pub(crate) patience: u64,
+    /// Which of those that may be stalled has to wait now and then between two messages that it sends. The disk sends none.
+    pub(crate) slow: usize,
 }
 
 impl Shape {
@@ -59,6 +61,8 @@ impl Shape {
             socket_room: as_size(pick([40, 600, 8000])),
             all_outboxes: i64::from(pick([6000, 1 << 30, 1 << 30])),
             patience: 20_000,
+            // Most often the writer: a commit has it tell the state, and those who wait for their acks.
+            slow: dice.pick(&[0, 1, 1, 2, 3, 4, 5]).unwrap_or_default(),
         }
     }
 

@@ -11,6 +11,7 @@ use chappe_actors::messages::{Deliver, Item};
 use chappe_actors::metrics::metrics;
 use chappe_actors::origin::SessionId;
 use chappe_actors::reply::Reply;
+use chappe_actors::session::outbox::Load;
 use chappe_proto::UserId;
 
 use crate::answers::Tally;
@@ -19,11 +20,26 @@ use crate::dice::Dice;
 use crate::disk::{self, Mood, with_disk, with_ledger};
 use crate::http::Http;
 use crate::lie::Lie;
-use crate::office::Who;
+use crate::office::{self, Who};
 use crate::server::{Server, pass, prepare_end};
 use crate::shape::Shape;
 use crate::snapshot::Shelf;
 use crate::verdict::{holds, set_step, tell, verdict};
+
+/// A slow thread that has sent a message, and has another to send, has to wait before that once in so often …
+const PAUSES: u64 = 12;
+/// … and up to so many steps: in the meantime others hear of the first, and act on it.
+const PAUSE: u64 = 400;
+
+/// Its place among those that may be stalled.
+fn thread(who: Who) -> usize {
+    match who {
+        Who::Cache => 0,
+        Who::Persist => 1,
+        Who::Reader => 3,
+        Who::Hub(index) => 4 + index,
+    }
+}
 
 /// How a simulation went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +106,7 @@ impl World {
         metrics().pending_writes.set(0);
         let user = |number: u64| UserId::parse(1 + number % shape.users).expect("an id");
         let clients: Vec<Client> = (0..shape.clients).map(|number| Client::new(number, user(number as u64))).collect();
-        let server = Some(Server::start(shape.settings, shape.hubs, &Shelf::default()));
+        let server = Some(Server::start(shape.settings, shape.hubs, &Shelf::default(), lie));
         Self {
             places: vec![None; clients.len()],
             dice,
@@ -182,7 +198,7 @@ impl World {
             36..52 => {
                 let senders = [Who::Cache, Who::Persist, Who::Reader, Who::Hub(hub)];
                 let from = self.dice.pick(&senders).unwrap_or(Who::Cache);
-                self.server.as_mut().is_some_and(|server| server.deliver(from))
+                !is_stalled(thread(from)) && self.deliver(from)
             }
             52..63 => self.run_connection(),
             63..73 => self.bytes_up(),
@@ -196,11 +212,21 @@ impl World {
         }
     }
 
+    /// A message leaves; now and then a slow thread has to wait before it sends the next.
+    fn deliver(&mut self, from: Who) -> bool {
+        let has_left = self.server.as_mut().is_some_and(|server| server.deliver(from));
+        let may_wait = thread(from) == self.shape.slow && office::waiting(from) > 0 && !self.is_finishing;
+        if has_left && may_wait && self.dice.once_in(PAUSES) {
+            self.stalled[thread(from)] = self.steps + self.dice.below(PAUSE);
+        }
+        has_left
+    }
+
     fn start(&mut self) -> bool {
         if !self.is_finishing && !self.dice.once_in(8) {
             return false;
         }
-        self.server = Some(Server::start(self.shape.settings, self.shape.hubs, &self.shelf));
+        self.server = Some(Server::start(self.shape.settings, self.shape.hubs, &self.shelf, self.lie));
         true
     }
 
@@ -323,9 +349,13 @@ impl World {
         let Some(server) = &self.server else { return };
         let limits = self.shape.settings.limits;
         for serving in server.connections.iter().flatten() {
-            let (bytes, in_flight) = serving.outbox.load();
+            let Load { bytes, event_bytes, in_flight } = serving.outbox.load();
             let most = limits.window + chappe_proto::commands::PAGE_WEIGHT;
             holds(in_flight < most, || format!("{in_flight} of the window of {} are taken", limits.window));
+            let most = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
+            holds(event_bytes <= most, || {
+                format!("an outbox holds {event_bytes} bytes of events: {most} are the most")
+            });
             let most = self.shape.most_in_an_outbox();
             holds(bytes <= most, || format!("an outbox holds {bytes} bytes: {most} are the most"));
         }

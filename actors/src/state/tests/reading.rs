@@ -44,6 +44,21 @@ fn a_mark_on_its_way_does_not_undo_the_users_own_message() {
 }
 
 #[test]
+fn a_mark_on_its_way_is_not_told_once_the_users_own_message_is_further() {
+    let mut world = World::with_chat("ops", ["ann", "bob"]);
+    world.say("ann", "ops", "1");
+    world.say("ann", "ops", "2");
+    world.commit_all();
+    world.say("bob", "ops", "3");
+    world.mark("bob", "ops", 2);
+    // The message is on disk, the mark is not yet: from here on anybody may be told that bob has read up to the message.
+    assert_eq!(world.commit(1).replies, ["bob: ok ops#4"]);
+    let seen = world.commit_all();
+    assert_eq!(seen.replies, ["bob: ok ops#4"], "the mark as it is");
+    assert!(seen.heard_by("ann").is_empty(), "and nothing of a step back: {:?}", seen.heard_by("ann"));
+}
+
+#[test]
 fn an_old_mark_is_counted_by_the_reader() {
     let mut world = World::with_chat_and(Settings { messages_per_chat: 2, ..SETTINGS }, "ops", ["ann", "bob"]);
     for n in 0..9 {
