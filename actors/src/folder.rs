@@ -187,7 +187,8 @@ impl Folder {
     }
 }
 
-pub(crate) fn log_error(folder: &Path, source: LogError) -> FolderError {
+/// Says which folder an error of its log is about, and what to do.
+pub fn log_error(folder: &Path, source: LogError) -> FolderError {
     let advice = match &source {
         LogError::Newer { .. } => ": install the version of chappe that wrote it, or a newer one",
         LogError::Damaged(_) | LogError::Missing { .. } => ". Nothing was changed; restore the folder from a backup",
