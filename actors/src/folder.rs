@@ -2,6 +2,7 @@
 
 mod beside;
 mod filling;
+mod lock;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -109,7 +110,8 @@ impl Folder {
             .write(true)
             .open(&lock_path)
             .map_err(|source| io(&lock_path, source))?;
-        match lock.try_lock() {
+        lock::hand_over(&lock, path);
+        match lock::try_for_a_moment(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
