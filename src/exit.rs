@@ -25,7 +25,7 @@ pub enum Exit {
     Locked = 5,
     /// The log is damaged, or was written by a newer version.
     Log = 6,
-    /// `chappe verify` found that the query tables differ from the log.
+    /// `chappe verify` found that the query tables or the snapshot differ from the log.
     Differences = 7,
     /// A restore or an import into the data folder was cut off.
     Unfinished = 8,
@@ -82,8 +82,8 @@ impl Exit {
                 "Read stderr: restore a backup, or install the version it names. Starting again does not help.",
             ),
             Self::Differences => (
-                "`chappe verify` found that the query tables differ from the log.",
-                "The log is right; stdout lists what differs.",
+                "`chappe verify` found that the query tables or the snapshot differ from the log.",
+                "The log is right; stdout lists what differs, and what to delete.",
             ),
             Self::Unfinished => (
                 "A restore or an import into the data folder was cut off.",

@@ -130,7 +130,8 @@ fn every_record(config: &Config, holder: &Use, progress: &mut dyn FnMut(u64, u64
                 Check::ok(NAME, format!("{records} in {chats} chats are whole, and the query tables agree"))
             }
             Ok(_) => {
-                Check::fail(NAME, "the query tables differ from the log", "chappe verify says in what; delete query.db")
+                let what = "the query tables or the snapshot differ from the log";
+                Check::fail(NAME, what, "chappe verify says in what, and what to delete")
             }
             Err(error) => Check::fail(NAME, error.to_string(), advice),
         };
