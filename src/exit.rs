@@ -29,7 +29,7 @@ pub enum Exit {
     Differences = 7,
     /// A restore or an import into the data folder was cut off.
     Unfinished = 8,
-    /// A backup or a file to import is damaged, not whole, or of another version.
+    /// A file that is read, such as a backup, is damaged, not whole, or of another version.
     BadFile = 9,
     /// The data folder or the file that is to be made is not empty.
     NotEmpty = 10,
@@ -90,8 +90,8 @@ impl Exit {
                 "Run the same command again, or delete the folder.",
             ),
             Self::BadFile => (
-                "A backup, an export or a file to import is damaged, not whole, or of another version.",
-                "Read stderr: it says where. Mend the line and import again, or take another backup.",
+                "A backup, an export, a file to import or a run to compare with is damaged, not whole, or of another version.",
+                "Read stderr: it says where. Mend the line and import again, take another backup, or measure again.",
             ),
             Self::NotEmpty => (
                 "Something is where a folder or a file is to be made.",
