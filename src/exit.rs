@@ -121,8 +121,14 @@ impl From<&FolderError> for Exit {
 impl From<&LogError> for Exit {
     fn from(error: &LogError) -> Self {
         match error {
-            LogError::Full(_) => Self::Failed,
-            _ => Self::Log,
+            // It says nothing about what stands in the log: the file cannot be opened, or the disk does not answer.
+            LogError::Full(_) | LogError::Failed(_) | LogError::Behind(_) => Self::Failed,
+            LogError::Corrupt(_)
+            | LogError::Damaged(_)
+            | LogError::Missing { .. }
+            | LogError::Newer { .. }
+            | LogError::Older { .. }
+            | LogError::Foreign(_) => Self::Log,
         }
     }
 }
@@ -136,6 +142,18 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_stands_in_the_log_makes_a_log_damaged() {
+        let text = || "why".to_owned();
+        for passing in [LogError::Failed(text()), LogError::Behind(1)] {
+            assert_eq!(Exit::from(&passing), Exit::Failed, "{passing}");
+        }
+        for lasting in [LogError::Corrupt(text()), LogError::Missing { after: 1, found: 3 }, LogError::Foreign(text())]
+        {
+            assert_eq!(Exit::from(&lasting), Exit::Log, "{lasting}");
+        }
+    }
 
     #[test]
     fn the_page_lists_every_code_with_its_meaning() {
