@@ -26,11 +26,11 @@ pub enum Exit {
     Locked = 5,
     /// The log is damaged, or was written by a newer version.
     Log = 6,
-    /// `chappe verify` found that the query tables differ from the log.
+    /// `chappe verify` found that the query tables or the snapshot differ from the log.
     Differences = 7,
     /// A restore or an import into the data folder was cut off.
     Unfinished = 8,
-    /// A backup or a file to import is damaged, not whole, or of another version.
+    /// A file that is read, such as a backup, is damaged, not whole, or of another version.
     BadFile = 9,
     /// The data folder or the file that is to be made is not empty.
     NotEmpty = 10,
@@ -86,16 +86,16 @@ impl Exit {
                 "Read stderr: restore a backup, or install the version it names. Starting again does not help.",
             ),
             Self::Differences => (
-                "`chappe verify` found that the query tables differ from the log.",
-                "The log is right; stdout lists what differs.",
+                "`chappe verify` found that the query tables or the snapshot differ from the log.",
+                "The log is right; stdout lists what differs, and what to delete.",
             ),
             Self::Unfinished => (
                 "A restore or an import into the data folder was cut off.",
                 "Run the same command again, or delete the folder.",
             ),
             Self::BadFile => (
-                "A backup, an export or a file to import is damaged, not whole, or of another version.",
-                "Read stderr: it says where. Mend the line and import again, or take another backup.",
+                "A backup, an export, a file to import or a run to compare with is damaged, not whole, or of another version.",
+                "Read stderr: it says where. Mend the line and import again, take another backup, or measure again.",
             ),
             Self::NotEmpty => (
                 "Something is where a folder or a file is to be made.",
@@ -140,7 +140,14 @@ impl From<&LogError> for Exit {
     fn from(error: &LogError) -> Self {
         match error {
             LogError::Full(_) => Self::Full,
-            _ => Self::Log,
+            // It says nothing about what stands in the log: the file cannot be opened, or the disk does not answer.
+            LogError::Failed(_) | LogError::Behind(_) | LogError::TooLarge(_) => Self::Failed,
+            LogError::Corrupt(_)
+            | LogError::Damaged(_)
+            | LogError::Missing { .. }
+            | LogError::Newer { .. }
+            | LogError::Older { .. }
+            | LogError::Foreign(_) => Self::Log,
         }
     }
 }
@@ -154,6 +161,18 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_stands_in_the_log_makes_a_log_damaged() {
+        let text = || "why".to_owned();
+        for passing in [LogError::Failed(text()), LogError::Behind(1)] {
+            assert_eq!(Exit::from(&passing), Exit::Failed, "{passing}");
+        }
+        for lasting in [LogError::Corrupt(text()), LogError::Missing { after: 1, found: 3 }, LogError::Foreign(text())]
+        {
+            assert_eq!(Exit::from(&lasting), Exit::Log, "{lasting}");
+        }
+    }
 
     #[test]
     fn the_page_lists_every_code_with_its_meaning() {

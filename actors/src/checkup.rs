@@ -1,5 +1,5 @@
 //! What can be told of a data folder from outside, also beside a running server: for an operator who wonders. Reads, and
-//! writes one small file of its own to see how long the disk takes.
+//! writes one small file of its own to see how long the disk takes. SQLite leaves its two files beside each that is read.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -12,8 +12,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::folder::{FolderError, log_error, open_beside};
 use crate::history::tables;
-use crate::log::EventLog;
-use crate::log::record::Position;
+use crate::log::record::{self, Damage, Position};
+use crate::log::{EventLog, LogError};
 
 /// So many records at the end of the log are read by a quick look.
 const TAIL: u64 = 1000;
@@ -25,7 +25,7 @@ const FLUSH_BYTES: usize = 4096;
 const FLUSH_FILE: &str = "doctor.tmp";
 
 /// Where a log ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     /// The last position.
     pub head: Position,
@@ -33,18 +33,39 @@ pub struct End {
     pub at: Option<Millis>,
     /// Which log it is.
     pub epoch: u64,
+    /// What is wrong behind it, if only that is: the next start takes it off.
+    pub torn: Option<Damage>,
 }
 
-/// Reads the last records of the log in `folder` against their checksums.
+/// Reads the last records of the log in `folder` against their checksums. What a start would mend is no error.
 ///
 /// # Errors
 /// [`FolderError`]: what is wrong with it.
 pub fn log_end(folder: &Path) -> Result<End, FolderError> {
     let mut log = open_beside(folder)?;
     let failed = |source| log_error(folder, source);
-    let head = log.last().map_err(failed)?;
-    let records = log.page(Position(head.0.saturating_sub(TAIL)), usize::MAX).map_err(failed)?;
-    Ok(End { head, at: records.last().map(|record| record.entry.at), epoch: log.epoch() })
+    let mut end = End { head: log.last().map_err(failed)?, at: None, epoch: log.epoch(), torn: None };
+    let read = log.visit(Position(end.head.0.saturating_sub(TAIL)), |position, body| {
+        (end.head, end.at) = (position, Some(record::decode(position, body)?.entry.at));
+        Ok(true)
+    });
+    match read {
+        Ok(()) => {}
+        Err(LogError::Damaged(damage)) if place(&damage) >= Some(log.last_row().map_err(failed)?) => {
+            end.head = Position(place(&damage).unwrap_or_default().0.saturating_sub(1));
+            end.torn = Some(damage);
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    Ok(end)
+}
+
+/// Where the damage is, if a start takes such damage off the end.
+fn place(damage: &Damage) -> Option<Position> {
+    match damage {
+        Damage::Short(at) | Damage::Checksum(at) => Some(Position(*at)),
+        Damage::Unreadable(..) => None,
+    }
 }
 
 /// Reads every record of the log in `folder` against its checksum, up to where it ends now; how many they are.
@@ -126,12 +147,40 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(log_end(folder.path()), Err(FolderError::NoLog(_))));
         let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
-        assert_eq!(log_end(folder.path()).unwrap(), End { head: Position(0), at: None, epoch: 7 });
+        assert_eq!(log_end(folder.path()).unwrap(), End { head: Position(0), at: None, epoch: 7, torn: None });
         log.append(vec![new_chat()]).unwrap();
         log.append((0..2 * TAIL).map(|_| post(1, "a")).collect()).unwrap();
-        let end = End { head: Position(1 + 2 * TAIL), at: Some(Millis(2)), epoch: 7 };
+        let end = End { head: Position(1 + 2 * TAIL), at: Some(Millis(2)), epoch: 7, torn: None };
         assert_eq!(log_end(folder.path()).unwrap(), end);
         assert_eq!(every_record(folder.path(), |_, _| {}).unwrap(), end.head.0);
+    }
+
+    #[test]
+    fn what_a_start_would_take_off_is_told_from_what_it_would_refuse() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+        log.append(vec![new_chat()]).unwrap();
+        for _ in 0..2 {
+            log.append((0..TAIL + 7).map(|_| post(1, "a")).collect()).unwrap();
+        }
+        drop(log);
+        let connection = Connection::open(folder.path().join("log.db")).unwrap();
+        let damage = |first: u64, body: &str| {
+            let sql = format!("UPDATE batch SET body = {body} WHERE first = {first}");
+            assert_eq!(connection.execute(&sql, ()).unwrap(), 1);
+        };
+        let (last, head) = (TAIL + 9, 2 * TAIL + 15);
+        damage(last, "substr(body, 1, length(body) - 3)");
+        let end = log_end(folder.path()).unwrap();
+        assert_eq!((end.head, end.torn), (Position(head - 1), Some(Damage::Short(head))));
+        // Before what a quick look reads.
+        damage(last, "CAST(zeroblob(9) || substr(body, 10) AS BLOB)");
+        let end = log_end(folder.path()).unwrap();
+        assert_eq!((end.head, end.torn), (Position(last - 1), Some(Damage::Checksum(last))));
+        connection.execute("DELETE FROM batch WHERE first = ?1", [i64::try_from(last).unwrap()]).unwrap();
+        SqliteLog::open(folder.path(), 7, |_| {}).unwrap().0.append(vec![post(1, "b")]).unwrap();
+        damage(2, "substr(body, 1, length(body) - 3)");
+        assert!(matches!(log_end(folder.path()), Err(FolderError::Log { source: LogError::Damaged(_), .. })));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod beside;
 mod disk;
 mod filling;
+mod lock;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -112,7 +113,8 @@ impl Folder {
             .write(true)
             .open(&lock_path)
             .map_err(|source| io(&lock_path, source))?;
-        match lock.try_lock() {
+        lock::hand_over(&lock, path);
+        match lock::try_for_a_moment(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -192,7 +194,8 @@ impl Folder {
     }
 }
 
-pub(crate) fn log_error(folder: &Path, source: LogError) -> FolderError {
+/// Says which folder an error of its log is about, and what to do.
+pub fn log_error(folder: &Path, source: LogError) -> FolderError {
     let source = match source {
         // SQLite says "disk I/O error" where its index finds no room.
         LogError::Failed(what) if is_full(folder) => LogError::Full(what),

@@ -16,7 +16,7 @@ const WHERE: [&str; 4] = ["http", "tcp", "udp", "server_pid"];
 /// What to compare with.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Comparing {
-    /// Compare with an earlier run: the file has what `--json` printed. Exit 1 if a number is worse, 3 if the file
+    /// Compare with an earlier run: the file has what `--json` printed. Exit 1 if a number is worse, 9 if the file
     /// cannot be compared with.
     #[arg(long, value_name = "FILE")]
     pub(super) compare: Option<PathBuf>,

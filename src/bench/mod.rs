@@ -115,14 +115,14 @@ impl Bench {
 }
 
 /// Runs one benchmark and prints its report on stdout. 1 if a check failed or a number is worse than in the run it is
-/// compared with, 3 if there is no comparing, 4 if there is no server.
+/// compared with, 9 if there is no comparing, 4 if there is no server.
 pub fn run(args: &Args) -> ExitCode {
     let (name, settings, target) = args.bench.asked();
     let earlier = match target.comparing.earlier(name, &settings) {
         Ok(earlier) => earlier,
         Err(error) => {
             eprintln!("chappe bench: {error}");
-            return Exit::Configuration.into();
+            return Exit::BadFile.into();
         }
     };
     match args.bench.run() {

@@ -13,8 +13,10 @@ use crate::exit::Exit;
 /// What `chappe doctor` takes: the flags of `chappe serve`, and its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Give it what the server is given. It changes nothing, works beside a running server, and ends
-with 1 if a check failed; a warning is no failure.
+Give it what the server is given. It works beside a running server, and ends with 1 if a check
+failed; a warning is no failure. It changes none of the data: a file of 4 KiB comes and goes, and
+SQLite leaves its -wal and -shm beside what is read. --deep without a server makes `lock`, and
+writes the end of the log again, as a start does.
 
 Examples:
   chappe doctor --config /etc/chappe.toml

@@ -2,23 +2,25 @@
 //! A running server does it itself; without one it is done here.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chappe_actors::accounts::Account;
 use chappe_actors::engine::EngineError;
-use chappe_actors::folder::FolderError;
+use chappe_actors::folder::{FolderError, Use, in_use, log_error};
+use chappe_actors::history::History;
+use chappe_actors::principal::Denial;
 use chappe_actors::retention::requests;
 use chappe_proto::UserId;
 
 use crate::app::{self, AppError};
-use crate::cli::folder::{CommandError, FolderArgs, Who, accounts_if_any, now};
+use crate::cli::folder::{CommandError, FolderArgs, Who, accounts_if_any, finish, now};
 use crate::cli::{compact, complain, fail, print};
 use crate::config::Config;
 
 /// How often it is looked whether the server is done.
 const LOOK: Duration = Duration::from_millis(100);
-/// So soon a server has ended the connections of somebody who is not believed any more.
-const BELIEF: Duration = Duration::from_secs(2);
+/// A server that left the folder alone for so long is not just being started again.
+const GONE: Duration = Duration::from_secs(5);
 
 /// Erases somebody.
 pub(super) fn run(who: &Who, folder: &FolderArgs) -> ExitCode {
@@ -26,25 +28,24 @@ pub(super) fn run(who: &Who, folder: &FolderArgs) -> ExitCode {
         Ok(found) => found,
         Err(error) => return fail(&error, error.exit()),
     };
-    // First what they are called: whoever reads accounts makes users of them.
-    if let Err(error) = forget_account(&config, user) {
-        return fail(&error, error.exit());
-    }
     match app::erase(&config, user) {
         Ok(done) => {
+            // The account goes last: until all is done it can be named.
+            if let Err(error) = forget_account(&config, user) {
+                return fail(&error, error.exit());
+            }
             // A server was asked before it ended.
             let _ = requests::done(&config.data, user);
             complain(&format!("user {user} is erased"));
             print(&compact::in_words(&done))
         }
-        Err(AppError::Engine(EngineError::Folder(FolderError::Locked { .. }))) => match ask(&config, user) {
-            Ok(()) => print(&format!("user {user} is erased; the server goes on\n")),
-            Err(error) => fail(&error, error.exit()),
-        },
-        // Nobody has heard of them but here.
-        Err(AppError::Engine(EngineError::UnknownUser(_) | EngineError::NoLog(_))) if account.is_some() => {
-            print(&format!("user {user} is erased: there was only an account\n"))
+        Err(AppError::Engine(EngineError::Folder(FolderError::Locked { .. }))) => {
+            finish(ask(&config, user, account.as_ref()))
         }
+        // Nobody has heard of them but here.
+        Err(AppError::Engine(EngineError::UnknownUser(_) | EngineError::NoLog(_))) if account.is_some() => finish(
+            forget_account(&config, user).map(|()| format!("user {user} is erased: there was only an account\n")),
+        ),
         Err(error) => fail(&error, error.exit_code()),
     }
 }
@@ -75,18 +76,39 @@ fn forget_account(config: &Config, user: UserId) -> Result<(), CommandError> {
 }
 
 /// Has the server that uses the folder do it, and waits for that.
-fn ask(config: &Config, user: UserId) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Input { what: config.data.display().to_string(), source };
-    if accounts_if_any(config)?.is_some() {
-        // Until then they could say something more.
-        std::thread::sleep(BELIEF);
+fn ask(config: &Config, user: UserId, account: Option<&Account>) -> Result<String, CommandError> {
+    // Before anything is said of them: an id may be a slip, and a stranger's.
+    if account.is_none() && !is_known(config, user)? {
+        return Err(EngineError::UnknownUser(user).into());
     }
+    // Before the server is asked: from then on they soon say nothing more.
+    if let Some(mut accounts) = accounts_if_any(config)? {
+        accounts.deny(Denial::User(user))?;
+    }
+    let failed = |source| CommandError::Input { what: config.data.display().to_string(), source };
     requests::ask(&config.data, user).map_err(failed)?;
-    complain(
-        "a server uses the folder and was asked to erase them; should this end before, the server goes on with it",
-    );
+    // Last: until here they can be named by it.
+    forget_account(config, user)?;
+    complain(&format!(
+        "a server uses the folder and was asked to erase user {user}; should this end before, the server goes on with it"
+    ));
+    let mut seen = Instant::now();
     while requests::is_open(&config.data, user) {
+        if in_use(&config.data).map_err(EngineError::from)? != Use::Free {
+            seen = Instant::now();
+        }
+        if seen.elapsed() > GONE {
+            return Err(CommandError::Plain(
+                "no server uses the folder any more: the next one goes on with it, or run this again",
+            ));
+        }
         std::thread::sleep(LOOK);
     }
-    Ok(())
+    Ok(format!("user {user} is erased; the server goes on\n"))
+}
+
+/// Whether the server's log or tables know of a user.
+fn is_known(config: &Config, user: UserId) -> Result<bool, CommandError> {
+    let known = History::open(&config.data).and_then(|mut history| history.knows(user));
+    Ok(known.map_err(|source| EngineError::from(log_error(&config.data, source)))?)
 }

@@ -10,6 +10,7 @@ use chappe_actors::accounts::store::{self, Store, StoreError};
 use chappe_actors::accounts::{Account, Password, password};
 use chappe_actors::backup::BackupError;
 use chappe_actors::clock::Clock;
+use chappe_actors::engine::EngineError;
 use chappe_proto::{Millis, Reject, UserId};
 
 use crate::auth::{AuthError, SecretError};
@@ -150,6 +151,8 @@ pub(super) enum CommandError {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     #[error("{0}")]
     Plain(&'static str),
 }
@@ -161,6 +164,7 @@ impl CommandError {
             Self::Config(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Backup(error) => of_backup(error),
             Self::Transfer(error) => of_transfer(error),
+            Self::Engine(EngineError::Folder(error)) => error.into(),
             _ => Exit::Failed,
         }
     }

@@ -148,9 +148,9 @@ fn fail(error: &dyn Error, exit: impl Into<ExitCode>) -> ExitCode {
     exit.into()
 }
 
-/// The same once the log is set up: as a line of the log where programs read it.
+/// The same once the log is set up: as a line of the log where programs read it, if errors are logged.
 fn fail_in_log(error: &dyn Error, exit: impl Into<ExitCode>) -> ExitCode {
-    if std::io::stderr().is_terminal() {
+    if std::io::stderr().is_terminal() || !tracing::enabled!(tracing::Level::ERROR) {
         return fail(error, exit);
     }
     tracing::error!(error = with_causes(error), "stop server");

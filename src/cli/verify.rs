@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use chappe_actors::engine::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, UNREADABLE, Verified};
+use chappe_actors::engine::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified};
 
 use crate::app;
 use crate::cli::folder::IdleFolderArgs;
@@ -27,17 +27,16 @@ pub(super) fn run(folder: &IdleFolderArgs) -> ExitCode {
 
 fn in_words(found: &Verified) -> String {
     let Verified { records, projected, chats, differences } = found;
-    let read = format!("{records} records in {chats} chats are whole");
     let behind = if projected < records {
         format!(" (the tables had taken over {projected} of them; a server takes over the rest)")
     } else {
         String::new()
     };
-    if differences.is_empty() {
-        return format!("{read}: the query tables agree with the log{behind}\n");
-    }
-    let mut text = format!("{read}: the query tables differ from the log{behind}\n");
-    for (table, rows) in differences {
+    let (snapshot, tables): (Vec<_>, Vec<_>) = differences.iter().partition(|(name, _)| *name == SNAPSHOT);
+    let verdict = if tables.is_empty() { "agree with" } else { "differ from" };
+    let mut text =
+        format!("{records} records in {chats} chats are whole: the query tables {verdict} the log{behind}\n");
+    for (table, rows) in &tables {
         // Writing to a string cannot fail.
         let _ = match *table {
             UNREADABLE => writeln!(text, "  they cannot be read"),
@@ -46,7 +45,15 @@ fn in_words(found: &Verified) -> String {
             table => writeln!(text, "  {table}: {rows} rows"),
         };
     }
-    text.push_str("The log is right. Delete query.db and a server builds them again.\n");
+    if !snapshot.is_empty() {
+        text.push_str("The snapshot leads to something else than the log, or cannot be used.\n");
+    }
+    if !tables.is_empty() {
+        text.push_str("The log is right. Delete query.db and a server builds them again.\n");
+    }
+    if !snapshot.is_empty() {
+        text.push_str("The log is right. Delete snapshot and names, and a server makes them again.\n");
+    }
     text
 }
 
@@ -60,5 +67,20 @@ mod tests {
         assert_eq!(in_words(&found), "12 records in 3 chats are whole: the query tables agree with the log\n");
         found.differences.push(("messages", 4));
         assert!(in_words(&found).contains("differ from the log\n  messages: 4 rows\n"));
+    }
+
+    #[test]
+    fn what_is_to_be_deleted_is_what_differs() {
+        let told = |names: &[&'static str]| {
+            let differences = names.iter().map(|name| (*name, 1)).collect();
+            in_words(&Verified { records: 12, projected: 12, chats: 3, differences })
+        };
+        let advice = [("messages", "Delete query.db "), (SNAPSHOT, "Delete snapshot and names,")];
+        for names in [&["messages"][..], &[SNAPSHOT], &["messages", SNAPSHOT]] {
+            for (name, advice) in advice {
+                assert_eq!(told(names).contains(advice), names.contains(&name), "{}", told(names));
+            }
+        }
+        assert!(told(&[SNAPSHOT]).contains("the query tables agree with the log"));
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chappe_actors::checkup;
+use chappe_actors::checkup::{self, End};
 use chappe_actors::folder::{FolderError, Use};
 use chappe_actors::snapshot::names_file;
 use chappe_proto::Millis;
@@ -30,14 +30,23 @@ pub(super) fn all(config: &Config, holder: &Use, deep: bool, progress: &mut dyn 
     let mut checks = vec![permissions(data), in_use(holder)];
     let end = checkup::log_end(data);
     let last = end.as_ref().ok().and_then(|end| end.at);
+    let is_whole = end.as_ref().is_ok_and(|end| end.torn.is_none() && end.at.is_some());
     checks.push(match end {
+        Ok(End { head, torn: Some(damage), .. }) => Check::fail(
+            "log",
+            format!("{damage}: it is in the last row, and the {} records before it are whole", head.0),
+            format!(
+                "the next start takes the rest of that row off, keeps it in torn-at-{}.bin, and goes on",
+                head.0 + 1
+            ),
+        ),
         Ok(end) => Check::ok("log", format!("{} records, the last of them whole; epoch {}", end.head.0, end.epoch)),
         Err(FolderError::NoLog(_)) => Check::ok("log", "none yet: the server begins one"),
         Err(error) => Check::fail("log", error.to_string(), "see docs/operations.md, \"When the start stops\""),
     });
     checks.push(clock(last, SystemTime::now()));
     checks.push(tables(data, deep));
-    if deep && last.is_some() {
+    if deep && is_whole {
         checks.push(every_record(config, holder, progress));
     }
     checks
@@ -130,7 +139,8 @@ fn every_record(config: &Config, holder: &Use, progress: &mut dyn FnMut(u64, u64
                 Check::ok(NAME, format!("{records} in {chats} chats are whole, and the query tables agree"))
             }
             Ok(_) => {
-                Check::fail(NAME, "the query tables differ from the log", "chappe verify says in what; delete query.db")
+                let what = "the query tables or the snapshot differ from the log";
+                Check::fail(NAME, what, "chappe verify says in what, and what to delete")
             }
             Err(error) => Check::fail(NAME, error.to_string(), advice),
         };

@@ -1,5 +1,7 @@
 //! What an operator would look at before a start, and when something is odd: settings, certificates, ports, limits, the
-//! disk, the clock, the data folder. It changes nothing, and works beside a running server.
+//! disk, the clock, the data folder. It works beside a running server and changes nothing that a server would miss, but leaves
+//! traces: a small file that flushes are tried on, if it is killed; SQLite's two files beside a database that is read. With
+//! `deep` and without a server it does to the end of the log what a start does.
 
 mod data;
 mod disk;

@@ -56,6 +56,6 @@ fn a_run_beside_an_earlier_one_fails_where_it_is_worse_and_where_there_is_no_com
     assert_eq!(worse.code, Some(1), "{worse:?}");
     assert!(worse.stderr.contains("WORSE: acks_per_s"), "{worse:?}");
     let other = beside(1.0, "--size 64");
-    assert_eq!((other.code, other.stdout.as_str()), (Some(3), ""), "{other:?}");
+    assert_eq!((other.code, other.stdout.as_str()), (Some(9), ""), "{other:?}");
     assert!(other.stderr.contains("other_settings: "), "{other:?}");
 }

@@ -43,6 +43,7 @@ mod security_sessions;
 mod sessions;
 mod signatures;
 mod silent;
+mod slips;
 mod slow;
 mod slow_loris;
 mod snapshots;

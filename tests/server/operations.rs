@@ -19,13 +19,13 @@ use crate::support::until;
 /// How often each command is killed.
 const KILLS: u32 = 12;
 
-fn chappe(arguments: &[&str]) -> Command {
+pub(crate) fn chappe(arguments: &[&str]) -> Command {
     let mut command = command(&[CHAPPE.to_owned()], &[]);
     command.args(arguments);
     command
 }
 
-fn path(path: &Path) -> &str {
+pub(crate) fn path(path: &Path) -> &str {
     path.to_str().expect("a path is text")
 }
 
@@ -302,14 +302,14 @@ fn a_stopped_server_s_folder_is_backed_up_and_exported_and_left_as_it_was() {
     assert!(nothing.stderr.contains("there is no log in"), "{nothing:?}");
 }
 
-fn doctor(arguments: &[&str]) -> (Run, Value) {
+pub(crate) fn doctor(arguments: &[&str]) -> (Run, Value) {
     let run = run(&mut chappe(&[&["doctor", "--json"], arguments].concat()));
     let report = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
     (run, report)
 }
 
 /// How a check went, and what it says.
-fn check<'a>(report: &'a Value, name: &str) -> (&'a str, &'a str) {
+pub(crate) fn check<'a>(report: &'a Value, name: &str) -> (&'a str, &'a str) {
     let checks = report["checks"].as_array().unwrap();
     let found = checks.iter().find(|check| check["name"] == name);
     let found = found.unwrap_or_else(|| panic!("{name} is not among {report}"));

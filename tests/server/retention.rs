@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -325,4 +326,71 @@ fn an_account_is_erased_with_its_user_and_its_token_is_not_believed() {
     erase(again, server.data()).fine();
     assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
     assert_eq!(files_with(server.data(), SECRET), [""; 0]);
+}
+
+/// What the accounts' file says of somebody: whether it has an account, and whether they are disabled.
+fn standing(data: &Path, user: u64) -> (bool, bool) {
+    let file = rusqlite::Connection::open(data.join("accounts.db")).unwrap();
+    let found = |sql: &str| file.prepare(&format!("{sql} {user}")).unwrap().exists(()).unwrap();
+    (found("SELECT 1 FROM accounts WHERE user ="), found("SELECT 1 FROM standing WHERE disabled AND user ="))
+}
+
+#[test]
+fn an_id_that_is_a_slip_changes_nothing_for_the_stranger_whose_it_is() {
+    let mut server = TestServer::with_tokens(&[]);
+    server.account("ann");
+    for with_a_server in [true, false] {
+        let refused = erase(888, server.data());
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("there is no user 888 in the log: nothing was changed"), "{refused:?}");
+        assert_eq!(standing(server.data(), 888), (false, false));
+        assert!(!server.data().join("erase-888").exists());
+        if with_a_server {
+            server.stop();
+        }
+    }
+    server.restart();
+    Client::holding(&server, Door::TcpJson, &server.token(888));
+}
+
+#[test]
+fn an_erasure_that_is_killed_once_the_server_was_asked_is_done_all_the_same() {
+    let mut server = TestServer::with_tokens(&[]);
+    let user = server.account(SECRET);
+    let mut client = Client::holding(&server, Door::WsText, &server.token(user));
+    client.post(1, SECRET);
+    let mut asking = chappe(&["user", "erase", SECRET], server.data())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut said = String::new();
+    BufReader::new(asking.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains(&format!("was asked to erase user {user}")), "{said}");
+    assert_eq!(standing(server.data(), user), (false, true));
+    let request = server.data().join(format!("erase-{user}"));
+    assert!(request.exists(), "the server waits until nobody believes them");
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    until("the erasure", || (!request.exists()).then_some(()));
+    assert_eq!(files_with(server.data(), SECRET), [""; 0]);
+    assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
+}
+
+#[test]
+fn who_waits_for_an_erasure_is_told_when_no_server_is_left_to_do_it() {
+    let (mut server, chat) = talkative(40);
+    forget_the_name(&server);
+    let data = server.data().to_owned();
+    let asking = std::thread::spawn(move || erase(7, &data));
+    let request = server.data().join("erase-7");
+    until("the request", || request.exists().then_some(()));
+    server.kill();
+    let told = asking.join().unwrap();
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.stderr.contains("asked to erase user 7"), "{told:?}");
+    assert!(told.stderr.contains("no server uses the folder any more"), "{told:?}");
+    server.restart();
+    until("the erasure", || (!request.exists()).then_some(()));
+    is_erased(&mut server, chat);
 }

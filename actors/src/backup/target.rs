@@ -2,7 +2,7 @@
 //! earlier one, or this one, whatever ends the process.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -62,39 +62,54 @@ impl Drop for Target {
     }
 }
 
-/// Only a backup is written over by a backup: the name may be a slip.
+/// Only a backup is written over by a backup: the name may be a slip. What is no plain file is not even looked into: a
+/// pipe has nothing to read, and a link leads elsewhere.
 fn is_ours(to: &Path) -> Result<(), BackupError> {
-    let mut beginning = Vec::new();
-    match File::open(to).and_then(|file| file.take(BEGINNING.len() as u64).read_to_end(&mut beginning)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(io(to)(source)),
-        Ok(_) if beginning.is_empty() || beginning == BEGINNING => Ok(()),
-        Ok(_) => Err(BackupError::InTheWay(to.display().to_string())),
+    let in_the_way = || BackupError::InTheWay(to.display().to_string());
+    match fs::symlink_metadata(to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(io(to)(source)),
+        Ok(found) if !found.is_file() => return Err(in_the_way()),
+        Ok(_) => {}
     }
+    let beginning = beginning(&File::open(to).map_err(io(to))?).map_err(io(to))?;
+    if beginning.is_empty() || beginning == BEGINNING { Ok(()) } else { Err(in_the_way()) }
 }
 
-/// Removes files of backups to this name that were cut off. Those whose process lives are locked.
+fn beginning(file: &File) -> std::io::Result<Vec<u8>> {
+    let mut beginning = Vec::new();
+    file.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
+    Ok(beginning)
+}
+
+/// Removes what backups left in this folder that were cut off: those to this name, and those to others, which are named
+/// after the day and never made again. Those whose process lives are locked.
 fn remove_leftovers(to: &Path) -> Result<(), BackupError> {
     let folder = folder_of(to);
-    let Some(name) = to.file_name() else { return Ok(()) };
     for entry in fs::read_dir(folder).map_err(io(folder))? {
         let entry = entry.map_err(io(folder))?;
-        let is_leftover = || {
-            let rest = entry.file_name().into_string().ok()?;
-            let rest = rest.strip_prefix(name.to_str()?)?.strip_prefix('.')?.strip_suffix(UNFINISHED)?;
-            rest.strip_suffix('.')?.bytes().all(|byte| byte.is_ascii_digit()).then_some(())
-        };
         let path = entry.path();
         // It may be gone by now: another backup tidies up as well.
-        if is_leftover().is_some()
+        if let Some(name) = unfinished_name(&entry)
             && let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
+            && (to.file_name() == Some(name.as_os_str()) || beginning(&file).is_ok_and(|found| found == BEGINNING))
         {
             let _ = fs::remove_file(scratch(&path));
             let _ = fs::remove_file(&path);
         }
     }
     Ok(())
+}
+
+/// The name that a file would have got, if it is called like an unfinished backup.
+fn unfinished_name(entry: &DirEntry) -> Option<OsString> {
+    if !entry.file_type().ok()?.is_file() {
+        return None;
+    }
+    let name = entry.file_name().into_string().ok()?;
+    let (name, pid) = name.strip_suffix(UNFINISHED)?.strip_suffix('.')?.rsplit_once('.')?;
+    pid.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.into())
 }
 
 fn beside(to: &Path, suffix: &str) -> PathBuf {

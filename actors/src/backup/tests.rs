@@ -158,6 +158,29 @@ fn a_file_that_is_no_backup_is_neither_written_over_nor_restored() {
 }
 
 #[test]
+fn only_a_plain_file_is_written_over() {
+    let world = World::new();
+    let place = |name: &str| world.path(name);
+    let pipe = place("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    // Open at both ends, and what it says looks like one of ours.
+    let mut both = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    std::io::Write::write_all(&mut both, format::BEGINNING).unwrap();
+    fs::create_dir(place("folder")).unwrap();
+    world.take().unwrap();
+    let whole = fs::read(place("backup")).unwrap();
+    std::os::unix::fs::symlink(place("backup"), place("link")).unwrap();
+    std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
+    for name in ["pipe", "link", "dangling", "folder"] {
+        let (to, before) = (place(name), fs::symlink_metadata(place(name)).unwrap().file_type());
+        let order = Order { folder: &place("data"), files: FILES, to: &to, now: Millis(5) };
+        assert!(matches!(take(order, &mut |_, _, _| {}), Err(BackupError::InTheWay(_))), "{name}");
+        assert_eq!(fs::symlink_metadata(&to).unwrap().file_type(), before, "{name}");
+    }
+    assert!(fs::read(place("backup")).unwrap() == whole && !place("nowhere").exists());
+}
+
+#[test]
 fn a_damaged_log_gives_no_backup_and_the_earlier_one_stays() {
     let world = World::new();
     world.take().unwrap();
@@ -179,10 +202,17 @@ fn leftovers_of_those_that_were_cut_off_are_removed_and_of_those_that_live_are_n
     }
     let alive = fs::File::open(world.path("backup.2.unfinished")).unwrap();
     alive.try_lock().unwrap();
+    // Yesterday's has another name; what only looks like one is somebody else's.
+    for (name, text) in [("1.backup.3.unfinished", "chappe backup\n..."), ("work.3.unfinished", "not a backup of ours")]
+    {
+        fs::write(world.path(name), text).unwrap();
+    }
+    fs::write(world.path("1.backup.3.unfinished.part"), "accounts").unwrap();
     world.take().unwrap();
     let there = |name: &str| world.path(name).exists();
     assert!(!there("backup.1.unfinished") && !there("backup.1.unfinished.part"));
-    assert!(there("backup.2.unfinished") && there("backup.x.unfinished"));
+    assert!(!there("1.backup.3.unfinished") && !there("1.backup.3.unfinished.part"));
+    assert!(there("backup.2.unfinished") && there("backup.x.unfinished") && there("work.3.unfinished"));
 }
 
 #[test]

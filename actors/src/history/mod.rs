@@ -22,17 +22,17 @@ use std::sync::Arc;
 use chappe_proto::compression::Expander;
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
-use chappe_proto::{ChatId, MessageId, Millis, Seq};
+use chappe_proto::{ChatId, MessageId, Millis, Seq, UserId};
 use rusqlite::Connection;
 
 use self::tables::{Tables, position};
 use self::tail::Tail;
 use self::view::View;
 use crate::command::Page;
-use crate::log::record::{Kind, Position, Record};
+use crate::log::record::{Fact, Kind, Position, Record};
 use crate::log::sqlite::SqliteLog;
-use crate::log::{EventLog, LogError};
-use crate::page::{fitting, text_bytes};
+use crate::log::{EventLog, LogError, to_sql};
+use crate::page::{PAGE_BYTES, fitting, text_bytes};
 use crate::state::step::Spot;
 
 /// Reads from the disk, for one thread.
@@ -137,6 +137,28 @@ impl History {
         })?;
         let deleted = now.iter().filter_map(Event::message).any(|message| message.deleted);
         Ok(Some(Spot { id, chat, seq, sender, deleted }))
+    }
+
+    /// Whether there is such a user, erased or not.
+    ///
+    /// # Errors
+    /// [`LogError`] if the disk cannot be read.
+    pub fn knows(&mut self, user: UserId) -> Result<bool, LogError> {
+        let head = self.log.last()?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1), position FROM progress";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?));
+        let (mut known, position) = self.tables.query_row(sql, [to_sql(user.get())], row)?;
+        // The tables are behind the log.
+        let mut at = Position(u64::try_from(position).unwrap_or_default());
+        while !known && at < head {
+            let page = self.log.page(at, PAGE_BYTES)?;
+            let Some(last) = page.last() else { break };
+            at = last.position;
+            known = page
+                .iter()
+                .any(|record| matches!(record.entry.fact, Fact::UserCreated { user: made, .. } if made == user));
+        }
+        Ok(known)
     }
 
     /// A message as it was posted.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chappe_proto::signature::{Bytes, Signature};
-use chappe_proto::{ChatId, MessageId, Seq, format};
+use chappe_proto::{ChatId, MessageId, Millis, Seq, UserId, format};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -258,4 +258,17 @@ fn tables_in_which_damage_was_found_are_built_again_once() {
     assert_eq!(tables.position(), Position(0));
     tables.project(&batch(&log.scan(Position(0), 10).unwrap())).unwrap();
     assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
+}
+
+#[test]
+fn users_are_known_whether_the_tables_have_heard_of_them_or_not() {
+    let user = |id| UserId::parse(id).unwrap();
+    let made = |id| Draft {
+        at: Millis(1),
+        place: Place::Nowhere,
+        fact: Fact::UserCreated { user: user(id), nickname: "ann".into() },
+    };
+    let (folder, ..) = folder(&[vec![made(7)], vec![new_chat(), made(8)]], 1, 1);
+    let mut history = History::open(folder.path()).unwrap();
+    assert_eq!([7, 8, 9].map(|id| history.knows(user(id)).unwrap()), [true, true, false]);
 }

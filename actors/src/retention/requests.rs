@@ -1,14 +1,18 @@
 //! How the command line has a running server erase somebody: by a file in the data folder, which the server removes when it
 //! is done. Should it end in between, the file is there at its next start.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chappe_proto::UserId;
 
 const BEGINNING: &str = "erase-";
+/// So soon a server has ended the connections of somebody who is not believed any more. Before that they could say
+/// something that would stay.
+const BELIEF: Duration = Duration::from_secs(2);
 
 fn path(folder: &Path, user: UserId) -> PathBuf {
     folder.join(format!("{BEGINNING}{user}"))
@@ -39,9 +43,43 @@ pub fn done(folder: &Path, user: UserId) -> io::Result<()> {
     }
 }
 
-/// Who is to be erased.
+/// Who is to be erased by now: whoever asks has seen to it that they are not believed, and that takes a moment.
 pub fn all(folder: &Path) -> Vec<UserId> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter_map(|name| name.strip_prefix(BEGINNING)?.parse().ok()).collect()
+    let user = |entry: &DirEntry| entry.file_name().to_str()?.strip_prefix(BEGINNING)?.parse().ok();
+    let requests = entries.filter_map(|entry| entry.ok().and_then(|entry| Some((user(&entry)?, entry))));
+    requests.filter(|(_, entry)| is_due(entry)).map(|(user, _)| user).collect()
+}
+
+/// A clock that was set back keeps nobody waiting.
+fn is_due(request: &DirEntry) -> bool {
+    let asked = request.metadata().and_then(|request| request.modified()).ok();
+    asked.and_then(|asked| asked.elapsed().ok()).is_none_or(|age| age >= BELIEF)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_due_once_nobody_believes_them_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = UserId::parse(7).unwrap();
+        ask(folder.path(), user).unwrap();
+        assert!(is_open(folder.path(), user));
+        assert_eq!(all(folder.path()), []);
+        let file = File::open(path(folder.path(), user)).unwrap();
+        for at in [SystemTime::now() - BELIEF, SystemTime::now() + BELIEF * 100] {
+            file.set_modified(at).unwrap();
+            assert_eq!(all(folder.path()), [user]);
+        }
+        // Asked again it is no later.
+        file.set_modified(SystemTime::now() - BELIEF).unwrap();
+        ask(folder.path(), user).unwrap();
+        assert_eq!(all(folder.path()), [user]);
+        done(folder.path(), user).unwrap();
+        assert!(!is_open(folder.path(), user));
+    }
 }

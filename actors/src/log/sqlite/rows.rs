@@ -146,6 +146,15 @@ impl SqliteLog {
         Ok(Position(u64::try_from(last.unwrap_or_default()).unwrap_or_default()))
     }
 
+    /// Where the last row begins: a start takes off what is damaged from there on.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`].
+    pub fn last_row(&self) -> Result<Position, LogError> {
+        let first: Option<i64> = self.connection.query_row("SELECT max(first) FROM batch", (), |row| row.get(0))?;
+        Ok(Position(u64::try_from(first.unwrap_or_default()).unwrap_or_default()))
+    }
+
     /// The key of the row in which a position stands, if it is in the log.
     pub(super) fn row_of(&self, at: Position) -> Result<Option<i64>, LogError> {
         let sql = "SELECT first FROM batch WHERE first <= ?1 ORDER BY first DESC LIMIT 1";

@@ -1,0 +1,114 @@
+//! What an operator is told when something is wrong: the code that it deserves, and advice that does not make it worse.
+
+use std::fs;
+
+use crate::operations::{chappe, check, doctor, path};
+use crate::support::client::{Client, Door};
+use crate::support::flood::history;
+use crate::support::programs::run;
+use crate::support::server::TestServer;
+
+/// A server that has said something, and was stopped.
+fn stopped(messages: u64) -> TestServer {
+    let mut server = TestServer::start();
+    let mut client = Client::hello(&server, Door::TcpJson, 1);
+    for nth in 1..=messages {
+        client.post(1, &format!("message {nth}"));
+    }
+    drop(client);
+    assert_eq!(server.stop(), Some(0));
+    server
+}
+
+#[test]
+fn a_torn_end_is_left_to_the_next_start_and_no_backup_is_asked_for() {
+    let mut server = stopped(5);
+    let log = rusqlite::Connection::open(server.data().join("log.db")).unwrap();
+    let last: i64 = log.query_row("SELECT max(first) FROM batch", (), |row| row.get(0)).unwrap();
+    let cut = "UPDATE batch SET body = substr(body, 1, length(body) - 3) WHERE first = ?1";
+    assert_eq!(log.execute(cut, [last]).unwrap(), 1);
+    drop(log);
+    let kept = server.data().join(format!("torn-at-{last}.bin"));
+    // Also by one that reads everything: nothing is taken off by a look.
+    for more in [&[][..], &["--deep"]] {
+        let (told, report) = doctor(&[&["--data", path(server.data())][..], more].concat());
+        let (result, what) = check(&report, "log");
+        assert_eq!((told.code, result), (Some(1), "fail"), "{report}");
+        assert!(what.contains(&format!("the record at position {last} is cut short")), "{what}");
+        assert!(told.stdout.contains("the next start takes the rest of that row off"), "{told:?}");
+        assert!(!told.stdout.contains("restore"), "{told:?}");
+        assert!(!kept.exists());
+    }
+    server.restart();
+    assert!(kept.exists());
+    assert_eq!(history(&server, 1, 1).len(), 4);
+    assert_eq!(server.stop(), Some(0));
+    let (_, report) = doctor(&["--data", path(server.data())]);
+    assert_eq!(check(&report, "log").0, "ok", "{report}");
+}
+
+#[test]
+fn a_snapshot_that_differs_is_what_is_to_be_deleted() {
+    let server = stopped(5);
+    let snapshot = server.data().join("snapshot");
+    let mut bytes = fs::read(&snapshot).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&snapshot, bytes).unwrap();
+    let told = TestServer::verify(server.data());
+    assert_eq!(told.code, Some(7), "{told:?}");
+    assert!(told.stdout.contains("Delete snapshot and names, and"), "{told:?}");
+    assert!(!told.stdout.contains("query.db"), "{told:?}");
+    for file in ["snapshot", "names"] {
+        fs::remove_file(server.data().join(file)).unwrap();
+    }
+    TestServer::verify(server.data()).fine();
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_not_called_damaged() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    fs::create_dir_all(data.join("log.db")).unwrap();
+    let to = place.path().join("file");
+    let (data, to) = (path(&data), path(&to));
+    for command in [&["backup", to][..], &["export", to], &["verify"], &["serve", "--http", "127.0.0.1:0"]] {
+        let doors = if command[0] == "serve" { &["--tcp", "off", "--udp", "off"][..] } else { &[] };
+        let told = run(&mut chappe(&[command, &["--data", data], doors].concat()));
+        assert_eq!(told.code, Some(1), "{told:?}");
+    }
+}
+
+#[test]
+fn a_server_that_logs_nothing_says_why_it_does_not_start() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "no folder").unwrap();
+    for log in ["off", "chappe_actors=debug"] {
+        let told = run(&mut chappe(&[
+            "serve",
+            "--log",
+            log,
+            "--data",
+            path(&file),
+            "--http",
+            "127.0.0.1:0",
+            "--tcp",
+            "off",
+            "--udp",
+            "off",
+        ]));
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.stderr.contains("error: ") && told.stderr.contains(path(&file)), "{log}: {told:?}");
+    }
+}
+
+#[test]
+fn a_backup_to_what_is_no_file_is_refused() {
+    let server = stopped(1);
+    let link = server.data().join("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let told = run(&mut chappe(&["backup", path(&link), "--data", path(server.data())]));
+    assert_eq!(told.code, Some(10), "{told:?}");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
