@@ -102,7 +102,10 @@ impl Batch {
                     *mark = (*mark).max(*seq);
                 }
                 Fact::Trimmed { .. } | Fact::UserErased { .. } => forget(tables, &mut chunks, compressor, record)?,
-                _ => write(tables, &follow_ups::note(tables, &mut chunks, compressor, record)?)?,
+                _ => {
+                    let left = follow_ups::note(tables, &mut chunks, compressor, record)?;
+                    write(tables, &left)?;
+                }
             }
         }
         for ((chat, user), seq) in marks {

@@ -157,7 +157,7 @@ fn where_somebody_read_who_is_erased_is_told_by_no_table() {
         let (folder, log, before) = folder(std::slice::from_ref(&batch), usize::MAX, at_a_time);
         drop(log);
         let tables = rusqlite::Connection::open(folder.path().join(FILE)).unwrap();
-        let marks: u64 = tables.query_row("SELECT count(*) FROM members", (), |row| row.get(0)).unwrap();
+        let marks: i64 = tables.query_row("SELECT count(*) FROM members", (), |row| row.get(0)).unwrap();
         assert_eq!(marks, 0);
         let anew = folder.path().join("anew.db");
         project(&anew, &model::reduced(&before), at_a_time);
