@@ -44,7 +44,8 @@ impl Work {
         let Some(said) = tables::limited(&self.folder)? else { return Ok(false) };
         let done = done(&self.folder, &said);
         let erased = said.erased > done;
-        if !erased && !(is_due && said.trimmed > done) {
+        let trimmed = is_due && said.trimmed > done;
+        if !erased && !trimmed {
             return Ok(false);
         }
         let mut log = SqliteLog::reader(&self.folder)?;

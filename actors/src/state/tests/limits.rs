@@ -149,7 +149,7 @@ fn users_that_somebody_invents_have_places_of_their_own_and_no_bucket() {
     let held = |world: &World| (world.state.presence.len(), world.state.rates.remembered());
     let (leases, buckets) = held(&world);
     // As a datagram brings it, and a connection that has not said Hello.
-    let invented = |id| UserId::parse(100 + id).unwrap();
+    let invented = |id: u64| UserId::parse(100 + id).unwrap();
     for id in 0..12_000 {
         let user = invented(id);
         let seen = world.run_without_ticket(World::session("fox"), Command::Status { user, text: "online".into() });
