@@ -132,6 +132,26 @@ fn edits_and_reactions_go_from_the_tables_with_their_user_and_with_their_message
 }
 
 #[test]
+fn an_edit_goes_with_its_message_from_another_chunk_and_from_behind_the_tables() {
+    let chat = ChatId::parse(1).unwrap();
+    let trimmed = Fact::Trimmed { chat, up_to: Seq(2), messages: 1 };
+    let trimmed = Draft { at: Millis(9), place: Place::Nowhere, fact: trimmed };
+    let large = "x".repeat(60_000);
+    let mut batch = vec![new_chat(), post(1, "a word"), post(1, &large), post(1, &large), edit(2, 2, "a later word")];
+    batch.extend([post(1, &large), trimmed, edit(2, 2, "the last word")]);
+    for projected in 0..=batch.len() {
+        let (folder, log, before) = folder(std::slice::from_ref(&batch), projected, 3);
+        drop(log);
+        every_page_is_right(&mut History::open(folder.path()).unwrap(), &before);
+        let anew = folder.path().join("anew.db");
+        if projected == batch.len() {
+            project(&anew, &model::reduced(&before), 3);
+            assert_eq!(differences(&folder.path().join(FILE), &anew), []);
+        }
+    }
+}
+
+#[test]
 fn what_is_said_of_a_message_that_has_gone_is_to_be_compacted_again() {
     let chat = ChatId::parse(1).unwrap();
     let limit =
