@@ -75,8 +75,8 @@ impl Reader {
                 Looked::Answered(question, key, answer)
             }
             Ask::Warm(chat) => Looked::Warmed(chat, history.newest(chat, warm)?),
-            Ask::Messages { to, chat, page, limit } => {
-                let (messages, has_more) = history.messages(chat, page, as_size(limit))?;
+            Ask::Messages { to, chat, page, limit, head } => {
+                let (messages, has_more) = history.messages_until(head, chat, page, as_size(limit))?;
                 Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }.into()))
             }
             Ask::Chats { to, ref chats } => {
@@ -91,8 +91,8 @@ impl Reader {
                 Looked::Reply(to, Reply::Chat(chat))
             }
             Ask::Events { to, chat, after, limit, head } => {
-                let events = history.events(chat, after, as_size(limit))?;
-                let head = events.last().map_or(head, |event| event.seq().max(head));
+                let until_head = usize::try_from(head.0.saturating_sub(after.0)).unwrap_or(usize::MAX);
+                let events = history.events(chat, after, as_size(limit).min(until_head))?;
                 Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }.into()))
             }
         })

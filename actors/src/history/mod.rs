@@ -96,6 +96,37 @@ impl History {
         })
     }
 
+    /// The same, of a chat that has only come to `head`.
+    ///
+    /// # Errors
+    /// As for [`History::messages`].
+    pub fn messages_until(
+        &mut self,
+        head: Seq,
+        chat: ChatId,
+        page: Page,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Message>>, bool), LogError> {
+        let page = match page {
+            Page::Newest { skip: 0 } => Page::Before(head.next()),
+            Page::Newest { skip } => match self.count(chat, head)?.checked_sub(skip) {
+                Some(rank @ 1..) => Page::Before(self.nth_message(chat, rank)?.next()),
+                _ => return Ok((Vec::new(), false)),
+            },
+            Page::Before(seq) => Page::Before(seq.min(head.next())),
+            Page::After(seq) => Page::After(seq),
+        };
+        let (mut messages, mut has_more) = self.messages(chat, page, limit)?;
+        if matches!(page, Page::After(_)) {
+            messages.retain(|message| message.seq <= head);
+            has_more &= match messages.last().map(|last| last.seq) {
+                Some(last) => self.count(chat, last)? < self.count(chat, head)?,
+                None => false,
+            };
+        }
+        Ok((messages, has_more))
+    }
+
     /// A chat's events after a number, oldest first, without gaps; messages as they have become.
     ///
     /// # Errors

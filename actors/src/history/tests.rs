@@ -1,7 +1,9 @@
 //! Histories on a real disk, compared with what the log plainly says, however far behind the tables are.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use chappe_proto::message::Message;
 use chappe_proto::signature::{Bytes, Signature};
 use chappe_proto::{ChatId, MessageId, Millis, Seq, UserId, format};
 use proptest::prelude::*;
@@ -62,6 +64,11 @@ fn chats(records: &[Record]) -> Vec<(ChatId, u64)> {
     chats
 }
 
+/// Whether a record is no event of a chat behind a number.
+fn is_within(record: &Record, chat: ChatId, head: u64) -> bool {
+    record.entry.numbered.is_none_or(|(of, seq)| of != chat || seq.0 <= head)
+}
+
 pub(super) fn every_page_is_right(history: &mut History, records: &[Record]) {
     for (chat, head) in chats(records) {
         for limit in [1, 3, 500] {
@@ -69,6 +76,14 @@ pub(super) fn every_page_is_right(history: &mut History, records: &[Record]) {
                 for page in [Page::Newest { skip: at }, Page::Before(Seq(at)), Page::After(Seq(at))] {
                     let found = history.messages(chat, page, limit).unwrap();
                     assert_eq!(found, model::page(records, chat, page, limit), "{chat} {page:?} {limit}");
+                    // As somebody is to see it who knows of less.
+                    let (until, has_more) = history.messages_until(Seq(head / 2), chat, page, limit).unwrap();
+                    let known: Vec<_> =
+                        records.iter().filter(|record| is_within(record, chat, head / 2)).cloned().collect();
+                    let expected = model::page(&known, chat, page, limit);
+                    let seqs =
+                        |messages: &[Arc<Message>]| messages.iter().map(|message| message.seq).collect::<Vec<_>>();
+                    assert_eq!((seqs(&until), has_more), (seqs(&expected.0), expected.1), "{chat} {page:?} {limit}");
                 }
                 let mut events = model::events(records, chat, Seq(at));
                 events.truncate(limit);

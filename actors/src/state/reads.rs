@@ -90,14 +90,14 @@ impl State {
         limit: u32,
         step: &mut Step,
     ) {
-        let found = match self.readable(user, chat) {
-            Ok(found) => found.page(page, usize::try_from(limit).unwrap_or(usize::MAX)),
+        let (found, head) = match self.readable(user, chat) {
+            Ok(found) => (found.page(page, usize::try_from(limit).unwrap_or(usize::MAX)), found.head),
             Err(reject) => return step.reply(origin, reject),
         };
         self.count_page(chat, found.is_some(), step);
         match found {
             Some(page) => step.reply(origin, Reply::Messages(page)),
-            None => step.ask.push(Ask::Messages { to: origin, chat, page, limit }),
+            None => step.ask.push(Ask::Messages { to: origin, chat, page, limit, head }),
         }
     }
 

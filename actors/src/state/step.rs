@@ -96,6 +96,8 @@ pub enum Ask {
         page: Page,
         /// At most so many.
         limit: u32,
+        /// The chat's newest number: the log may have come further, and who asks next would be told of less again.
+        head: Seq,
     },
     /// Events, answered to their origin.
     Events {
@@ -107,7 +109,7 @@ pub enum Ask {
         after: Seq,
         /// At most so many.
         limit: u32,
-        /// The chat's newest number.
+        /// The chat's newest number, as above.
         head: Seq,
     },
     /// The newest messages of chats that lack theirs, answered to their origin.

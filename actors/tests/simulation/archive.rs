@@ -10,7 +10,7 @@ use chappe_actors::state::step::{Answer, Ask, Question, Spot};
 use chappe_proto::event::Event;
 use chappe_proto::message::Message;
 use chappe_proto::packet::{ChatSummary, Events, Messages};
-use chappe_proto::{ChatId, MessageId};
+use chappe_proto::{ChatId, MessageId, Seq};
 
 use crate::ledger::Ledger;
 
@@ -51,8 +51,9 @@ fn messages(ledger: &Ledger, chat: ChatId) -> Vec<Arc<Message>> {
     events(ledger, chat).iter().filter_map(|event| event.message().cloned()).collect()
 }
 
-fn page(ledger: &Ledger, chat: ChatId, page: Page, limit: usize) -> (Vec<Arc<Message>>, bool) {
+fn page(ledger: &Ledger, chat: ChatId, page: Page, limit: usize, head: Seq) -> (Vec<Arc<Message>>, bool) {
     let mut all = messages(ledger, chat);
+    all.retain(|message| message.seq <= head);
     match page {
         Page::After(seq) => {
             all.retain(|message| message.seq > seq);
@@ -99,15 +100,14 @@ pub(crate) fn look(ledger: &Ledger, ask: &Ask, warm: usize) -> Looked {
             let newest = all.split_off(all.len().saturating_sub(warm));
             Looked::Warmed(chat, newest)
         }
-        Ask::Messages { to, chat, page: which, limit } => {
-            let (messages, has_more) = page(ledger, chat, which, as_size(limit));
+        Ask::Messages { to, chat, page: which, limit, head } => {
+            let (messages, has_more) = page(ledger, chat, which, as_size(limit), head);
             Looked::Reply(to, Reply::Messages(Messages { chat_id: chat, messages, has_more }.into()))
         }
         Ask::Events { to, chat, after, limit, head } => {
             let mut events = events(ledger, chat);
-            events.retain(|event| event.seq() > after);
+            events.retain(|event| event.seq() > after && event.seq() <= head);
             events.truncate(as_size(limit));
-            let head = events.last().map_or(head, |event: &Event| event.seq().max(head));
             Looked::Reply(to, Reply::Events(Events { chat_id: chat, events, head }.into()))
         }
         Ask::Chats { to, ref chats } => {

@@ -212,7 +212,7 @@ impl Client {
         tell(|| format!("client {} asks {id}: {request:?}", self.number));
         let mask = u32::try_from(dice.below(1 << 32)).unwrap_or_default();
         link.out.extend(link.speech.encode(&ClientFrame { request_id: Some(id), request }, mask));
-        let open = Open { id, asked, since: with_ledger(|ledger| ledger.head()), told: self.told.clone() };
+        let open = Open { id, asked, since: with_ledger(|ledger| ledger.applied()), told: self.told.clone() };
         match answer {
             Answer::Ack => link.acks.push_back(open),
             Answer::Data => drop(link.answers.insert(id, open)),

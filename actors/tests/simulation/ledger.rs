@@ -1,6 +1,7 @@
 //! What is on disk, read as the protocol means it: the truth that all that is sent is compared with. It checks itself what
 //! must never stand in a log.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chappe_actors::log::record::{Fact, Record};
@@ -42,12 +43,24 @@ pub(crate) struct Ledger {
     /// How far somebody said that they have read, and how far they have.
     said: BTreeMap<(ChatId, UserId), Seq>,
     marks: BTreeMap<(ChatId, UserId), Seq>,
+    /// How far the state has been told that the log has come.
+    told: Cell<u64>,
 }
 
 impl Ledger {
     /// How far the log has come.
     pub(crate) fn head(&self) -> u64 {
         self.records.len() as u64
+    }
+
+    /// How far the state knows of the log: a question that reaches it is answered as of then.
+    pub(crate) fn applied(&self) -> u64 {
+        self.told.get()
+    }
+
+    /// The state is told how far the log has come.
+    pub(crate) fn tell(&self, position: u64) {
+        self.told.set(position);
     }
 
     /// The last number in a chat; 0 if there is none.

@@ -15,7 +15,7 @@ use chappe_actors::connection::Connection;
 use chappe_actors::hub::{Door, HubActor, HubPlace, HubSettings};
 use chappe_actors::messages::{Beat, Deliver, EngineLink, RegisterHub, Tick};
 use chappe_actors::origin::SessionId;
-use chappe_actors::persist::{self, PersistActor, PersistLink};
+use chappe_actors::persist::{self, PersistActor, PersistLink, Written};
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
 use chappe_actors::snapshot::scribe::{NextSlice, Slice};
@@ -99,6 +99,7 @@ impl Server {
             with_disk(|disk| disk.start_with(State::beginning(now())));
         }
         let state = shelf.restore(settings);
+        with_ledger(|ledger| ledger.tell(ledger.head()));
         let context = Context::new();
         let cache: Addr<CacheActor> = context.address();
         let cache_task = Task::new(context.into_future(CacheActor::new(state, clock)));
@@ -188,7 +189,14 @@ impl Server {
             }
             Letter::Register(register) => self.cache.do_send(register),
             Letter::Formats(formats) => self.cache.do_send(formats),
-            Letter::Written(written) => self.cache.do_send(written),
+            Letter::Written(written) => {
+                if let Written::Committed(records) = &written
+                    && let Some(last) = records.last()
+                {
+                    with_ledger(|ledger| ledger.tell(last.position.0));
+                }
+                self.cache.do_send(written);
+            }
             Letter::Looked(looked) => self.cache.do_send(looked),
             Letter::Append(_) | Letter::Hub(_) | Letter::Look(_) | Letter::Deliver(_) => return false,
         }

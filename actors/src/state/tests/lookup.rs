@@ -25,7 +25,7 @@ pub(super) fn look(records: &[Record], ask: &Ask, warm: usize) -> Looked {
             let events = events.split_off(events.len().saturating_sub(warm));
             Looked::Warmed(chat, events)
         }
-        Ask::Messages { to, chat, page, limit } => {
+        Ask::Messages { to, chat, page, limit, .. } => {
             let (messages, has_more) = model::page(records, chat, page, usize::try_from(limit).unwrap());
             let page = Messages { chat_id: chat, messages, has_more };
             Looked::Reply(to, Reply::Messages(page.into()))
