@@ -58,7 +58,7 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// How many commands wait.
+    /// How many commands wait that are to write something; what else waits is bounded by the windows of its connections.
     pub fn parked(&self) -> usize {
         self.parked
     }
@@ -100,8 +100,8 @@ impl Holds {
         let lane = self.lanes.entry(origin.session).or_insert(Lane { key, commands: 0, hellos: 0 });
         lane.commands += 1;
         lane.hellos += usize::from(is_hello(&command));
+        self.parked += usize::from(command.is_write());
         self.keys.entry(key).or_default().waiting.push_back((origin, command));
-        self.parked += 1;
     }
 
     /// One of what holds `key` is settled. If it was the last, answers who waited, in order.
@@ -131,7 +131,7 @@ impl Holds {
     }
 
     fn leave(&mut self, session: SessionId, command: &Command) {
-        self.parked -= 1;
+        self.parked -= usize::from(command.is_write());
         let Some(lane) = self.lanes.get_mut(&session) else { return };
         lane.commands -= 1;
         lane.hellos -= usize::from(is_hello(command));
