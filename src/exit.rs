@@ -117,7 +117,7 @@ impl From<&FolderError> for Exit {
     fn from(error: &FolderError) -> Self {
         match error {
             FolderError::Locked { .. } => Self::Locked,
-            FolderError::DamagedWal { .. } => Self::Log,
+            FolderError::DamagedWal { .. } | FolderError::LostLog { .. } => Self::Log,
             FolderError::Log { source, .. } => source.into(),
             FolderError::Unfinished { .. } => Self::Unfinished,
             FolderError::NotEmpty { .. } => Self::NotEmpty,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chappe_proto::Millis;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::folder::{FolderError, log_error, open_beside};
+use crate::folder::{FolderError, log_error, open_beside, refuse_lost_log};
 use crate::history::tables;
 use crate::log::record::{self, Damage, Position};
 use crate::log::{EventLog, LogError};
@@ -42,6 +42,7 @@ pub struct End {
 /// # Errors
 /// [`FolderError`]: what is wrong with it.
 pub fn log_end(folder: &Path) -> Result<End, FolderError> {
+    refuse_lost_log(folder)?;
     let mut log = open_beside(folder)?;
     let failed = |source| log_error(folder, source);
     let mut end = End { head: log.last().map_err(failed)?, at: None, epoch: log.epoch(), torn: None };

@@ -9,10 +9,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::history::tables;
 use crate::log::record::Record;
 use crate::log::sqlite::{self, SqliteLog, TornTail};
 use crate::log::wal::{self, WalReport};
 use crate::log::{LogError, Numbering};
+use crate::snapshot::{self, names_file};
 
 pub use self::beside::{Use, in_use, open_beside};
 pub use self::disk::{flush, make, write_whole};
@@ -52,6 +54,17 @@ pub enum FolderError {
     /// There is no log to read.
     #[error("there is no log in {0}: is it the folder that the server is given (--data)?")]
     NoLog(String),
+    /// There was a log, and it is gone.
+    #[error(
+        "there is no log in {folder}, and {found} was made from one. Nothing was changed: restore the folder from a backup, \
+         or empty it to begin anew"
+    )]
+    LostLog {
+        /// Which.
+        folder: String,
+        /// What is there.
+        found: &'static str,
+    },
     /// It cannot be made or read.
     #[error("{path}: {source}")]
     Io {
@@ -138,10 +151,12 @@ impl Folder {
     /// Opens the log, or begins one of this `epoch`. It has to be read before it takes anything.
     ///
     /// # Errors
-    /// [`FolderError::DamagedWal`] and [`FolderError::Log`]: nothing is lost silently. [`FolderError::Unfinished`].
+    /// [`FolderError::DamagedWal`], [`FolderError::LostLog`] and [`FolderError::Log`]: nothing is lost silently.
+    /// [`FolderError::Unfinished`].
     pub fn open_log(&self, epoch: u64) -> Result<SqliteLog, FolderError> {
         if !self.filling {
             filling::refuse_unfinished(&self.path)?;
+            refuse_lost_log(&self.path)?;
         }
         let report = whole_wal(&self.path)?;
         if report.dropped_bytes > 0 {
@@ -211,6 +226,19 @@ pub fn log_error(folder: &Path, source: LogError) -> FolderError {
         LogError::Failed(_) | LogError::Behind(_) | LogError::TooLarge(_) => "",
     };
     FolderError::Log { folder: folder.display().to_string(), source, advice }
+}
+
+/// Refuses a folder whose log is not there, or empty, though others of its files follow from it: a start would begin a new log
+/// and make them anew, and nobody would know what was lost.
+pub(crate) fn refuse_lost_log(folder: &Path) -> Result<(), FolderError> {
+    let size = |name: &str| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+    if size(sqlite::FILE) > 0 {
+        return Ok(());
+    }
+    match [tables::FILE, snapshot::FILE, names_file::FILE].into_iter().find(|name| size(name) > 0) {
+        Some(found) => Err(FolderError::LostLog { folder: folder.display().to_string(), found }),
+        None => Ok(()),
+    }
 }
 
 fn wal_of(folder: &Path) -> PathBuf {
@@ -335,6 +363,20 @@ mod tests {
         connection.execute_batch("PRAGMA user_version = 1").unwrap();
         let error = count(&folder).unwrap_err().to_string();
         assert!(error.contains("schema version 1") && error.contains("still reads it"), "{error}");
+    }
+
+    #[test]
+    fn a_log_that_is_gone_is_no_new_one() {
+        let ways: [fn(&Path); 2] = [|log| std::fs::remove_file(log).unwrap(), |log| std::fs::write(log, "").unwrap()];
+        for leave in ways {
+            let (_place, folder) = written(4);
+            let log = folder.path().join(sqlite::FILE);
+            leave(&log);
+            std::fs::write(folder.path().join(tables::FILE), "what follows from the log").unwrap();
+            let Err(error) = folder.open_log(1) else { panic!("a new log was begun") };
+            assert!(matches!(error, FolderError::LostLog { found: "query.db", .. }), "{error}");
+            assert_eq!(std::fs::metadata(&log).map_or(0, |file| file.len()), 0);
+        }
     }
 
     #[test]

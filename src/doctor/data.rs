@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chappe_actors::accounts::store;
 use chappe_actors::checkup::{self, End};
 use chappe_actors::folder::{FolderError, Use};
 use chappe_actors::snapshot::names_file;
@@ -12,7 +13,7 @@ use chappe_proto::Millis;
 use super::Check;
 use crate::app;
 use crate::auth::SECRET_FILE;
-use crate::config::{Config, about};
+use crate::config::{AuthMode, Config, about};
 use crate::tls::OWN_KEY;
 
 /// Tables above this are only looked through if asked for.
@@ -46,10 +47,28 @@ pub(super) fn all(config: &Config, holder: &Use, deep: bool, progress: &mut dyn 
     });
     checks.push(clock(last, SystemTime::now()));
     checks.push(tables(data, deep));
+    checks.extend(accounts(config));
     if deep && is_whole {
         checks.push(every_record(config, holder, progress));
     }
     checks
+}
+
+/// The accounts and what is not believed any more, where there are any or tokens are asked for.
+fn accounts(config: &Config) -> Option<Check> {
+    const NAME: &str = "accounts";
+    let lost = "restore the folder from a backup. Without the file tokens that were revoked are believed again: should it be gone, delete \
+                token.secret as well, which ends all sessions";
+    match store::is_whole(&config.data) {
+        Ok(Some(true)) => Some(Check::ok(NAME, "they can be read")),
+        Ok(Some(false)) => Some(Check::fail(NAME, format!("{} is damaged", store::FILE), lost)),
+        Err(error) => Some(Check::fail(NAME, error.to_string(), lost)),
+        Ok(None) if config.auth.mode == AuthMode::Open => None,
+        Ok(None) if config.data.join(SECRET_FILE).exists() => {
+            Some(Check::warn(NAME, "there are none, and there is a secret that signs tokens", lost))
+        }
+        Ok(None) => Some(Check::ok(NAME, "none yet: the server makes the file")),
+    }
 }
 
 fn permissions(data: &Path) -> Check {

@@ -1,6 +1,7 @@
 //! What an operator is told when something is wrong: the code that it deserves, and advice that does not make it worse.
 
 use std::fs;
+use std::path::Path;
 
 use crate::operations::{chappe, check, doctor, path};
 use crate::support::client::{Client, Door};
@@ -111,4 +112,52 @@ fn a_backup_to_what_is_no_file_is_refused() {
     let told = run(&mut chappe(&["backup", path(&link), "--data", path(server.data())]));
     assert_eq!(told.code, Some(10), "{told:?}");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[test]
+fn a_log_that_is_gone_is_not_begun_anew_and_what_follows_from_it_stays() {
+    let server = stopped(5);
+    let log = server.data().join("log.db");
+    let kept = fs::read(&log).unwrap();
+    let ways: [fn(&Path); 2] = [|log| fs::remove_file(log).unwrap(), |log| fs::write(log, "").unwrap()];
+    for leave in ways {
+        let tables = fs::read(server.data().join("query.db")).unwrap();
+        leave(&log);
+        let told = run(&mut chappe(&[
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--tcp",
+            "off",
+            "--udp",
+            "off",
+            "--data",
+            path(server.data()),
+        ]));
+        assert_eq!(told.code, Some(6), "{told:?}");
+        assert!(told.stderr.contains("restore the folder from a backup"), "{told:?}");
+        let (told, report) = doctor(&["--data", path(server.data())]);
+        assert_eq!((told.code, check(&report, "log").0), (Some(1), "fail"), "{report}");
+        assert_eq!(fs::read(server.data().join("query.db")).unwrap(), tables);
+    }
+    fs::write(&log, kept).unwrap();
+    TestServer::verify(server.data()).fine();
+}
+
+#[test]
+fn a_doctor_looks_at_the_accounts_and_at_the_secret() {
+    let mut server = TestServer::with_tokens(&[]);
+    let data = server.data().to_owned();
+    let looks = |name| {
+        let (told, report) = doctor(&["--data", path(&data), "--auth", "token"]);
+        (told.code, check(&report, name).0.to_owned())
+    };
+    assert_eq!((looks("accounts").1, looks("keys").1), ("ok".to_owned(), "ok".to_owned()));
+    assert_eq!(server.stop(), Some(0));
+    fs::write(data.join("accounts.db"), "no accounts any more, only words").unwrap();
+    assert_eq!(looks("accounts"), (Some(1), "fail".to_owned()));
+    fs::remove_file(data.join("accounts.db")).unwrap();
+    assert_eq!(looks("accounts").1, "warn");
+    fs::write(data.join("token.secret"), "").unwrap();
+    assert_eq!(looks("keys"), (Some(1), "fail".to_owned()));
 }

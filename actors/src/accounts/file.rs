@@ -75,6 +75,27 @@ pub enum StoreError {
     NoIdLeft,
 }
 
+/// Whether the file in `folder` is whole; `None` if there is none. Changes nothing of it.
+///
+/// # Errors
+/// [`StoreError`]: it cannot be read, or is something else.
+pub fn is_whole(folder: &Path) -> Result<Option<bool>, StoreError> {
+    let path = folder.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let sqlite = |source| StoreError::Sqlite { path: path.display().to_string(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(sqlite)?;
+    connection.busy_timeout(BUSY).map_err(sqlite)?;
+    let application: i64 = connection.query_row("PRAGMA application_id", (), |row| row.get(0)).map_err(sqlite)?;
+    if application != APPLICATION_ID {
+        return Err(StoreError::Foreign { path: path.display().to_string() });
+    }
+    let found: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(sqlite)?;
+    Ok(Some(found == "ok"))
+}
+
 /// Opens the file in `folder`, or makes it.
 pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
     let path = folder.join(FILE);

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 
 use super::denials::Denials;
 use super::file;
-pub use super::file::{FILE, StoreError, copy};
+pub use super::file::{FILE, StoreError, copy, is_whole};
 use super::{Account, NewAccount};
 use crate::folder::is_full;
 use crate::history::tables;
