@@ -1,6 +1,6 @@
 //! The thread that sees to it that what is not kept goes: it looks which messages are past their time and has the state say
-//! so ([`trim`]), has users erased ([`erase`]), and has the log rewritten without what was said to go ([`rewrite`]). It takes
-//! only what nobody else wants of the machine.
+//! so (`sweep/trim.rs`), has users erased (`erase.rs`), and has the log rewritten without what was said to go
+//! (`rewrite.rs`). It takes only what nobody else wants of the machine.
 
 mod erase;
 pub(crate) mod rewrite;
