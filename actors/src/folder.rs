@@ -18,7 +18,7 @@ use crate::snapshot::{self, names_file};
 
 pub use self::beside::{Use, in_use, open_beside};
 pub use self::disk::{flush, make, write_whole};
-pub(crate) use self::disk::{free_bytes, is_full};
+pub(crate) use self::disk::{free_bytes, is_full, remove};
 pub use self::filling::Filling;
 
 /// The file whose lock says that a server uses the folder.

@@ -134,12 +134,7 @@ impl Tables {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = file.as_os_str().to_owned();
             name.push(suffix);
-            match std::fs::remove_file(&name) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(LogError::Failed(error.to_string()));
-                }
-                _ => {}
-            }
+            crate::folder::remove(name).map_err(|error| LogError::Failed(error.to_string()))?;
         }
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! How the command line has a running server erase somebody: by a file in the data folder, which the server removes when it
 //! is done. Should it end in between, the file is there at its next start.
 
-use std::fs::{DirEntry, File, OpenOptions};
+use std::fs::{DirEntry, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chappe_proto::UserId;
+
+use crate::folder;
 
 const BEGINNING: &str = "erase-";
 /// So soon a server has ended the connections of somebody who is not believed any more. Before that they could say
@@ -24,7 +26,7 @@ fn path(folder: &Path, user: UserId) -> PathBuf {
 /// If the file cannot be written.
 pub fn ask(folder: &Path, user: UserId) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path(folder, user))?.sync_all()?;
-    File::open(folder)?.sync_all()
+    folder::flush(folder)
 }
 
 /// Whether a user is still to be erased.
@@ -37,10 +39,7 @@ pub fn is_open(folder: &Path, user: UserId) -> bool {
 /// # Errors
 /// If the file cannot be removed.
 pub fn done(folder: &Path, user: UserId) -> io::Result<()> {
-    match std::fs::remove_file(path(folder, user)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    folder::remove(path(folder, user))
 }
 
 /// Who is to be erased by now: whoever asks has seen to it that they are not believed, and that takes a moment.
@@ -59,6 +58,7 @@ fn is_due(request: &DirEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::SystemTime;
 
     use super::*;

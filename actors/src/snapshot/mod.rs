@@ -32,10 +32,7 @@ const END: &[u8] = b"end ";
 pub fn remove_last(folder: &Path) -> std::io::Result<()> {
     // The one that is loaded first.
     for file in [FILE, UNFINISHED] {
-        match std::fs::remove_file(folder.join(file)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        folder::remove(folder.join(file))?;
     }
     folder::flush(folder)
 }
@@ -46,10 +43,8 @@ pub fn remove_last(folder: &Path) -> std::io::Result<()> {
 /// If a file cannot be removed.
 pub fn remove(folder: &Path) -> std::io::Result<()> {
     remove_last(folder)?;
-    match std::fs::remove_file(folder.join(names_file::FILE)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => folder::flush(folder),
-    }
+    folder::remove(folder.join(names_file::FILE))?;
+    folder::flush(folder)
 }
 
 /// What the first block says.
