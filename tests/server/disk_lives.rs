@@ -1,11 +1,13 @@
 //! Servers on a recorded disk: what they live through, for [`crate::disk_states`] to cut anywhere.
 
+use std::time::Instant;
+
 use crate::support::client::{Client, Door, Next, named_message};
 use crate::support::faults::{FaultyDisk, Whose};
 use crate::support::http::Http;
 use crate::support::record::{Entry, Marks, Record};
 use crate::support::server::{FAST, TestServer};
-use crate::support::{PATIENCE, until};
+use crate::support::{LONGEST, PATIENCE, until};
 
 /// A client that keeps messages under way, and marks in the record what it sends and what is acknowledged.
 struct Writer {
@@ -25,8 +27,9 @@ impl Writer {
 
     /// Writes so many messages of about `size` bytes, `window` at a time; `false` if the connection ended before.
     fn write(&mut self, count: u64, size: usize, window: usize) -> bool {
-        let end = self.sent + count;
+        let (end, began) = (self.sent + count, Instant::now());
         loop {
+            assert!(began.elapsed() < LONGEST, "nobody ended the writing");
             while self.sent < end && self.unanswered.len() < window {
                 let client_id = format!("{}-{:?}-{}", self.name, self.client.door, self.sent);
                 self.sent += 1;

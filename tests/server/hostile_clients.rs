@@ -7,7 +7,6 @@
 mod attacks;
 mod files;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use attacks::Crowd;
@@ -84,22 +83,18 @@ fn withstands(what: &str, server: &TestServer, attack: impl FnOnce(&Crowd<'_>) +
     honest.posts(|posted| posted < MESSAGES / 4);
     let quiet = honest.posts(|posted| posted < MESSAGES);
     let (memory, open) = (server.resident_kib(), files(server));
-    let is_over = AtomicBool::new(false);
     let began = Instant::now();
     let (crowded, most) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            attack(&Crowd { server });
-            is_over.store(true, Ordering::Relaxed);
-        });
-        let watch = scope.spawn(|| {
+        let crowd = scope.spawn(|| attack(&Crowd { server }));
+        let watch = scope.spawn(move || {
             let mut most = 0;
-            while !is_over.load(Ordering::Relaxed) {
+            while !crowd.is_finished() {
                 most = most.max(server.resident_kib());
                 std::thread::sleep(Duration::from_millis(20));
             }
             most
         });
-        let crowded = honest.posts(|posted| posted < MESSAGES || !is_over.load(Ordering::Relaxed));
+        let crowded = honest.posts(|posted| posted < MESSAGES || !watch.is_finished());
         (crowded, watch.join().expect("a thread ends well"))
     });
     let took = began.elapsed();

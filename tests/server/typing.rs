@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chappe_actors::state::typing::LAPSE;
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Door};
@@ -29,7 +30,7 @@ fn typing_lapses_by_itself_and_is_not_told_over_and_over() {
     assert!(more == 0 || began.elapsed() > Duration::from_secs(3), "told {more} times more");
     let stop = listener.wait("the lapse", |packet| *packet == typing(1, "stop"));
     let elapsed = began.elapsed();
-    assert!(elapsed >= Duration::from_secs(6), "{stop} after {elapsed:?}");
+    assert!(elapsed >= LAPSE, "{stop} after {elapsed:?}");
     assert!(server.metric("chappe_typing_packets_total") >= 2.0);
 }
 
@@ -38,18 +39,22 @@ fn a_message_and_the_end_of_the_connection_end_the_typing() {
     let server = TestServer::start();
     for door in Door::ALL {
         let mut listener = Client::hello(&server, door, 2);
-        let mut ann = Client::hello(&server, door, 1);
-        let began = Instant::now();
         for end in ["message", "connection"] {
-            ann.send(&typing(1, "start"));
-            assert_eq!(listener.wait_for("Typing"), typing(1, "start"), "{door:?}");
-            match end {
-                "message" => drop(ann.post(1, "done")),
-                _ => ann.socket().shutdown(std::net::Shutdown::Both).unwrap(),
-            }
-            assert_eq!(listener.wait_for("Typing"), typing(1, "stop"), "{door:?} {end}");
+            // On a machine so slow that it may have lapsed instead, nothing is shown: once more.
+            let shown = (0..10).any(|_| {
+                let mut ann = Client::hello(&server, door, 1);
+                let began = Instant::now();
+                ann.send(&typing(1, "start"));
+                assert_eq!(listener.wait_for("Typing"), typing(1, "start"), "{door:?}");
+                match end {
+                    "message" => drop(ann.post(1, "done")),
+                    _ => ann.socket().shutdown(std::net::Shutdown::Both).unwrap(),
+                }
+                assert_eq!(listener.wait_for("Typing"), typing(1, "stop"), "{door:?} {end}");
+                began.elapsed() < LAPSE
+            });
+            assert!(shown, "{door:?}: {end} does not end it before it lapses");
         }
-        assert!(began.elapsed() < Duration::from_secs(6), "before it would have lapsed");
     }
 }
 

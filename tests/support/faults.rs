@@ -90,7 +90,7 @@ impl FaultyDisk {
         u32::from_le_bytes(value)
     }
 
-    /// From now on a flush takes so much longer.
+    /// From now on a flush takes at least so much longer; one under way that no longer has to is done.
     pub(crate) fn slow_down(&self, milliseconds: u32) {
         self.set(FLUSH_DELAY, milliseconds);
     }

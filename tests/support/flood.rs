@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use super::PATIENCE;
 use super::client::{Client, Next, named_message};
 use super::http::Http;
 use super::server::TestServer;
+use super::{LONGEST, PATIENCE};
 
 /// What became of one writer's messages, by their `client_id`.
 #[derive(Debug, Default)]
@@ -31,7 +32,9 @@ pub(crate) fn flood(mut client: Client, chat: u64, name: &str, window: usize, mo
     let mut under_way = VecDeque::new();
     let mut sent = 0;
     let mut open = true;
+    let began = Instant::now();
     loop {
+        assert!(began.elapsed() < LONGEST, "nobody ended the flood");
         while open && under_way.len() < window && sent < most {
             let client_id = format!("{name}-{sent}");
             sent += 1;

@@ -23,14 +23,20 @@ use std::time::{Duration, Instant};
 /// the server lets itself be heard: else there would never be silence.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks `look` until it has an answer, for what nobody tells of by itself.
+/// What goes on until somebody ends it goes on no longer than this: where a test fails before it gets to that, the other
+/// threads end too, and the failure is told.
+pub(crate) const LONGEST: Duration = Duration::from_secs(180);
+
+/// Asks `look` until it has an answer, for what nobody tells of by itself; longer than one answer is waited for, since it
+/// may be the end of much work.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    const LONG: Duration = Duration::from_secs(60);
+    let deadline = Instant::now() + LONG;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        assert!(Instant::now() < deadline, "waited {LONG:?} for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -29,7 +29,7 @@
 
 /* What a test says, and what it can see. All little-endian, as the machine is. */
 struct control {
-    _Atomic uint32_t flush_delay_ms;
+    _Atomic uint32_t flush_delay_ms; /* at least so long, unless it becomes less meanwhile */
     _Atomic uint32_t flush_errno;   /* of every flush, unless 0 */
     _Atomic uint32_t write_errno;   /* of every write and of all that makes or changes files, unless 0 */
     _Atomic uint32_t scope;         /* whose: 0 all files, 1 the log's, 2 those of accounts */
@@ -318,10 +318,10 @@ static int flushed(int fd, int (*real)(int))
     uint64_t number = ++flushes;
     append(FLUSH, inode, number, NULL, NULL, 0);
     pthread_mutex_unlock(&lock);
-    uint32_t delay = in_scope(class) ? control->flush_delay_ms : 0;
-    struct timespec pause_for = { delay / 1000, delay % 1000 * 1000000L };
-    while (delay && nanosleep(&pause_for, &pause_for) != 0 && errno == EINTR)
-        ;
+    /* In steps: a disk that is mended is quick at once. */
+    const struct timespec step = { 0, 1000000L };
+    for (uint32_t waited = 0; in_scope(class) && waited < control->flush_delay_ms; waited++)
+        nanosleep(&step, NULL);
     int failure = in_scope(class) ? control->flush_errno : 0, result = failure ? -1 : real(fd);
     int error = failure ? failure : errno;
     pthread_mutex_lock(&lock);
