@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::PATIENCE;
+use crate::support::LONGEST;
 use crate::support::programs::run_within;
 use crate::support::server::CHAPPE;
 
@@ -12,7 +12,7 @@ use crate::support::server::CHAPPE;
 fn a_few_cuts_of_the_power_under_a_file_system_lose_nothing_acknowledged() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power_cut.py");
     let mut command = Command::new("python3");
-    let cut = run_within(6 * PATIENCE, command.arg(script).args(["--server", CHAPPE, "--rounds", "3"]));
+    let cut = run_within(3 * LONGEST, command.arg(script).args(["--server", CHAPPE, "--rounds", "3"]));
     if cut.code == Some(3) {
         // Past the test's captured output: a promise that was not looked at is to be seen.
         let text = format!("\n!! SKIPPED: no power cuts on this machine: {}\n", cut.stderr.trim());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::{LONGEST, PATIENCE};
 
 /// What a program left.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Run {
 
 /// Runs a program to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
-    run_within(PATIENCE, command)
+    run_within(LONGEST, command)
 }
 
 /// The same, where that may take longer than anything else.
