@@ -23,9 +23,9 @@ const PACE: Duration = Duration::from_millis(4);
 /// How much memory may stay with the server that it did not have before, in KiB: buffers of its threads, and pages that its
 /// allocator gives back later.
 const STAYS_KIB: u64 = 24 * 1024;
-/// Attackers and the server share two cores here, with other tests besides: so much more than twice as long may an ack
-/// take. In full size there is nobody else.
-const CROWDED: Duration = Duration::from_millis(50);
+/// So much more than twice as long may an ack take. Here other tests share the cores, and only who stands still is found; in
+/// full size there is nobody else.
+const CROWDED: Duration = Duration::from_secs(1);
 const ALONE: Duration = Duration::from_millis(10);
 
 /// Whether everything is done in full size.
