@@ -171,9 +171,9 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         let tokens = match accounts {
             Some((authority, accounts)) => {
                 // Accounts that were made while no server ran have users before anybody can ask.
-                let engine = SubscribeToAccounts(engine.cache.clone().recipient());
+                let (new, free) = (engine.cache.clone().recipient(), engine.cache.clone().recipient());
                 // It cannot be gone: nothing stops it.
-                let _ = accounts.actor.send(engine).await;
+                let _ = accounts.actor.send(SubscribeToAccounts { new, free }).await;
                 Some(Tokens::new(authority, accounts.actor))
             }
             None => None,

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, Door};
 use crate::support::http::Http;
-use crate::support::server::TestServer;
+use crate::support::programs::run;
+use crate::support::server::{CHAPPE, TestServer, command};
 use crate::support::tokens::PASSWORD;
 
 #[test]
@@ -69,6 +70,24 @@ fn accounts_are_made_by_admins_unless_registration_is_on() {
     assert_eq!(register("one more", "192.0.2.1").refusal(), (429, "rate_limited".into()));
     register("one more", "192.0.2.2").expect(201);
     server.login("user 3");
+}
+
+#[test]
+fn nobody_is_given_the_id_of_another() {
+    let server = TestServer::with_tokens(&[]);
+    let chappe = |arguments: &[&str]| {
+        run(command(&[CHAPPE.to_owned()], &[]).args(arguments).arg("--data").arg(server.data())).fine().stdout
+    };
+    // They come with a token and have no account; the query tables do not know them yet.
+    let chat = json!({"title": "salaries"});
+    server.as_user(&server.token(1001), "POST", "/api/chats", Some(&chat)).expect(201);
+    assert_eq!(server.account("Ann"), 1002);
+    server.as_user(&server.token(1003), "POST", "/api/chats", Some(&chat)).expect(201);
+    assert_eq!(chappe(&["user", "add", "bob", "--no-password"]).trim(), "1004");
+    chappe(&["user", "erase", "bob"]);
+    assert_eq!(chappe(&["user", "add", "carl", "--no-password"]).trim(), "1005");
+    let mine = server.as_user(server.login("Ann")["token"].as_str().unwrap(), "GET", "/api/chats", None).expect(200);
+    assert!(mine["chats"].as_array().unwrap().iter().all(|chat| chat["title"] != "salaries"), "{mine}");
 }
 
 #[test]

@@ -11,9 +11,13 @@ use super::step::Step;
 use super::{GENERAL, State};
 use crate::clock::Now;
 use crate::command::Command;
+use crate::free::first_free_of;
 use crate::log::record::{Draft, Fact, Place};
 use crate::origin::Origin;
 use crate::reply::{Accepted, Reply};
+
+/// The first id that is given to who does not choose one.
+const FIRST_GIVEN: u64 = 1001;
 
 impl State {
     #[expect(clippy::too_many_arguments, reason = "one field each of the command")]
@@ -179,7 +183,9 @@ impl State {
         if let Err(reject) = self.admit_write() {
             return step.reply(origin, reject);
         }
-        let Some(user) = user.or_else(|| self.free_user()) else {
+        // The small ones are left to who chooses.
+        let free = || UserId::parse(FIRST_GIVEN).ok().and_then(|from| self.free_user(from));
+        let Some(user) = user.or_else(free) else {
             return step.reply(origin, Reject::plain(Code::Internal));
         };
         let command = Command::CreateUser { user: Some(user), nickname };
@@ -192,14 +198,11 @@ impl State {
         }
     }
 
-    /// An id for a user that does not choose it. Ids that clients chose themselves are passed over.
-    fn free_user(&mut self) -> Option<UserId> {
-        loop {
-            let user = UserId::parse(self.next_user).ok()?;
-            self.next_user += 1;
-            if !self.users.contains_key(&user) && self.holds.any(&[Key::User(user)]).is_none() {
-                return Some(user);
-            }
-        }
+    /// An id from `from` on that no user has, and none is about to get.
+    pub fn free_user(&self, from: UserId) -> Option<UserId> {
+        first_free_of(from.get(), |id| {
+            UserId::parse(id)
+                .is_ok_and(|user| self.users.contains_key(&user) || self.holds.any(&[Key::User(user)]).is_some())
+        })
     }
 }

@@ -141,8 +141,6 @@ pub struct State {
     outdated: BTreeSet<ChatId>,
     /// Chats that were in memory before the start, the most useful last.
     to_warm: Vec<ChatId>,
-    /// The next user id to try for users that do not choose theirs.
-    next_user: u64,
     tally: Tally,
 }
 
@@ -171,7 +169,6 @@ impl State {
             last_chat: 0,
             outdated: BTreeSet::new(),
             to_warm: Vec::new(),
-            next_user: 1001,
             tally: Tally::default(),
         }
     }
