@@ -26,7 +26,7 @@ use chappe_proto::UserId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::auth::{self, AuthError, SecretError};
-use crate::config::{Config, Shutdown};
+use crate::config::{AuthMode, Config, Shutdown};
 use crate::doors::{Doors, Hubs};
 use crate::exit::Exit;
 use crate::files;
@@ -269,6 +269,7 @@ fn settings(config: &Config) -> Settings {
         pending_writes: size(config.pending_writes),
         heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
         connections_per_user: config.connection_limits.per_user,
+        open: config.auth.mode == AuthMode::Open,
         epoch: 0,
     }
 }
