@@ -26,7 +26,7 @@ use chappe_proto::UserId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::auth::{self, AuthError, SecretError};
-use crate::config::{Config, Shutdown};
+use crate::config::{AuthMode, Config, Shutdown};
 use crate::doors::{Doors, Hubs};
 use crate::exit::Exit;
 use crate::files;
@@ -171,9 +171,9 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         let tokens = match accounts {
             Some((authority, accounts)) => {
                 // Accounts that were made while no server ran have users before anybody can ask.
-                let engine = SubscribeToAccounts(engine.cache.clone().recipient());
+                let (new, free) = (engine.cache.clone().recipient(), engine.cache.clone().recipient());
                 // It cannot be gone: nothing stops it.
-                let _ = accounts.actor.send(engine).await;
+                let _ = accounts.actor.send(SubscribeToAccounts { new, free }).await;
                 Some(Tokens::new(authority, accounts.actor))
             }
             None => None,
@@ -269,6 +269,7 @@ fn settings(config: &Config) -> Settings {
         pending_writes: size(config.pending_writes),
         heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
         connections_per_user: config.connection_limits.per_user,
+        open: config.auth.mode == AuthMode::Open,
         epoch: 0,
     }
 }

@@ -1,6 +1,7 @@
 //! The actor that owns the state. It decides nothing itself: commands go into the state, and what comes out is carried
 //! out, to the log, the readers and the hubs.
 
+mod accounts;
 mod background;
 mod renewal;
 mod retention;
@@ -15,7 +16,6 @@ use chappe_proto::packet::Packet;
 use chappe_proto::{ChatId, Code, Reject};
 use tokio::sync::oneshot;
 
-use crate::accounts::NewAccounts;
 use crate::clock::Clock;
 use crate::health::{Phase, Storage};
 use crate::messages::{Batch, CloseAll, Deliver, Formats, Item, NewAuth, NewLimits, RegisterHub, Tick};
@@ -361,19 +361,6 @@ impl Handler<CloseAll> for CacheActor {
         for link in self.hubs.iter().flatten() {
             link.close.do_send(message);
         }
-    }
-}
-
-impl Handler<NewAccounts> for CacheActor {
-    type Result = ();
-
-    fn handle(&mut self, NewAccounts(accounts): NewAccounts, _: &mut Self::Context) {
-        let now = self.clock.now();
-        let mut step = Step::default();
-        for account in accounts {
-            self.state.make_user(account.user, account.nickname.into(), now, &mut step);
-        }
-        self.carry_out(step);
     }
 }
 

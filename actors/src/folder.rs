@@ -16,6 +16,7 @@ use crate::log::wal::{self, WalReport};
 use crate::log::{LogError, Numbering};
 use crate::snapshot::{self, names_file};
 
+pub(crate) use self::beside::open_beside_if_any;
 pub use self::beside::{Use, in_use, open_beside};
 pub use self::disk::{flush, make, write_whole};
 pub(crate) use self::disk::{free_bytes, is_full, remove};

@@ -11,6 +11,7 @@ pub mod command;
 pub mod connection;
 pub mod engine;
 pub mod folder;
+pub mod free;
 pub mod health;
 pub mod history;
 pub mod hub;

@@ -111,6 +111,8 @@ type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as 
 #[derive(Debug)]
 pub struct Buckets<K: Hash + Eq + Clone, C: Clock> {
     limiter: Option<Keyed<K, C>>,
+    /// How many tokens a full one has.
+    burst: NonZeroU32,
     clock: C,
     /// How many there were when they were last looked through, and how often that was not due since.
     kept: AtomicUsize,
@@ -121,7 +123,8 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     /// Full buckets. Those of rate 0 are never empty.
     pub fn new(rate: Rate, clock: C) -> Self {
         let limiter = quota(rate).map(|quota| RateLimiter::dashmap_with_clock(quota, clock.clone()));
-        Self { limiter, clock, kept: AtomicUsize::new(0), passed: AtomicUsize::new(0) }
+        let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
+        Self { limiter, burst, clock, kept: AtomicUsize::new(0), passed: AtomicUsize::new(0) }
     }
 
     /// Takes a token out of the bucket of `key`.
@@ -131,6 +134,18 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     pub fn take(&self, key: &K) -> Result<(), TooFast> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         limiter.check_key(key).map_err(|not_until| TooFast::until(&not_until, self.clock.now()))
+    }
+
+    /// Takes so many tokens out of the bucket of `key`, or none; where a full one has fewer, all of a full one.
+    ///
+    /// # Errors
+    /// [`TooFast`] if there are not as many.
+    pub fn take_many(&self, key: &K, count: u32) -> Result<(), TooFast> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN).min(self.burst);
+        // It is never more than a bucket holds.
+        let taken = limiter.check_key_n(key, count).unwrap_or(Ok(()));
+        taken.map_err(|not_until| TooFast::until(&not_until, self.clock.now()))
     }
 
     /// Forgets buckets that are full again. To be called about once a second; looks through them only now and then, and
@@ -202,11 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn many_are_taken_at_once_or_none_and_never_more_than_there_can_be() {
+        let clock = Stepped::default();
+        let buckets = Buckets::new(RATE, clock.clone());
+        assert_eq!(buckets.take_many(&1, 2), Ok(()));
+        assert_eq!(buckets.take_many(&1, 2), Err(TooFast { retry_after_ms: 100 }));
+        assert_eq!(buckets.take(&1), Ok(()), "the refusal took nothing");
+        assert_eq!(buckets.take_many(&1, 1000), Err(TooFast { retry_after_ms: 300 }));
+        at(&clock, 300);
+        assert_eq!(buckets.take_many(&1, 1000), Ok(()));
+        assert!(buckets.take(&1).is_err() && buckets.take(&2).is_ok());
+    }
+
+    #[test]
     fn a_rate_of_0_is_without_limit() {
         let clock = Stepped::default();
         let off = Rate { per_sec: 0, burst: 1 };
         let (bucket, buckets) = (Bucket::new(off, &clock), Buckets::new(off, clock.clone()));
         assert!((0..10_000).all(|key| bucket.take(&clock).is_ok() && buckets.take(&key).is_ok()));
+        assert_eq!(buckets.take_many(&1, 1_000_000), Ok(()));
         assert!(buckets.is_empty());
     }
 

@@ -2,9 +2,10 @@
 //! time and the secret are passed in.
 //!
 //! No registry of sessions is needed, since the key follows from the session itself. What is kept of one, from its first
-//! authentic datagram on, is which of its last 64 counters were seen; of so many sessions at a time. Sessions are numbered in
-//! the order they are given out. Who is forgotten for want of room is not believed again, nor is any older session that is
-//! not remembered: it has to be given a new one.
+//! authentic datagram on, is which of its last 64 counters were seen; of so many sessions at a time, and of so many of a user.
+//! Sessions are numbered in the order they are given out. One that is forgotten for want of room is not believed again, nor is
+//! any older one of that user that is not remembered: it has to be given a new one. Only where users are forgotten for
+//! want of room for all does that go for everybody's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +17,11 @@ use hashlink::LruCache;
 
 use crate::principal::Principal;
 
-/// Sessions remembered at a time, some 100 bytes each.
+/// Sessions remembered at a time, some 200 bytes each.
 const SESSIONS: usize = 100_000;
+/// And so many of a user: each `Hello` gives one, and those of one user are to push out nobody else's. More than the
+/// connections that a user has by default.
+const OF_A_USER: usize = 128;
 /// How often those that have run out are forgotten, in milliseconds.
 const SWEEP_MS: u64 = 60_000;
 
@@ -95,11 +99,25 @@ impl Believed<'_> {
 /// Which counters were seen. One for all sockets of a server.
 pub struct UdpSessions {
     keys: UdpKeys,
-    seen: LruCache<Session, Seen>,
+    /// Who was heard, and not so long ago.
+    users: LruCache<UserId, Own>,
+    /// How many sessions that are.
+    remembered: usize,
     room: usize,
-    /// A session that is not remembered and has this number or a lower one may have been forgotten.
+    /// Anybody's session that is not remembered and has this number or a lower one may have been forgotten.
     forgotten: u64,
     swept: Millis,
+}
+
+/// The sessions of a user.
+#[derive(Debug, Default)]
+struct Own {
+    /// The one that was silent longest comes first.
+    sessions: Vec<(Session, Seen)>,
+    /// One that is not remembered and has this number or a lower one may have been forgotten.
+    forgotten: u64,
+    /// When all that were forgotten have run out.
+    until: u64,
 }
 
 /// The highest counter, and which of the 64 up to it were seen: the lowest bit is the highest counter.
@@ -112,7 +130,7 @@ struct Seen {
 impl UdpSessions {
     /// Remembers no session yet.
     pub fn new(keys: UdpKeys) -> Self {
-        Self { keys, seen: LruCache::new_unbounded(), room: SESSIONS, forgotten: 0, swept: Millis(0) }
+        Self { keys, users: LruCache::new_unbounded(), remembered: 0, room: SESSIONS, forgotten: 0, swept: Millis(0) }
     }
 
     /// Opens a client's datagram. `is_over` says whether its session was ended.
@@ -132,34 +150,97 @@ impl UdpSessions {
         let (counter, datagram) = seal.open(Side::Client, datagram).ok_or(Unbelieved::Forged)?;
         let given = Given { user, token: session.token(), time: Millis(session.number() / 1000) };
         if now.0 >= end_of(&session) || is_over(given) {
-            self.seen.remove(&session);
+            self.end(user, &session);
             return Err(Unbelieved::Expired);
         }
-        match self.seen.get_mut(&session) {
+        let own = self.users.get_mut(&user);
+        let forgotten = own.as_ref().map_or(0, |own| own.forgotten).max(self.forgotten);
+        match own.and_then(|own| own.hear(&session)) {
             Some(seen) => {
                 if !seen.mark(counter) {
                     return Err(Unbelieved::Replayed);
                 }
             }
-            None if session.number() <= self.forgotten => return Err(Unbelieved::Replayed),
-            None => {
-                self.make_room(now);
-                self.seen.insert(session, Seen { highest: counter, bits: 1 });
-            }
+            None if session.number() <= forgotten => return Err(Unbelieved::Replayed),
+            None => self.remember(user, session, Seen { highest: counter, bits: 1 }, now),
         }
         Ok(Believed { datagram, user, counter, seal })
+    }
+
+    fn remember(&mut self, user: UserId, session: Session, seen: Seen, now: Millis) {
+        match self.users.get_mut(&user).filter(|own| own.sessions.len() >= OF_A_USER) {
+            Some(own) => {
+                own.forget_one();
+                self.remembered -= 1;
+            }
+            None => self.make_room(now),
+        }
+        match self.users.get_mut(&user) {
+            Some(own) => own.sessions.push((session, seen)),
+            None => {
+                self.users.insert(user, Own { sessions: vec![(session, seen)], ..Own::default() });
+            }
+        }
+        self.remembered += 1;
+    }
+
+    fn end(&mut self, user: UserId, session: &Session) {
+        let Some(own) = self.users.peek_mut(&user) else { return };
+        let before = own.sessions.len();
+        own.sessions.retain(|(other, _)| other != session);
+        self.remembered -= before - own.sessions.len();
+        if own.is_empty() {
+            self.users.remove(&user);
+        }
     }
 
     fn make_room(&mut self, now: Millis) {
         if now.0.saturating_sub(self.swept.0) >= SWEEP_MS {
             self.swept = now;
-            self.seen.retain(|session, _| now.0 < end_of(session));
+            self.users.retain(|_, own| {
+                own.run_out(now);
+                !own.is_empty()
+            });
+            self.remembered = self.users.iter().map(|(_, own)| own.sessions.len()).sum();
         }
-        if self.seen.len() >= self.room
-            && let Some((session, _)) = self.seen.remove_lru()
+        while self.remembered.max(self.users.len()) >= self.room
+            && let Some((_, own)) = self.users.remove_lru()
         {
-            self.forgotten = self.forgotten.max(session.number());
+            self.remembered -= own.sessions.len();
+            let newest = own.sessions.iter().map(|(session, _)| session.number()).max().unwrap_or_default();
+            self.forgotten = self.forgotten.max(newest).max(own.forgotten);
         }
+    }
+}
+
+impl Own {
+    /// What was seen of a session, which is heard now.
+    fn hear(&mut self, session: &Session) -> Option<&mut Seen> {
+        let at = self.sessions.iter().position(|(other, _)| other == session)?;
+        self.sessions[at..].rotate_left(1);
+        self.sessions.last_mut().map(|(_, seen)| seen)
+    }
+
+    /// Forgets the session that was silent longest.
+    fn forget_one(&mut self) {
+        if self.sessions.is_empty() {
+            return;
+        }
+        let (session, _) = self.sessions.remove(0);
+        self.forgotten = self.forgotten.max(session.number());
+        self.until = self.until.max(end_of(&session));
+    }
+
+    /// Forgets what is not believed any more by itself.
+    fn run_out(&mut self, now: Millis) {
+        self.sessions.retain(|(session, _)| now.0 < end_of(session));
+        if now.0 >= self.until {
+            self.forgotten = 0;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.forgotten == 0
     }
 }
 

@@ -107,7 +107,7 @@ fn nothing_is_remembered_of_what_is_forged() {
     ann.seal(Side::Client, 7, b"hello", &mut bytes);
     *bytes.last_mut().unwrap() ^= 1;
     assert_eq!(world.sessions.open(&mut bytes, NOW, |_| false).unwrap_err(), Unbelieved::Forged);
-    assert!(world.sessions.seen.is_empty());
+    assert!(world.sessions.users.is_empty() && world.sessions.remembered == 0);
     // A forged one with a high counter does not shut the honest ones out.
     world.send(&ann, 1).unwrap();
     ann.seal(Side::Client, 1 << 40, b"hello", &mut bytes);
@@ -141,7 +141,7 @@ fn a_session_runs_out_and_can_be_ended() {
     let ann = world.client(1);
     assert_eq!(world.send_at(&ann, 1, Millis(LATER.0 - 1)), Ok(1));
     assert_eq!(world.send_at(&ann, 2, LATER), Err(Unbelieved::Expired));
-    assert!(world.sessions.seen.is_empty());
+    assert!(world.sessions.users.is_empty() && world.sessions.remembered == 0);
     let mut bytes = Vec::new();
     ann.seal(Side::Client, 9, b"hello", &mut bytes);
     let given = Given { user: user(1), token: [9; 4], time: NOW };
@@ -168,7 +168,7 @@ fn who_was_forgotten_is_not_believed_again_and_newer_sessions_are() {
     }
     let again = world.client(2);
     assert_eq!(world.send(&again, 1), Ok(2));
-    assert_eq!(world.sessions.seen.len(), 3);
+    assert_eq!((world.sessions.users.len(), world.sessions.remembered), (3, 3));
 }
 
 #[test]
@@ -180,4 +180,50 @@ fn every_session_has_a_number_of_its_own_also_when_the_clock_goes_back() {
         assert!(seal.session().number() > last);
         last = seal.session().number();
     }
+}
+
+#[test]
+fn a_user_pushes_out_nobodys_sessions_but_their_own() {
+    let mut world = World::new();
+    world.sessions.room = 200;
+    let (ann, bob) = (world.client(1), world.client(2));
+    world.send(&ann, 5).unwrap();
+    let eves: Vec<_> = (0..1000).map(|_| world.client(3)).collect();
+    for eve in &eves {
+        assert_eq!(world.send(eve, 1), Ok(3));
+    }
+    assert_eq!(world.sessions.remembered, 1 + OF_A_USER);
+    assert_eq!(world.send(&ann, 6), Ok(1), "who was remembered goes on");
+    assert_eq!(world.send(&ann, 5), Err(Unbelieved::Replayed));
+    assert_eq!(world.send(&bob, 1), Ok(2), "a session that was given before, and not used yet");
+    for (nth, eve) in eves.iter().enumerate() {
+        let is_remembered = nth >= eves.len() - OF_A_USER;
+        assert_eq!(world.send(eve, 1), Err(Unbelieved::Replayed), "{nth}");
+        assert_eq!(world.send(eve, 2).is_ok(), is_remembered, "{nth}");
+    }
+}
+
+#[test]
+fn of_a_users_sessions_the_one_that_was_silent_longest_is_forgotten() {
+    let mut world = World::new();
+    let anns: Vec<_> = (0..=OF_A_USER).map(|_| world.client(1)).collect();
+    anns[..OF_A_USER].iter().for_each(|ann| assert_eq!(world.send(ann, 1), Ok(1)));
+    assert_eq!(world.send(&anns[0], 2), Ok(1));
+    assert_eq!(world.send(&anns[OF_A_USER], 1), Ok(1));
+    assert_eq!(world.send(&anns[1], 2), Err(Unbelieved::Replayed));
+    assert_eq!(world.send(&anns[0], 3), Ok(1));
+}
+
+#[test]
+fn what_was_forgotten_of_a_user_is_no_matter_once_it_has_run_out() {
+    let mut world = World::new();
+    for _ in 0..=OF_A_USER {
+        let ann = world.client(1);
+        world.send(&ann, 1).unwrap();
+    }
+    world.sessions.make_room(Millis(LATER.0 - 1));
+    assert_eq!((world.sessions.users.len(), world.sessions.remembered), (1, OF_A_USER));
+    world.sessions.make_room(Millis(LATER.0 + SWEEP_MS));
+    assert_eq!((world.sessions.users.len(), world.sessions.remembered), (0, 0));
+    assert_eq!(world.sessions.forgotten, 0, "nobody else's is the older for it");
 }

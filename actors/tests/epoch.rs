@@ -24,6 +24,7 @@ fn settings() -> Settings {
         pending_writes: 100,
         heartbeat_ms: 30_000,
         connections_per_user: 100,
+        open: true,
         epoch: EPOCH,
     }
 }

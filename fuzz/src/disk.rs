@@ -102,6 +102,7 @@ fn settings() -> Settings {
         pending_writes: 10,
         heartbeat_ms: 25_000,
         connections_per_user: 10,
+        open: true,
         epoch: 1,
     }
 }

@@ -33,10 +33,19 @@ impl Identities {
 
     /// What shows that somebody is `user`, if anything has to.
     pub(super) fn token(&self, user: UserId) -> Result<Option<String>, BenchError> {
+        self.token_of(user, Standing::User)
+    }
+
+    /// The same of an admin, who may name members that have not come yet.
+    pub(super) fn admin(&self, user: UserId) -> Result<Option<String>, BenchError> {
+        self.token_of(user, Standing::Admin)
+    }
+
+    fn token_of(&self, user: UserId, standing: Standing) -> Result<Option<String>, BenchError> {
         let Some(secret) = &self.secret else { return Ok(None) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let now = Millis(u64::try_from(now).unwrap_or_default());
-        let ticket = Ticket { user, name: None, standing: Standing::User, now, ttl: TTL, renewable: false };
+        let ticket = Ticket { user, name: None, standing, now, ttl: TTL, renewable: false };
         Ok(Some(ticket.sign(secret, &random_id().map_err(failed)?).token))
     }
 

@@ -62,7 +62,7 @@ async fn make_chat(
 ) -> Result<ChatId, BenchError> {
     // A user makes only so many.
     let owner = user(members.first().copied().unwrap_or(index / CHATS_PER_OWNER))?;
-    client.bear(identities.token(owner)?);
+    client.bear(identities.admin(owner)?);
     let kind = if members.is_empty() { "open" } else { "group" };
     let members = members.iter().map(|index| user(*index)).collect::<Result<Vec<_>, _>>()?;
     let (first, others) = members.split_at(members.len().min(MAX_LIST));

@@ -87,7 +87,7 @@ enum Command {
 pub(super) enum Role {
     /// What their chats let them
     User,
-    /// Also make accounts
+    /// Also make accounts, and name members who have not come yet
     Admin,
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use super::{HttpSettings, answer, body, engine, extract, schema};
+use super::{HttpSettings, answer, body, engine, extract, members, schema};
 
 /// Names the user, where a request has no more to say in its query.
 #[derive(Deserialize, IntoParams)]
@@ -49,7 +49,7 @@ pub(crate) struct NewChat {
     /// `group` unless given.
     #[schema(value_type = Option<schema::ChatKind>, required = false)]
     kind: Option<ChatKind>,
-    /// Its first members besides its owner.
+    /// Its first members besides its owner. In token mode users whom the server knows; an admin may name others.
     #[serde(default)]
     #[schema(value_type = Option<Vec<schema::UserId>>, required = false, max_items = 1000)]
     members: Option<Vec<UserId>>,
@@ -101,6 +101,7 @@ pub(crate) async fn create_chat(
     bounds::title(&title)?;
     bounds::list_len("members", members.len())?;
     let user = extract::user(&request, user_id, query.user_id)?;
+    members::introduce(&request, &members).await?;
     let command = Command::CreateChat { user, title, kind: kind.unwrap_or_default(), members };
     let chat = summary(engine::ask(command).await, user).await?;
     let mut response = answer::json(StatusCode::CREATED, &chat);

@@ -4,13 +4,16 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chappe_actors::bounds;
 use chappe_actors::command::Command;
+use chappe_actors::principal::Standing;
 use chappe_actors::reply::{self, Reply};
 use chappe_proto::event::Role;
 use chappe_proto::{ChatId, Seq, UserId};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::chats::UserQuery;
+use super::identity::{self, Who};
 use super::problem::Problem;
 use super::{HttpSettings, answer, body, engine, extract, schema};
 
@@ -55,7 +58,7 @@ pub(crate) struct Member {
 /// Whom to add.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct NewMember {
-    /// Who is added.
+    /// Who is added. In token mode a user whom the server knows; an admin may name another.
     #[schema(value_type = schema::UserId)]
     user_id: UserId,
     /// Who adds them, in open mode. Else whom the query or `X-Chappe-User` names, else nobody.
@@ -113,6 +116,7 @@ pub(crate) async fn add_member(
     let query: UserQuery = extract::query(&request)?;
     let NewMember { user_id: member, by } = body::json(&request, payload, &settings).await?;
     let user = extract::user(&request, by, query.user_id)?;
+    introduce(&request, &[member]).await?;
     match engine::ask(Command::AddMember { user, chat, member }).await {
         Reply::Accepted(accepted) => {
             let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
@@ -121,6 +125,31 @@ pub(crate) async fn add_member(
         }
         other => Err(Problem::instead(other)),
     }
+}
+
+/// Makes those whom an admin names, unless they are there: in token mode they are made for nobody else.
+///
+/// # Errors
+/// What keeps the engine from it.
+pub(crate) async fn introduce(request: &HttpRequest, members: &[UserId]) -> Result<(), Problem> {
+    let is_admin = match identity::of(request) {
+        Some(Who::Holder(principal, _)) => principal.standing == Standing::Admin,
+        _ => false,
+    };
+    if !is_admin {
+        return Ok(());
+    }
+    let make = |user: &UserId| {
+        let make = Command::CreateUser { user: Some(*user), nickname: format!("user {user}").into() };
+        async move {
+            match engine::ask(make).await {
+                Reply::User(_) => Ok(()),
+                other => Err(Problem::instead(other)),
+            }
+        }
+    };
+    // All at once: they are one commit, or a few.
+    try_join_all(members.iter().map(make)).await.map(|_| ())
 }
 
 /// Removes a member

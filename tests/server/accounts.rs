@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, Door};
 use crate::support::http::Http;
-use crate::support::server::TestServer;
-use crate::support::tokens::PASSWORD;
+use crate::support::programs::run;
+use crate::support::server::{CHAPPE, TestServer, command};
+use crate::support::tokens::{PASSWORD, claims};
 
 #[test]
 fn wrong_passwords_are_few_and_those_who_know_theirs_are_in_nobodys_way() {
@@ -69,6 +70,48 @@ fn accounts_are_made_by_admins_unless_registration_is_on() {
     assert_eq!(register("one more", "192.0.2.1").refusal(), (429, "rate_limited".into()));
     register("one more", "192.0.2.2").expect(201);
     server.login("user 3");
+}
+
+#[test]
+fn nobody_is_given_the_id_of_another() {
+    let server = TestServer::with_tokens(&[]);
+    let chappe = |arguments: &[&str]| {
+        run(command(&[CHAPPE.to_owned()], &[]).args(arguments).arg("--data").arg(server.data())).fine().stdout
+    };
+    // They come with a token and have no account; the query tables do not know them yet.
+    let chat = json!({"title": "salaries"});
+    server.as_user(&server.token(1001), "POST", "/api/chats", Some(&chat)).expect(201);
+    assert_eq!(server.account("Ann"), 1002);
+    server.as_user(&server.token(1003), "POST", "/api/chats", Some(&chat)).expect(201);
+    assert_eq!(chappe(&["user", "add", "bob", "--no-password"]).trim(), "1004");
+    chappe(&["user", "erase", "bob"]);
+    assert_eq!(chappe(&["user", "add", "carl", "--no-password"]).trim(), "1005");
+    let mine = server.as_user(server.login("Ann")["token"].as_str().unwrap(), "GET", "/api/chats", None).expect(200);
+    assert!(mine["chats"].as_array().unwrap().iter().all(|chat| chat["title"] != "salaries"), "{mine}");
+}
+
+#[test]
+fn a_member_is_somebody_who_is_known_unless_an_admin_names_them() {
+    let server = TestServer::with_tokens(&[]);
+    let (ann, admin) = (server.token(7), server.admin());
+    let chat = |members: &[u64]| json!({"title": "ours", "members": members});
+    let add = json!({"user_id": 501});
+    let unknown = (404, "unknown_user".into());
+    assert_eq!(server.as_user(&ann, "POST", "/api/chats", Some(&chat(&[501]))).refusal(), unknown);
+    let made = server.as_user(&ann, "POST", "/api/chats", Some(&chat(&[]))).expect(201);
+    let members = format!("/api/chats/{}/members", made["chat_id"]);
+    assert_eq!(server.as_user(&ann, "POST", &members, Some(&add)).refusal(), unknown);
+    // Whoever shows a token is known from then on, and is called what it says.
+    let mut claims = claims(501);
+    claims["name"] = json!("Eve");
+    Client::holding(&server, Door::WsBinary, &server.sign(&claims));
+    server.as_user(&ann, "POST", &members, Some(&add)).expect(201);
+    assert_eq!(server.as_user(&ann, "GET", "/api/users/501", None).expect(200)["nickname"], "Eve");
+    let made = server.as_user(&admin, "POST", "/api/chats", Some(&chat(&[502, 503, 7]))).expect(201);
+    assert_eq!(made["members"], 4);
+    let members = format!("/api/chats/{}/members", made["chat_id"]);
+    server.as_user(&admin, "POST", &members, Some(&json!({"user_id": 504}))).expect(201);
+    server.as_user(&ann, "POST", "/api/chats", Some(&chat(&[502, 504]))).expect(201);
 }
 
 #[test]

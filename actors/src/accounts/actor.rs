@@ -12,7 +12,7 @@ use super::denials::Denials;
 use super::hasher::{Compare, Hash, Hasher};
 use super::store::{Draft, Store, StoreError};
 use super::{
-    Account, Accounts, ChangePassword, Denied, Deny, GetAccount, Login, NewAccounts, Password, Register,
+    Account, Accounts, ChangePassword, Denied, Deny, FindFree, GetAccount, Login, NewAccounts, Password, Register,
     SubscribeToAccounts, SubscribeToDenials, nickname, password,
 };
 use crate::clock::Clock;
@@ -34,7 +34,7 @@ pub struct AccountsActor {
     /// Passwords on their way to the hasher and back.
     waiting: usize,
     hubs: Vec<Recipient<Denied>>,
-    engine: Option<Recipient<NewAccounts>>,
+    engine: Option<SubscribeToAccounts>,
     /// What the hubs know.
     told: Denials,
     /// The last account that the engine knows.
@@ -91,7 +91,7 @@ impl AccountsActor {
             Some(engine) => {
                 let (new, last) = self.store.made_after(self.last)?;
                 self.last = last;
-                (!new.is_empty()).then(|| engine.send(NewAccounts(new)))
+                (!new.is_empty()).then(|| engine.new.send(NewAccounts(new)))
             }
             None => None,
         };
@@ -141,6 +141,34 @@ impl AccountsActor {
         Ok(())
     }
 
+    /// Makes an account; without an id, under one from `from` on that nobody has or had.
+    fn make(&mut self, new: New, from: Option<UserId>) -> ResponseActFuture<Self, Result<Account, Reject>> {
+        if new.user.is_some() {
+            return Box::pin(fut::ready(self.store.add(&new.draft(), self.clock.now().wall).map_err(refuse)));
+        }
+        let asked = self.store.unnamed(from).map_err(refuse).and_then(|from| match &self.engine {
+            // It knows all that the log does, and who is on their way there; the query tables are behind.
+            Some(engine) => Ok(engine.free.send(FindFree(from))),
+            None => Err(Reject::new(Code::Busy, "the server is only beginning")),
+        });
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(reject) => return Box::pin(fut::err(reject)),
+        };
+        Box::pin(asked.into_actor(self).then(move |free, actor, _| {
+            let free = free.map_err(|_| Reject::plain(Code::ShuttingDown));
+            let made = match free.and_then(|free| free.ok_or_else(|| refuse(StoreError::NoIdLeft))) {
+                Ok(free) => match actor.store.add_as(free, &new.draft(), actor.clock.now().wall) {
+                    // The file names them, as the engine does not; or the command line was quicker.
+                    Err(StoreError::IdTaken(_)) => return actor.make(new, Some(free)),
+                    made => made.map_err(refuse),
+                },
+                Err(reject) => Err(reject),
+            };
+            Box::pin(fut::ready(made))
+        }))
+    }
+
     /// Whether this is what is kept; without anything kept it takes as long, and is not.
     fn compare(&mut self, password: Password, kept: Option<String>) -> impl Future<Output = bool> + use<> {
         let answer = self.hasher.send(Compare(password, kept));
@@ -164,10 +192,23 @@ impl AccountsActor {
     }
 }
 
+/// Somebody who is to get an account.
+struct New {
+    user: Option<UserId>,
+    nickname: String,
+    hash: String,
+}
+
+impl New {
+    fn draft(&self) -> Draft<'_> {
+        Draft { user: self.user, nickname: &self.nickname, password: Some(&self.hash), standing: Standing::User }
+    }
+}
+
 /// What a client is told of the file's troubles.
 fn refuse(error: StoreError) -> Reject {
     match &error {
-        StoreError::NicknameTaken(_) | StoreError::IdTaken(_) | StoreError::NoIdLeft => {
+        StoreError::NicknameTaken(_) | StoreError::IdTaken(_) | StoreError::IdDenied(_) | StoreError::NoIdLeft => {
             Reject::new(Code::Conflict, error.to_string())
         }
         _ => {
@@ -234,13 +275,15 @@ impl Handler<Register> for AccountsActor {
         if let Err(reject) = free.and_then(|()| self.queue()) {
             return Box::pin(fut::err(reject));
         }
-        let hashed = self.hash(password).into_actor(self).map(move |hash, actor, _| {
+        let made = self.hash(password).into_actor(self).then(move |hash, actor, _| {
             actor.waiting -= 1;
-            let draft = Draft { user, nickname: &nickname, password: Some(&hash?), standing: Standing::User };
-            let account = actor.store.add(&draft, actor.clock.now().wall).map_err(refuse)?;
-            Ok((account, actor.tell_engine().map_err(refuse)?))
+            match hash {
+                Ok(hash) => actor.make(New { user, nickname, hash }, None),
+                Err(reject) => Box::pin(fut::err(reject)),
+            }
         });
-        Box::pin(hashed.then(|made, actor, _| {
+        let told = made.map(|made, actor, _| Ok((made?, actor.tell_engine().map_err(refuse)?)));
+        Box::pin(told.then(|made: Result<_, Reject>, actor, _| {
             async move {
                 let (account, known) = made?;
                 known.await;
@@ -330,7 +373,7 @@ impl Handler<SubscribeToDenials> for AccountsActor {
 impl Handler<SubscribeToAccounts> for AccountsActor {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, SubscribeToAccounts(engine): SubscribeToAccounts, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, engine: SubscribeToAccounts, _: &mut Context<Self>) -> Self::Result {
         self.engine = Some(engine);
         self.last = 0;
         match self.tell_engine() {

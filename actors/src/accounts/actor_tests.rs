@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::accounts::{self, NewAccount};
+use crate::free::first_free_of;
 use crate::principal::TokenId;
 use chappe_proto::Millis;
 
@@ -34,6 +35,15 @@ impl Handler<NewAccounts> for Ear<Vec<NewAccount>> {
     }
 }
 
+impl Handler<FindFree> for Ear<Vec<NewAccount>> {
+    type Result = Option<UserId>;
+
+    fn handle(&mut self, FindFree(from): FindFree, _: &mut Context<Self>) -> Self::Result {
+        // It knows these two, whom no file names yet.
+        first_free_of(from.get(), |id| [1002, 1004].contains(&id))
+    }
+}
+
 struct World {
     folder: tempfile::TempDir,
     accounts: Accounts,
@@ -53,7 +63,8 @@ impl World {
         accounts.actor.send(SubscribeToDenials(hub.recipient())).await.unwrap();
         let (sender, known) = mpsc::unbounded_channel();
         let engine = Ear(sender).start();
-        accounts.actor.send(SubscribeToAccounts(engine.recipient())).await.unwrap();
+        let (new, free) = (engine.clone().recipient(), engine.recipient());
+        accounts.actor.send(SubscribeToAccounts { new, free }).await.unwrap();
         let mut world = Self { folder, accounts, denied, known };
         world.denied.try_recv().unwrap();
         world
@@ -90,6 +101,17 @@ async fn who_registered_logs_in_and_all_who_do_not_hear_the_same() {
     assert!(refusals.iter().all(|refusal| *refusal == wrong()), "{refusals:?}");
     world.accounts.actor.send(Deny(Denial::Lifted(ann.user))).await.unwrap().unwrap();
     assert!(world.login("ANN", "correct horse").await.is_ok());
+}
+
+#[actix::test]
+async fn an_id_is_one_that_neither_the_engine_nor_the_file_knows() {
+    let world = World::new().await;
+    let mut cli = Store::open(world.folder.path()).unwrap();
+    cli.deny(Denial::User(UserId::parse(1005).unwrap())).unwrap();
+    for (nickname, id) in [("ann", 1001), ("bob", 1003), ("cat", 1006)] {
+        let account = world.register(nickname, "correct horse").await.unwrap();
+        assert_eq!((account.user.get(), account.disabled), (id, false), "{nickname}");
+    }
 }
 
 #[actix::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chappe_proto::UserId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::folder::FolderError;
 use crate::log::wal;
 
 /// The file in the data folder.
@@ -70,9 +71,15 @@ pub enum StoreError {
     /// Another account has this id.
     #[error("user {0} has an account")]
     IdTaken(UserId),
-    /// There is no number after the greatest id.
-    #[error("the greatest id is taken: choose a free one")]
+    /// Whoever had this id is not believed any more: another would not be either.
+    #[error("user {0} is not believed any more, or was erased: choose another id, or enable that one first")]
+    IdDenied(UserId),
+    /// All ids are taken.
+    #[error("all ids are taken")]
     NoIdLeft,
+    /// The log, which says who has an id, cannot be read.
+    #[error("it cannot be known which ids are taken: {0}")]
+    Unknowable(#[from] FolderError),
 }
 
 /// Whether the file in `folder` is whole; `None` if there is none. Changes nothing of it.

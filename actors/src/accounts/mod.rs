@@ -8,6 +8,7 @@ mod actor;
 pub mod denials;
 mod file;
 mod hasher;
+mod known;
 pub mod nickname;
 pub mod password;
 pub mod store;
@@ -128,9 +129,21 @@ pub struct GetAccount(pub UserId);
 pub struct SubscribeToDenials(pub Recipient<Denied>);
 
 /// Tells the engine from now on who has an account; of those that are there already it hears before this is answered.
-#[derive(Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct SubscribeToAccounts(pub Recipient<NewAccounts>);
+pub struct SubscribeToAccounts {
+    /// Hears of them.
+    pub new: Recipient<NewAccounts>,
+    /// Is asked which ids nobody has.
+    pub free: Recipient<FindFree>,
+}
+
+/// An id from this one on that no user has or had, and none is about to get.
+///
+/// From: [`AccountsActor`]. To: the engine.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Option<UserId>")]
+pub struct FindFree(pub UserId);
 
 /// These are not believed any more, or again. Answered when it is so.
 ///

@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use chappe_proto::{Millis, UserId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::denials::Denials;
 use super::file;
 pub use super::file::{FILE, StoreError, copy, is_whole};
+use super::known::Known;
 use super::{Account, NewAccount};
-use crate::folder::is_full;
-use crate::history::tables;
+use crate::folder::{is_full, log_error};
+use crate::free::first_free;
 use crate::log::to_sql;
 use crate::principal::{Denial, Standing, TokenId};
 
@@ -72,51 +73,86 @@ impl Store {
         StoreError::Sqlite { path: self.folder.join(FILE).display().to_string(), source }
     }
 
-    /// Makes an account.
+    /// Makes an account. Where no id is chosen it is one that nobody has or had, whether a server uses the folder or not.
     ///
     /// # Errors
-    /// [`StoreError::NicknameTaken`], [`StoreError::IdTaken`], [`StoreError::NoIdLeft`]; the others if it cannot be
-    /// written.
+    /// [`StoreError::NicknameTaken`], [`StoreError::IdTaken`], [`StoreError::IdDenied`], [`StoreError::NoIdLeft`],
+    /// [`StoreError::Unknowable`]; the others if it cannot be written.
     pub fn add(&mut self, draft: &Draft<'_>, now: Millis) -> Result<Account, StoreError> {
-        let known = Known::open(&self.folder);
-        self.add_beside(draft, &known, now).map_err(|error| match error {
-            Refusal::Sqlite(source) => self.sqlite(source),
-            Refusal::Plain(error) => error,
+        // Before the file is held: reading the log may take a while.
+        let known = if draft.user.is_none() { Known::open(&self.folder)? } else { Known::default() };
+        let folder = self.folder.clone();
+        self.insert(draft, now, |change| match draft.user {
+            Some(user) => {
+                let denied = "SELECT 1 FROM standing WHERE user = ?1 AND disabled";
+                if change.prepare_cached(denied)?.exists([to_sql(user.get())])? {
+                    return Err(StoreError::IdDenied(user).into());
+                }
+                Ok(user)
+            }
+            None => {
+                let taken = |id| {
+                    let known = known.has(id).map_err(|source| StoreError::from(log_error(&folder, source)))?;
+                    Ok::<_, Refusal>(known || is_named(change, id)?)
+                };
+                Ok(first_free(LAST_CHOSEN + 1, taken)?.ok_or(StoreError::NoIdLeft)?)
+            }
         })
     }
 
-    fn add_beside(&mut self, draft: &Draft<'_>, known: &Known, now: Millis) -> Result<Account, Refusal> {
-        let key = draft.nickname.to_lowercase();
-        // Immediate: what is free now is free when it is written.
-        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if change.query_row("SELECT 1 FROM accounts WHERE name_key = ?1", [&key], |_| Ok(())).optional()?.is_some() {
-            return Err(StoreError::NicknameTaken(draft.nickname.to_owned()).into());
-        }
-        let user = match draft.user {
-            Some(user) => user,
-            None => {
-                let own: i64 = change.query_row("SELECT coalesce(max(user), 0) FROM accounts", (), |row| row.get(0))?;
-                // One after the other, past those that are users already. Not past the greatest of them: whoever names
-                // a member of a chat makes a user of any number.
-                let mut next = u64::try_from(own).unwrap_or_default().max(LAST_CHOSEN).saturating_add(1);
-                while known.has(next) {
-                    next = next.saturating_add(1);
-                }
-                UserId::parse(next).map_err(|_| StoreError::NoIdLeft)?
+    /// Makes an account under an id that no user has.
+    ///
+    /// # Errors
+    /// As for [`Store::add`]; [`StoreError::IdTaken`] where this file names the id in any way.
+    pub(super) fn add_as(&mut self, user: UserId, draft: &Draft<'_>, now: Millis) -> Result<Account, StoreError> {
+        self.insert(draft, now, |change| {
+            if is_named(change, user.get())? { Err(StoreError::IdTaken(user).into()) } else { Ok(user) }
+        })
+    }
+
+    /// An id from `from` on that this file does not name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn unnamed(&self, from: Option<UserId>) -> Result<UserId, StoreError> {
+        let from = from.map_or(0, UserId::get).max(LAST_CHOSEN + 1);
+        let free = first_free(from, |id| is_named(&self.connection, id)).map_err(|source| self.sqlite(source))?;
+        free.ok_or(StoreError::NoIdLeft)
+    }
+
+    fn insert(
+        &mut self,
+        draft: &Draft<'_>,
+        now: Millis,
+        id: impl FnOnce(&Transaction<'_>) -> Result<UserId, Refusal>,
+    ) -> Result<Account, StoreError> {
+        let add = |connection: &mut Connection| -> Result<Account, Refusal> {
+            let key = draft.nickname.to_lowercase();
+            // Immediate: what is free now is free when it is written.
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if change.query_row("SELECT 1 FROM accounts WHERE name_key = ?1", [&key], |_| Ok(())).optional()?.is_some()
+            {
+                return Err(StoreError::NicknameTaken(draft.nickname.to_owned()).into());
             }
+            let user = id(&change)?;
+            let id = to_sql(user.get());
+            if change.query_row("SELECT 1 FROM accounts WHERE user = ?1", [id], |_| Ok(())).optional()?.is_some() {
+                return Err(StoreError::IdTaken(user).into());
+            }
+            change.execute(
+                "INSERT INTO accounts (user, nickname, name_key, password, admin, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![id, draft.nickname, key, draft.password, draft.standing == Standing::Admin, to_sql(now.0)],
+            )?;
+            let sql = format!("{ACCOUNT} WHERE user = ?1");
+            let kept = change.query_row(&sql, [id], |row| Ok(kept(row)))??;
+            change.commit()?;
+            Ok(kept.account)
         };
-        let id = to_sql(user.get());
-        if change.query_row("SELECT 1 FROM accounts WHERE user = ?1", [id], |_| Ok(())).optional()?.is_some() {
-            return Err(StoreError::IdTaken(user).into());
-        }
-        change.execute(
-            "INSERT INTO accounts (user, nickname, name_key, password, admin, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![id, draft.nickname, key, draft.password, draft.standing == Standing::Admin, to_sql(now.0)],
-        )?;
-        let sql = format!("{ACCOUNT} WHERE user = ?1");
-        let kept = change.query_row(&sql, [id], |row| Ok(kept(row)))??;
-        change.commit()?;
-        Ok(kept.account)
+        add(&mut self.connection).map_err(|error| match error {
+            Refusal::Sqlite(source) => self.sqlite(source),
+            Refusal::Plain(error) => error,
+        })
     }
 
     /// Who has this id, if anybody.
@@ -285,20 +321,10 @@ fn write(connection: &Connection, denial: Denial) -> rusqlite::Result<()> {
     .map(|_| ())
 }
 
-/// The users of the query tables, which are behind the log by a moment, and may not be there at all.
-struct Known(Option<Connection>);
-
-impl Known {
-    fn open(folder: &Path) -> Self {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self(Connection::open_with_flags(folder.join(tables::FILE), flags).ok())
-    }
-
-    fn has(&self, id: u64) -> bool {
-        let Some(tables) = &self.0 else { return false };
-        let find = tables.prepare_cached("SELECT 1 FROM users WHERE id = ?1");
-        find.and_then(|mut find| find.exists([to_sql(id)])).unwrap_or(false)
-    }
+/// Whether somebody has or had this id: has an account, is not believed, was erased.
+fn is_named(connection: &Connection, id: u64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM accounts WHERE user = ?1 UNION ALL SELECT 1 FROM standing WHERE user = ?1";
+    connection.prepare_cached(sql)?.exists([to_sql(id)])
 }
 
 fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {

@@ -3,6 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::folder::FolderError;
+use crate::history::{tables, tests as history};
+use crate::log::conformance::{new_chat, post};
+use crate::log::record::{self, Fact, Place};
 
 fn user(id: u64) -> UserId {
     UserId::parse(id).unwrap()
@@ -35,25 +39,83 @@ fn accounts_are_found_by_id_and_by_name_whatever_the_case() {
     assert!(matches!(taken, StoreError::IdTaken(_)), "{taken}");
 }
 
+fn made(ids: impl IntoIterator<Item = u64>) -> Vec<record::Draft> {
+    let made = |id| Fact::UserCreated { user: user(id), nickname: "somebody".into() };
+    ids.into_iter().map(|id| record::Draft { at: Millis(1), place: Place::Nowhere, fact: made(id) }).collect()
+}
+
 #[test]
-fn an_id_is_one_that_neither_accounts_nor_the_query_tables_know() {
-    let (folder, mut store) = opened();
-    store.add(&Draft { user: Some(user(7)), ..draft("seven") }, Millis(0)).unwrap();
-    assert_eq!(store.add(&draft("ann"), Millis(0)).unwrap().user, user(1001), "below it, ids are chosen");
-    let tables = Connection::open(folder.path().join(tables::FILE)).unwrap();
-    tables
-        .execute_batch("CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1002), (1003);")
-        .unwrap();
-    assert_eq!(store.add(&draft("bob"), Millis(0)).unwrap().user, user(1004));
+fn an_id_is_one_that_nobody_in_the_log_or_with_an_account_has() {
     let last = (1u64 << 53) - 1;
-    tables.execute("INSERT INTO users VALUES (?1)", [to_sql(last)]).unwrap();
-    assert_eq!(
-        store.add(&draft("cat"), Millis(0)).unwrap().user,
-        user(1005),
-        "a user of any number is in nobody's way"
-    );
-    store.add(&Draft { user: Some(user(last)), ..draft("last") }, Millis(0)).unwrap();
-    assert!(matches!(store.add(&draft("one more"), Millis(0)), Err(StoreError::NoIdLeft)));
+    let batches = [vec![new_chat()], made([1002, last]), vec![post(1, "a")], made([1003])];
+    // However far the tables are behind the log.
+    for projected in 0..=5 {
+        let (folder, log, _) = history::folder(&batches, projected, 1);
+        drop(log);
+        let mut store = Store::open(folder.path()).unwrap();
+        store.add(&Draft { user: Some(user(7)), ..draft("seven") }, Millis(0)).unwrap();
+        assert_eq!(store.add(&draft("ann"), Millis(0)).unwrap().user, user(1001), "below it, ids are chosen");
+        assert_eq!(store.add(&draft("bob"), Millis(0)).unwrap().user, user(1004));
+        store.add(&Draft { user: Some(user(last - 1)), ..draft("last") }, Millis(0)).unwrap();
+        assert_eq!(store.add(&draft("cat"), Millis(0)).unwrap().user, user(1005), "a great one is in nobody's way");
+    }
+}
+
+#[test]
+fn tables_that_are_not_the_logs_say_nothing() {
+    let batches = [made([1001, 1002])];
+    let spoil: [fn(&Path); 4] = [
+        |tables| std::fs::remove_file(tables).unwrap(),
+        |tables| std::fs::write(tables, "no tables at all").unwrap(),
+        |tables| {
+            let tables = Connection::open(tables).unwrap();
+            tables.execute_batch("UPDATE progress SET epoch = epoch + 1; DELETE FROM users").unwrap();
+        },
+        |tables| {
+            Connection::open(tables).unwrap().execute_batch("DELETE FROM users").unwrap();
+            tables::doubt(tables.parent().unwrap());
+        },
+    ];
+    for (nth, spoil) in spoil.iter().enumerate() {
+        let (folder, log, _) = history::folder(&batches, 2, 2);
+        drop(log);
+        spoil(&folder.path().join(tables::FILE));
+        let mut store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.add(&draft("ann"), Millis(0)).unwrap().user, user(1003), "{nth}");
+    }
+}
+
+#[test]
+fn an_id_is_not_one_that_somebody_had() {
+    let (_folder, mut store) = opened();
+    let ann = store.add(&draft("ann"), Millis(0)).unwrap().user;
+    store.erase(ann, Millis(1)).unwrap();
+    store.deny(Denial::User(user(1002))).unwrap();
+    store.deny(Denial::IssuedBefore { user: user(1003), time: Millis(9) }).unwrap();
+    let bob = store.add(&draft("bob"), Millis(2)).unwrap();
+    assert_eq!((bob.user, bob.disabled), (user(1004), false));
+    for gone in [ann, user(1002)] {
+        let refused = store.add(&Draft { user: Some(gone), ..draft("cat") }, Millis(3));
+        assert!(matches!(refused, Err(StoreError::IdDenied(id)) if id == gone), "{refused:?}");
+    }
+    store.deny(Denial::Lifted(user(1002))).unwrap();
+    assert!(store.add(&Draft { user: Some(user(1002)), ..draft("dan") }, Millis(3)).is_ok(), "who is enabled again");
+}
+
+#[test]
+fn where_it_cannot_be_known_who_has_an_id_none_is_given() {
+    let (folder, log, _) = history::folder(&[made([1001])], 1, 1);
+    drop(log);
+    let mut store = Store::open(folder.path()).unwrap();
+    let path = folder.path().join("log.db");
+    std::fs::write(&path, "no log at all").unwrap();
+    let refused = store.add(&draft("ann"), Millis(0)).unwrap_err();
+    assert!(matches!(refused, StoreError::Unknowable(_)), "{refused}");
+    std::fs::remove_file(&path).unwrap();
+    let refused = store.add(&draft("ann"), Millis(0)).unwrap_err();
+    assert!(matches!(refused, StoreError::Unknowable(FolderError::LostLog { .. })), "{refused}");
+    assert_eq!(store.accounts().unwrap(), []);
+    assert!(store.add(&Draft { user: Some(user(7)), ..draft("ann") }, Millis(0)).is_ok(), "one that is chosen");
 }
 
 #[test]

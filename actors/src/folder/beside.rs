@@ -5,7 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use super::{FolderError, LOCK, filling, io, log_error, whole_wal};
+use super::{FolderError, LOCK, filling, io, log_error, refuse_lost_log, whole_wal};
 use crate::log::sqlite::{self, SqliteLog};
 
 /// Whether somebody uses a data folder.
@@ -56,4 +56,16 @@ pub fn open_beside(folder: &Path) -> Result<SqliteLog, FolderError> {
         whole_wal(folder)?;
     }
     SqliteLog::reader(folder).map_err(|source| log_error(folder, source))
+}
+
+/// The same, where there may be no log yet.
+///
+/// # Errors
+/// As for [`open_beside`], and [`FolderError::LostLog`].
+pub(crate) fn open_beside_if_any(folder: &Path) -> Result<Option<SqliteLog>, FolderError> {
+    filling::refuse_unfinished(folder)?;
+    match open_beside(folder) {
+        Err(FolderError::NoLog(_)) => refuse_lost_log(folder).map(|()| None),
+        log => log.map(Some),
+    }
 }

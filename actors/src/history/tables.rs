@@ -62,6 +62,11 @@ pub fn doubt(folder: &Path) {
     }
 }
 
+/// Whether it was noted that the tables in `folder` are damaged.
+pub(crate) fn are_doubted(folder: &Path) -> bool {
+    folder.join(DOUBT).exists()
+}
+
 /// Where the log says last that something is not kept, as far as the tables know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
@@ -229,7 +234,7 @@ impl Tables {
     }
 
     /// Opens `file` for reading only.
-    pub(super) fn reader(file: &Path) -> Result<Connection, rusqlite::Error> {
+    pub(crate) fn reader(file: &Path) -> Result<Connection, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
         connection.execute_batch("PRAGMA cache_size=-4096;")?;

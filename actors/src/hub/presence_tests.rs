@@ -39,6 +39,7 @@ fn settings() -> Settings {
         pending_writes: 1000,
         heartbeat_ms: 25_000,
         connections_per_user: 100,
+        open: true,
         epoch: 1,
     }
 }

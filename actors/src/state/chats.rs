@@ -11,9 +11,15 @@ use super::step::Step;
 use super::{GENERAL, State};
 use crate::clock::Now;
 use crate::command::Command;
+use crate::free::first_free_of;
 use crate::log::record::{Draft, Fact, Place};
 use crate::origin::Origin;
 use crate::reply::{Accepted, Reply};
+
+/// The first id that is given to who does not choose one.
+const FIRST_GIVEN: u64 = 1001;
+/// A user who is made, and who is let into the chat that is open to all.
+const RECORDS_OF_A_USER: usize = 2;
 
 impl State {
     #[expect(clippy::too_many_arguments, reason = "one field each of the command")]
@@ -38,12 +44,19 @@ impl State {
         let keys: Vec<Key> = all.iter().map(|user| Key::User(*user)).collect();
         let command = Command::CreateChat { user: by, title, kind, members };
         let Some(Command::CreateChat { title, .. }) = self.wait_for(&keys, origin, command) else { return };
-        if let Err(reject) = self.may_make_chat(by) {
+        let new: Vec<UserId> = all.iter().copied().filter(|user| !self.users.contains_key(user)).collect();
+        let checked = self.may_make_chat(by).and_then(|()| {
+            new.iter().filter(|user| Some(**user) != by).try_for_each(|user| self.may_name(*user))?;
+            if new.is_empty() { Ok(()) } else { self.admit_writes(1 + RECORDS_OF_A_USER * new.len()) }
+        });
+        if let Err(reject) = checked {
             return step.reply(origin, reject);
         }
-        for user in &all {
-            if !self.users.contains_key(user) {
-                self.append_user(*user, Self::default_nickname(*user), None, now, step);
+        for user in new {
+            if Some(user) == by {
+                self.append_user(user, Self::default_nickname(user), None, now, step);
+            } else {
+                self.append_named(user, now, step);
             }
         }
         let fact = Fact::ChatCreated { title, kind, by, members: all.into_iter().collect() };
@@ -110,6 +123,9 @@ impl State {
             if found.members.contains_key(&member) {
                 return Ok(Some(found.head));
             }
+            if user != Some(member) {
+                self.may_name(member)?;
+            }
             self.has_room(found).map(|()| None)
         });
         match checked {
@@ -123,8 +139,12 @@ impl State {
                 if let Err(reject) = self.charge_change(chat) {
                     return step.reply(origin, reject);
                 }
-                if !self.users.contains_key(&member) {
-                    self.append_user(member, Self::default_nickname(member), None, now, step);
+                match self.users.contains_key(&member) {
+                    true => {}
+                    false if user == Some(member) => {
+                        self.append_user(member, Self::default_nickname(member), None, now, step);
+                    }
+                    false => self.append_named(member, now, step),
                 }
                 if self.holds.any(&[Key::Member(chat, member)]).is_some() {
                     // Being made, the user has just been let into this very chat.
@@ -179,7 +199,9 @@ impl State {
         if let Err(reject) = self.admit_write() {
             return step.reply(origin, reject);
         }
-        let Some(user) = user.or_else(|| self.free_user()) else {
+        // The small ones are left to who chooses.
+        let free = || UserId::parse(FIRST_GIVEN).ok().and_then(|from| self.free_user(from));
+        let Some(user) = user.or_else(free) else {
             return step.reply(origin, Reject::plain(Code::Internal));
         };
         let command = Command::CreateUser { user: Some(user), nickname };
@@ -192,14 +214,35 @@ impl State {
         }
     }
 
-    /// An id for a user that does not choose it. Ids that clients chose themselves are passed over.
-    fn free_user(&mut self) -> Option<UserId> {
-        loop {
-            let user = UserId::parse(self.next_user).ok()?;
-            self.next_user += 1;
-            if !self.users.contains_key(&user) && self.holds.any(&[Key::User(user)]).is_none() {
-                return Some(user);
-            }
+    /// Whether somebody else may name this user as a member. Where everybody shows who they are nobody is made by a word of
+    /// others: it would be for good, and have the name that those give it.
+    fn may_name(&self, member: UserId) -> Result<(), Reject> {
+        if self.settings.open || self.users.contains_key(&member) {
+            return Ok(());
         }
+        let who = format!("nobody knows user {member}: a member has an account, or has been here");
+        Err(Reject::new(Code::UnknownUser, who))
+    }
+
+    /// How many records a command leads to by the users whom it names and nobody knows.
+    pub(super) fn records_beside(&self, command: &Command) -> u32 {
+        let named = match command {
+            Command::CreateChat { members, .. } => members.as_slice(),
+            Command::AddMember { member, .. } => std::slice::from_ref(member),
+            _ => return 0,
+        };
+        if !self.settings.open {
+            return 0;
+        }
+        let new: BTreeSet<_> = named.iter().filter(|user| !self.users.contains_key(user)).collect();
+        u32::try_from(RECORDS_OF_A_USER * new.len()).unwrap_or(u32::MAX)
+    }
+
+    /// An id from `from` on that no user has, and none is about to get.
+    pub fn free_user(&self, from: UserId) -> Option<UserId> {
+        first_free_of(from.get(), |id| {
+            UserId::parse(id)
+                .is_ok_and(|user| self.users.contains_key(&user) || self.holds.any(&[Key::User(user)]).is_some())
+        })
     }
 }

@@ -66,10 +66,28 @@ impl State {
         now: Now,
         step: &mut Step,
     ) {
+        self.append_stranger(user, nickname, answer, self.settings.limits.members, now, step);
+    }
+
+    /// The same for a user who was only named by others. Half of the places in that chat are left to those who come.
+    pub(super) fn append_named(&mut self, user: UserId, now: Now, step: &mut Step) {
+        let half = self.settings.limits.members / 2;
+        self.append_stranger(user, Self::default_nickname(user), None, half, now, step);
+    }
+
+    fn append_stranger(
+        &mut self,
+        user: UserId,
+        nickname: Box<str>,
+        answer: Option<Origin>,
+        most: u32,
+        now: Now,
+        step: &mut Step,
+    ) {
         let fact = Fact::UserCreated { user, nickname };
         self.append(Draft { at: now.wall, place: Place::Nowhere, fact }, answer, Some(Key::User(user)), step);
         // Where it is full, they may still read it.
-        let has_room = |chat: &Chat| chat.kind == ChatKind::Open && self.has_room(chat).is_ok();
+        let has_room = |chat: &Chat| chat.kind == ChatKind::Open && self.members_in_all(chat) < most;
         if let Some(general) = ChatId::parse(GENERAL).ok().filter(|id| self.chats.get(id).is_some_and(has_room)) {
             self.append_join(user, general, Role::Member, None, now, step);
         }

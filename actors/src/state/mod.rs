@@ -76,6 +76,8 @@ pub struct Settings {
     pub heartbeat_ms: u32,
     /// How many connections a user may have.
     pub connections_per_user: u32,
+    /// Whether everybody is whoever they say: then whoever is named as a member is made.
+    pub open: bool,
     /// The log's.
     pub epoch: u64,
 }
@@ -141,8 +143,6 @@ pub struct State {
     outdated: BTreeSet<ChatId>,
     /// Chats that were in memory before the start, the most useful last.
     to_warm: Vec<ChatId>,
-    /// The next user id to try for users that do not choose theirs.
-    next_user: u64,
     tally: Tally,
 }
 
@@ -171,7 +171,6 @@ impl State {
             last_chat: 0,
             outdated: BTreeSet::new(),
             to_warm: Vec::new(),
-            next_user: 1001,
             tally: Tally::default(),
         }
     }
@@ -381,11 +380,6 @@ impl State {
         self.holds.hold(key);
         self.holds.park(key, origin, command);
         step.ask.push(Ask::Question { question, key });
-    }
-
-    /// Whether there is room for another write.
-    fn admit_write(&self) -> Result<(), Reject> {
-        if self.pending_writes() < self.settings.pending_writes { Ok(()) } else { Err(Reject::plain(Code::Busy)) }
     }
 
     fn chat(&self, chat: ChatId) -> Result<&Chat, Reject> {

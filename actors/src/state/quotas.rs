@@ -1,4 +1,4 @@
-//! How many members a chat has and how many chats a user made, counted with what is on its way to the disk: what was
+//! How many writes are on their way, how many members a chat has and how many chats a user made, counted with what is on its way to the disk: what was
 //! asked for together is refused as exactly as what came one by one.
 
 use std::hash::Hash;
@@ -87,6 +87,22 @@ fn count<K: Eq + Hash>(counts: &Map<K, u32>, key: &K) -> u32 {
 }
 
 impl State {
+    /// Whether there is room for another write.
+    pub(super) fn admit_write(&self) -> Result<(), Reject> {
+        if self.pending_writes() < self.settings.pending_writes { Ok(()) } else { Err(Reject::plain(Code::Busy)) }
+    }
+
+    /// Whether there is room for so many more writes that one request brings. They take half of it at most, so that others
+    /// have room beside them; what is more than that waits until nothing else does.
+    pub(super) fn admit_writes(&self, count: usize) -> Result<(), Reject> {
+        let pending = self.pending_writes();
+        if pending == 0 || pending + count <= self.settings.pending_writes / 2 {
+            Ok(())
+        } else {
+            Err(Reject::plain(Code::Busy))
+        }
+    }
+
     /// Whether `user`, or nobody in particular, may make another chat.
     ///
     /// # Errors
@@ -105,9 +121,13 @@ impl State {
     /// # Errors
     /// `too_large`.
     pub(super) fn has_room(&self, chat: &Chat) -> Result<(), Reject> {
-        let joining = count(&self.quotas.joining, &chat.id);
+        self.holds_members(self.members_in_all(chat).saturating_add(1))
+    }
+
+    /// How many members a chat has, with those on their way.
+    pub(super) fn members_in_all(&self, chat: &Chat) -> u32 {
         let members = u32::try_from(chat.members.len()).unwrap_or(u32::MAX);
-        self.holds_members(members.saturating_add(joining).saturating_add(1))
+        members.saturating_add(count(&self.quotas.joining, &chat.id))
     }
 
     /// Whether a chat may have so many members.

@@ -54,14 +54,18 @@ impl Rates {
 }
 
 impl State {
-    /// Charges the user who asks for `command`, `again` if it is not the first of its kind on its connection.
+    /// Charges the user who asks for `command`, and for the users whom it makes, `again` if it is not the first of its kind on its connection.
     pub(super) fn charge_user(&mut self, command: &Command, again: bool) -> Result<(), Reject> {
         let Some(user) = command.charged(again) else { return Ok(()) };
         if command.is_signal() && !self.users.contains_key(&user) {
             // In open mode anybody invents users. Nobody hears of them, and they leave no bucket behind.
             return Ok(());
         }
-        self.rates.users.take(&user).map_err(|too_fast| {
+        let taken = match self.records_beside(command) {
+            0 => self.rates.users.take(&user),
+            beside => self.rates.users.take_many(&user, 1 + beside),
+        };
+        taken.map_err(|too_fast| {
             self.tally.limited_by_user += 1;
             too_fast.reject("requests of this user")
         })

@@ -51,6 +51,7 @@ impl Shape {
             pending_writes: as_size(pick([6, 40, 1000])),
             heartbeat_ms: 25_000,
             connections_per_user: 100,
+            open: true,
             epoch: 1,
         };
         Self {

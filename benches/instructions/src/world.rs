@@ -40,6 +40,7 @@ impl World {
             pending_writes: 100_000,
             heartbeat_ms: 30_000,
             connections_per_user: 100,
+            open: true,
             epoch: 1,
         };
         let mut world = Self { state: State::new(settings), log: MemoryLog::default(), requests: 0 };

@@ -8,6 +8,7 @@ use super::world::{SETTINGS, World};
 use crate::command::Command;
 use crate::origin::SessionId;
 use crate::reply::Reply;
+use crate::state::Settings;
 
 #[test]
 fn a_chat_is_heard_by_its_members_from_its_first_event() {
@@ -32,6 +33,23 @@ fn members_that_nobody_knew_are_made_with_the_chat() {
     assert!(world.create("bob", "two", ChatKind::Group, &["ann"]).is_silent(), "waits for its users");
     assert_eq!(world.settle(), ["ann: ok ops#1", "bob: ok two#1"]);
     assert_eq!(world.chats("cat").replies, ["cat: general+0 ops+0"]);
+}
+
+#[test]
+fn where_everybody_shows_who_they_are_nobody_is_made_by_a_word_of_others() {
+    let mut world = World::with_chat_and(Settings { open: false, ..SETTINGS }, "ops", ["ann"]);
+    let unknown = ["ann: refused unknown_user"];
+    assert_eq!(world.create("ann", "two", ChatKind::Group, &["bob"]).replies, unknown);
+    assert_eq!(world.create("ann", "two", ChatKind::Direct, &["bob"]).replies, unknown);
+    assert_eq!(world.add("ann", "ops", "bob").replies, unknown);
+    assert_eq!(world.add("cat", "ops", "bob").replies, ["cat: refused not_a_member"], "who may not, learns nothing");
+    assert!(world.on_the_way.is_empty());
+    world.create("cat", "hers", ChatKind::Group, &["ann"]);
+    assert_eq!(world.settle(), ["cat: ok hers#1"], "they come by what they ask themselves");
+    world.hello("bob");
+    assert!(world.add("ann", "ops", "bob").is_silent(), "waits for who comes");
+    assert_eq!(world.settle(), ["bob: welcome", "ann: ok ops#2"]);
+    assert!(world.create("ann", "two", ChatKind::Group, &["bob"]).is_silent(), "on its way");
 }
 
 #[test]

@@ -244,6 +244,83 @@ fn a_user_makes_as_many_chats_as_they_may_and_no_more() {
     assert_eq!(world.settle(), ["ann: ok four#1"]);
 }
 
+/// `ann` makes a chat with users whom nobody knows.
+fn create_with(world: &mut World, title: &str, members: std::ops::Range<u64>) -> Seen {
+    let members = members.map(|id| UserId::parse(id).unwrap()).collect();
+    world.ask(
+        "ann",
+        Command::CreateChat { user: Some(user("ann")), title: title.into(), kind: ChatKind::Group, members },
+    )
+}
+
+#[test]
+fn who_makes_users_by_naming_them_is_charged_for_each() {
+    let settings = with(|limits| limits.user_rate = Rate { per_sec: 10, burst: 30 });
+    let mut world = World::with_chat_and(settings, "ops", ["ann", "bob"]);
+    world.wait(10);
+    assert!(create_with(&mut world, "ten", 100..110).is_silent(), "on its way, for 21 of 30");
+    assert_eq!(wait_of(&create_with(&mut world, "five", 110..115)), 200, "11 of 9");
+    assert!(world.say("bob", "ops", "hello").is_silent(), "another's bucket");
+    pass(&mut world, 200);
+    assert!(create_with(&mut world, "five", 110..115).is_silent());
+    world.settle();
+    world.wait(10);
+    assert!(create_with(&mut world, "known", 100..115).is_silent(), "who is there costs nothing");
+    assert!(create_with(&mut world, "none", 0..0).is_silent());
+    pass(&mut world, 100);
+    assert_eq!(wait_of(&create_with(&mut world, "many", 200..300)), 100, "what is more than a bucket needs a full one");
+    pass(&mut world, 100);
+    assert!(create_with(&mut world, "many", 200..300).is_silent());
+    assert!(matches!(
+        world
+            .ask(
+                "ann",
+                Command::AddMember {
+                    user: Some(user("ann")),
+                    chat: world.chat("ops"),
+                    member: UserId::parse(300).unwrap(),
+                }
+            )
+            .reply(),
+        Reply::Rejected { .. }
+    ));
+}
+
+#[test]
+fn a_request_that_makes_many_users_leaves_others_half_of_the_pending_writes() {
+    let settings = Settings { pending_writes: 100, ..SETTINGS };
+    let mut world = World::with_chat_and(settings, "ops", ["ann", "bob"]);
+    world.say("bob", "ops", "first");
+    assert!(create_with(&mut world, "some", 100..120).is_silent(), "41, and one that is there already");
+    for (members, replies) in [(200..204, vec!["ann: refused busy"]), (200..203, vec![])] {
+        assert_eq!(create_with(&mut world, "more", members).replies, replies, "9 do not fit into 50, 7 do");
+    }
+    for _ in 0..50 {
+        assert!(world.say("bob", "ops", "hello").is_silent(), "others write on");
+    }
+    assert_eq!(create_with(&mut world, "none", 0..0).replies, Vec::<String>::new(), "as do those who make no users");
+    world.settle();
+    assert!(create_with(&mut world, "a lot", 300..400).is_silent(), "more than the half, with nothing else under way");
+    assert_eq!(world.say("bob", "ops", "hello").replies, ["bob: refused busy"]);
+    world.settle();
+    assert!(world.say("bob", "ops", "hello").is_silent());
+}
+
+#[test]
+fn users_who_are_only_named_leave_half_of_the_open_chat_to_those_who_come() {
+    let mut world = World::new(with(|limits| limits.members = 10));
+    create_with(&mut world, "ops", 100..109);
+    world.settle();
+    let general = |world: &World| world.state.chats.get(&world.chat("general")).map(|chat| chat.members.len());
+    assert_eq!(general(&world), Some(5), "four of nine, and who named them");
+    for name in ["bob", "cat", "dan", "eve", "fox"] {
+        world.hello(name);
+        world.settle();
+        assert_eq!(world.chats(name).replies, [format!("{name}: general+0")]);
+    }
+    assert_eq!(general(&world), Some(10));
+}
+
 #[test]
 fn nobody_in_particular_makes_chats_too_and_they_are_counted() {
     let mut world = World::new(with(|limits| limits.chats = 2));

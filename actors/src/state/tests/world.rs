@@ -41,6 +41,7 @@ pub(crate) const SETTINGS: Settings = Settings {
     pending_writes: 1000,
     heartbeat_ms: 30_000,
     connections_per_user: 100,
+    open: true,
     epoch: 1,
 };
 
