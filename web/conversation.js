@@ -27,11 +27,13 @@ export class Conversation {
   #loadingOlder = false;
   #atEnd = true;
 
-  constructor(client, me, names, changed) {
+  /** `before`: the one that this one replaces, if any. Its drafts are kept for whoever wrote them. */
+  constructor(client, me, names, changed, before) {
     this.#client = client;
     this.#me = me;
     this.#names = names;
     this.#changed = changed;
+    if (before?.#me === me) this.#drafts = before.#drafts;
     $('#composer').onsubmit = (event) => { event.preventDefault(); this.#submit(); };
     $('#text').oninput = () => this.#typed();
     $('#text').onkeydown = (event) => this.#key(event);
@@ -40,6 +42,7 @@ export class Conversation {
     $('#older').onclick = () => this.#older();
     $('#newest').onclick = () => { this.#atEnd = true; this.draw(); };
     $('#history').onscroll = () => this.#scrolled();
+    this.#show(null);
   }
 
   open(chat) {
@@ -47,14 +50,21 @@ export class Conversation {
     this.#stopTyping();
     if (this.chat) this.#drafts.set(this.chat.chat_id, this.#editing ? '' : $('#text').value);
     this.#edit(null);
+    this.#show(chat);
+  }
+
+  /** Nothing stays of what was shown before: it may have been shown to somebody else. */
+  #show(chat) {
     this.chat = chat;
     this.#atEnd = true;
     $('#chat').hidden = !chat;
-    this.complain('');
-    if (!chat) return;
-    $('#messages').replaceChildren();
+    $('#editing').hidden = true;
+    for (const part of ['#title', '#messages', '#people summary', '#people ul', '#typing', '#problem', '#announce']) {
+      $(part).replaceChildren();
+    }
     $('#people').open = false;
-    $('#text').value = this.#drafts.get(chat.chat_id) ?? '';
+    $('#text').value = this.#drafts.get(chat?.chat_id) ?? '';
+    if (!chat) return;
     this.#grow();
     if (matchMedia('(hover: hover)').matches) $('#text').focus();
     this.refresh();

@@ -116,6 +116,46 @@ fn a_session_lasts_as_long_as_its_page_and_ends_when_it_is_left() {
 }
 
 #[test]
+fn whoever_logs_in_next_sees_nothing_of_who_was_there_before() {
+    let server = TestServer::with_tokens(&[]);
+    let browser = Browser::start();
+    let (ann, _) = (server.account("Ann"), server.account("Bob"));
+    let token = || server.login("Ann")["token"].as_str().expect("a session has a token").to_owned();
+    let chat = json!({"title": "ANN'S ALONE", "kind": "group", "members": [ann]});
+    let chat = server.as_user(&token(), "POST", "/api/chats", Some(&chat)).expect(201)["chat_id"].clone();
+    let path = format!("/api/chats/{chat}/messages");
+    server.as_user(&token(), "POST", &path, Some(&json!({"content": "ANN'S SECRET"}))).expect(201);
+    let everything = "document.querySelector('body').textContent + document.querySelector('#text').value";
+
+    let mut page = browser.open(&format!("http://{}/#/chat/{chat}", server.http));
+    let connected =
+        "!document.querySelector('#app').hidden && document.querySelector('#state').textContent === 'connected'";
+    submit(&mut page, "Ann", PASSWORD, "#join-submit");
+    shows(&mut page, &["ANN'S SECRET"]);
+    page.type_into("#text", "ANN'S DRAFT");
+    let end = |page: &mut Page| {
+        server.as_user(&token(), "DELETE", "/api/sessions", None).expect(204);
+        page.until("!document.querySelector('#join').hidden");
+        // What is drawn is drawn in a moment.
+        page.until("!document.querySelector('#chats a')");
+        let left = page.run(everything).to_string();
+        assert!(!left.contains("ANN'S"), "{left}");
+    };
+    end(&mut page);
+    // She goes on where she was.
+    submit(&mut page, "Ann", PASSWORD, "#join-submit");
+    shows(&mut page, &["ANN'S SECRET"]);
+    assert_eq!(page.run("document.querySelector('#text').value"), "ANN'S DRAFT");
+    end(&mut page);
+    submit(&mut page, "Bob", PASSWORD, "#join-submit");
+    page.until(connected);
+    page.until("document.querySelector('#chats a, #open-chats a')");
+    let shown = page.run(everything).to_string();
+    assert!(!shown.contains("ANN'S"), "{shown}");
+    assert_eq!(page.run("document.querySelector('#chat').hidden"), true);
+}
+
+#[test]
 fn the_description_of_the_api_can_be_read_as_a_page() {
     let server = TestServer::start();
     let browser = Browser::start();
