@@ -82,13 +82,19 @@ export class Connection {
     return this.#ask(packet);
   }
 
-  #ask(packet) {
+  async #ask(packet) {
     const request_id = ++this.#lastRequest;
+    const text = JSON.stringify({ ...packet, request_id });
+    const most = this.welcome?.limits.frame_bytes ?? Infinity;
+    // The server would end the connection, and the same again would end the next one.
+    if (new TextEncoder().encode(text).length > most) {
+      throw new Refused(`this takes more than the ${most} bytes that the server accepts`, { code: 'too_large' });
+    }
     return new Promise((resolve, reject) => {
       const late = () => this.#settle(request_id, (entry) =>
         entry.reject(new Refused('no answer in time', { code: 'unknown', retryable: true })));
       this.#pending.set(request_id, { resolve, reject, timer: setTimeout(late, ANSWER_MS) });
-      this.#socket.send(JSON.stringify({ ...packet, request_id }));
+      this.#socket.send(text);
     });
   }
 

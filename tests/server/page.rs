@@ -115,6 +115,27 @@ fn a_session_lasts_as_long_as_its_page_and_ends_when_it_is_left() {
     ann.until("document.querySelector('#state').textContent === 'connected'");
 }
 
+/// Posts what the keyboard cannot write.
+fn post_value(page: &mut Page, expression: &str) {
+    page.run(&format!("document.querySelector('#text').value = {expression}"));
+    page.run("document.querySelector('#composer').requestSubmit()");
+}
+
+#[test]
+fn a_message_that_is_too_large_as_json_holds_nothing_up() {
+    let server = TestServer::start();
+    let browser = Browser::start();
+    let mut ann = enter(&browser, &server, "Ann");
+    // Each takes a byte of content, and six of JSON.
+    post_value(&mut ann, "'\\u0001'.repeat(12_000)");
+    send(&mut ann, "and on");
+    let stored = "[...document.querySelectorAll('.message:has(.ticks) .text')].map((text) => text.textContent).join()";
+    ann.until(&format!("{stored} === 'and on'"));
+    ann.until("document.querySelector('.failed .marks').textContent.startsWith('Not sent: ')");
+    assert_eq!(server.metric("chappe_connections_opened_total{door=\"websocket\"}"), 1.0, "it never reconnected");
+    ann.assert_no_complaints();
+}
+
 #[test]
 fn whoever_logs_in_next_sees_nothing_of_who_was_there_before() {
     let server = TestServer::with_tokens(&[]);
