@@ -1,0 +1,119 @@
+//! The chats among the examples, where a network, a server or a line is not as it should be: they go on, miss nothing that
+//! is kept, and say what they could not do.
+
+use serde_json::{Value, json};
+
+use crate::acks::seqs;
+use crate::examples::program;
+use crate::support::programs::Talk;
+use crate::support::scripted::{Guest, Scripted};
+
+/// Those that speak the protocol themselves.
+const SPEAKERS: [&str; 2] = ["node/chat.mjs", "python/chat.py"];
+
+/// A chat that was told of these chats when it came.
+fn meet(file: &str, heads: &Value) -> (Scripted, Guest, Talk) {
+    let server = Scripted::listen();
+    let chat = Talk::start(program(file).env("CHAPPE_WS", server.url()));
+    let guest = server.guest(heads, false);
+    (server, guest, chat)
+}
+
+/// Events `from` to `to` of a chat.
+fn events(chat: u64, from: u64, to: u64) -> Vec<Value> {
+    let event = |seq: u64| {
+        let message = json!({"id": seq, "chat_id": chat, "seq": seq, "sender_id": 2, "content": format!("number {seq}"),
+            "message_type": "Text", "created_at": 1});
+        json!({"packet_type": "Message", "chat_id": chat, "seq": seq, "message": message})
+    };
+    (from..=to).map(event).collect()
+}
+
+fn page(chat: u64, from: u64, to: u64) -> Value {
+    json!({"packet_type": "Events", "chat_id": chat, "events": events(chat, from, to), "head": to})
+}
+
+/// The next packet asks for the events of a chat after a number.
+fn pulls(guest: &mut Guest, chat: u64, after: u64) -> Value {
+    let pull = guest.hears("GetEvents");
+    assert_eq!((&pull["chat_id"], &pull["after"]), (&json!(chat), &json!(after)), "{pull}");
+    pull
+}
+
+#[test]
+fn a_pull_that_was_refused_for_now_is_made_again() {
+    for file in SPEAKERS {
+        let (_server, mut guest, mut chat) = meet(file, &json!([{"chat_id": 2, "seq": 1}]));
+        guest.says(&json!({"packet_type": "Gap", "chat_id": 2, "from": 2, "to": 3}));
+        let pull = pulls(&mut guest, 2, 1);
+        guest.answers(
+            &pull,
+            json!({"packet_type": "Error", "code": "rate_limited", "error": "Too fast.", "retryable": true,
+                "retry_after_ms": 1}),
+        );
+        let again = pulls(&mut guest, 2, 1);
+        guest.answers(&again, page(2, 2, 3));
+        assert_eq!(seqs(chat.until_it_prints("number 3")), [2, 3], "{file}");
+    }
+}
+
+#[test]
+fn a_gap_in_a_chat_that_is_not_known_yet_is_pulled_as_well() {
+    for file in SPEAKERS {
+        let (_server, mut guest, mut chat) = meet(file, &json!([]));
+        guest.says(&json!({"packet_type": "Gap", "chat_id": 9, "from": 1, "to": 4}));
+        let pull = pulls(&mut guest, 9, 0);
+        guest.says(&events(9, 5, 5)[0]);
+        guest.answers(&pull, page(9, 1, 4));
+        let rest = pulls(&mut guest, 9, 4);
+        guest.answers(&rest, page(9, 5, 5));
+        assert_eq!(seqs(chat.until_it_prints("number 5")), [1, 2, 3, 4, 5], "{file}");
+    }
+}
+
+#[test]
+fn a_chat_is_pulled_once_at_a_time() {
+    for file in SPEAKERS {
+        let (_server, mut guest, mut chat) = meet(file, &json!([{"chat_id": 2, "seq": 1}]));
+        for event in events(2, 3, 5) {
+            guest.says(&event);
+        }
+        // Answered in turn: what the chat asked for before is here before its Hello.
+        guest.says(&json!({"packet_type": "Expiring", "expires_at": 2}));
+        let pull = pulls(&mut guest, 2, 1);
+        guest.hears("Hello");
+        // The page was read before the last of the events: it is not lost.
+        guest.answers(&pull, page(2, 2, 4));
+        let rest = pulls(&mut guest, 2, 4);
+        guest.answers(&rest, page(2, 5, 5));
+        assert_eq!(seqs(chat.until_it_prints("number 5")), [2, 3, 4, 5], "{file}");
+    }
+}
+
+#[test]
+fn chats_that_the_welcome_has_no_room_for_are_pulled_as_well() {
+    for file in SPEAKERS {
+        let server = Scripted::listen();
+        let mut chat = Talk::start(program(file).env("CHAPPE_WS", server.url()));
+        let heads = json!([{"chat_id": 1, "seq": 1}]);
+        for (seven, is_behind) in [(5, false), (6, true)] {
+            let mut guest = server.guest(&heads, true);
+            for (after, chats, has_more) in
+                [(1, json!([{"chat_id": 4, "seq": 1}]), true), (4, json!([{"chat_id": 7, "seq": seven}]), false)]
+            {
+                let asked = guest.hears("GetChats");
+                assert_eq!(asked["after"], after, "{asked}");
+                guest.answers(&asked, json!({"packet_type": "Chats", "chats": chats, "has_more": has_more}));
+            }
+            if is_behind {
+                let pull = pulls(&mut guest, 7, 5);
+                guest.answers(&pull, page(7, 6, 6));
+                assert_eq!(seqs(chat.until_it_prints("number 6")), [6], "{file}");
+            } else {
+                // It has heard of the chats before the connection ends.
+                guest.says(&json!({"packet_type": "Expiring", "expires_at": 2}));
+                guest.hears("Hello");
+            }
+        }
+    }
+}
