@@ -24,6 +24,7 @@ let socket, closing, alive, attempt = 0, requests = 0, ready = false, inputEnded
 // What ends with it.
 const inFlight = new Set(); // of the unacknowledged messages those that this connection carries
 const pulling = new Set(); // chats whose missing events are on their way
+const resets = new Map(); // of those the ones that are not kept from where we stopped → the head they had then
 const asked = new Map(); // request_id → what was asked
 
 function connect() {
@@ -52,7 +53,7 @@ function listen() {
 function disconnected(code) {
   ready = false;
   clearTimeout(alive);
-  for (const ended of [inFlight, pulling, asked]) ended.clear();
+  for (const ended of [inFlight, pulling, resets, asked]) ended.clear();
   code = closing?.code ?? code;
   if (code >= 4000 && code < 4100) fail(closing?.reason ?? `refused with ${code}`);
   // Full jitter: when a server comes back, its clients do not all return in the same instant.
@@ -107,6 +108,19 @@ function take(event) {
   console.log(JSON.stringify(event));
 }
 
+/** What came next is not kept any more. What is kept begins with the oldest message, if there is one. */
+function reset({ chat_id, head: to }) {
+  console.error(`chat ${chat_id}: what followed event ${last.get(chat_id)} is not kept any more; here is what is`);
+  resets.set(chat_id, to);
+  ask({ packet_type: 'GetMessages', chat_id, after: last.get(chat_id), limit: 1 });
+}
+
+function goOn({ chat_id, messages: [oldest] }) {
+  const to = resets.get(chat_id);
+  last.set(chat_id, oldest ? Math.min(oldest.seq - 1, to) : to);
+  pulled(chat_id, to);
+}
+
 /** Nothing was done: asks again where that can help. */
 function refused({ error, retryable, retry_after_ms }, question) {
   const on = socket;
@@ -153,10 +167,8 @@ function handle(packet) {
       packet.events.forEach(take);
       pulled(chat_id, packet.head);
       break;
-    case 'Reset':
-      last.set(chat_id, packet.head);
-      pulled(chat_id, packet.head);
-      break;
+    case 'Reset': reset(packet); break;
+    case 'Messages': goOn(packet); break;
     case 'Gap':
       if (!last.has(chat_id)) last.set(chat_id, packet.from - 1); // somebody made us a member
       heard(chat_id, packet.to);

@@ -51,6 +51,7 @@ class Chat:
         self.ready = False
         self.in_flight: set[str] = set()  # of the unacknowledged messages those that this connection carries
         self.pulling: set[int] = set()  # chats whose missing events are on their way
+        self.resets: dict[int, int] = {}  # of those the ones not kept from where we stopped → the head they had then
         self.asked: dict[int, dict] = {}  # request_id → what was asked
         self.waiting: set[asyncio.Task] = set()  # what is done in a moment
 
@@ -115,6 +116,20 @@ class Chat:
         self.last[chat_id] = seq
         print(json.dumps(event), flush=True)
 
+    async def reset(self, packet: dict) -> None:
+        """What came next is not kept any more. What is kept begins with the oldest message, if there is one."""
+        chat_id = packet["chat_id"]
+        after = self.last[chat_id]
+        complain(f"chat {chat_id}: what followed event {after} is not kept any more; here is what is")
+        self.resets[chat_id] = packet["head"]
+        await self.ask(packet_type="GetMessages", chat_id=chat_id, after=after, limit=1)
+
+    async def go_on(self, packet: dict) -> None:
+        chat_id = packet["chat_id"]
+        to = self.resets[chat_id]
+        self.last[chat_id] = min([to, *(message["seq"] - 1 for message in packet["messages"])])
+        await self.pulled(chat_id, to)
+
     async def refused(self, error: dict, question: dict | None) -> None:
         """Nothing was done: asks again where that can help."""
         if question and error["retryable"]:
@@ -162,8 +177,9 @@ class Chat:
                     await self.take(event)
                 await self.pulled(packet["chat_id"], packet["head"])
             case "Reset":
-                self.last[packet["chat_id"]] = packet["head"]
-                await self.pulled(packet["chat_id"], packet["head"])
+                await self.reset(packet)
+            case "Messages":
+                await self.go_on(packet)
             case "Gap":
                 self.last.setdefault(packet["chat_id"], packet["from"] - 1)  # unknown: somebody made us a member
                 await self.heard(packet["chat_id"], packet["to"])
@@ -178,7 +194,7 @@ class Chat:
         self.ready = False
         for task in self.waiting:
             task.cancel()
-        for ended in (self.in_flight, self.pulling, self.asked):
+        for ended in (self.in_flight, self.pulling, self.resets, self.asked):
             ended.clear()
 
     async def run(self) -> None:

@@ -1,12 +1,22 @@
 //! The chats among the examples, where a network, a server or a line is not as it should be: they go on, miss nothing that
 //! is kept, and say what they could not do.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::acks::seqs;
-use crate::examples::program;
+use crate::examples::{program, row};
+use crate::support::dice::Dice;
+use crate::support::flood::history;
+use crate::support::http::Http;
 use crate::support::programs::Talk;
+use crate::support::proxy::{self, Weather};
 use crate::support::scripted::{Guest, Scripted};
+use crate::support::server::TestServer;
+use crate::support::until;
 
 /// Those that speak the protocol themselves.
 const SPEAKERS: [&str; 2] = ["node/chat.mjs", "python/chat.py"];
@@ -38,6 +48,44 @@ fn pulls(guest: &mut Guest, chat: u64, after: u64) -> Value {
     let pull = guest.hears("GetEvents");
     assert_eq!((&pull["chat_id"], &pull["after"]), (&json!(chat), &json!(after)), "{pull}");
     pull
+}
+
+#[test]
+fn what_is_kept_of_a_chat_is_shown_where_its_beginning_is_gone() {
+    for file in SPEAKERS {
+        let limits = [("CHAPPE_RETENTION_MAX_MESSAGES_PER_CHAT", "3"), ("CHAPPE_RETENTION_EVERY", "1s")];
+        let server = TestServer::with(&limits);
+        let (listener, address) = proxy::listen();
+        let weather = Arc::new(Weather::default());
+        weather.calm.store(true, Ordering::Relaxed);
+        let (http, wind) = (server.http, Arc::clone(&weather));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(proxy::serve(listener, http, Dice::new(1), wind));
+        });
+        let told = NamedTempFile::new().unwrap();
+        let mut command = row(&server, file);
+        command.env("CHAPPE_WS", format!("ws://{address}/ws")).stderr(told.reopen().unwrap());
+        let mut chat = Talk::start(&mut command);
+        chat.say("said before");
+        let before = chat.until_it_prints("said before").len();
+
+        weather.down.send_replace(true);
+        let texts = ["one", "two", "three", "four", "five"];
+        for text in texts {
+            Http::to(&server).post("/api/chats/1/messages", &json!({"sender_id": 2, "content": text})).expect(201);
+        }
+        until("messages to go", || (history(&server, 1, 1).len() == 3).then_some(()));
+        weather.down.send_replace(false);
+        let printed = chat.until_it_prints("five");
+        let shown: Vec<_> = printed[before..].iter().map(|event| event["message"]["content"].clone()).collect();
+        assert_eq!(shown, texts[2..], "{file}");
+        chat.say("and on");
+        chat.until_it_prints("and on");
+        chat.end();
+        let told = std::fs::read_to_string(told.path()).unwrap();
+        assert!(told.contains("not kept any more"), "{file}: {told}");
+    }
 }
 
 #[test]
