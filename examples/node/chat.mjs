@@ -61,9 +61,13 @@ function disconnected(code) {
   setTimeout(connect, closing?.reconnect_after_ms ?? backoff);
 }
 
+/** Sends a request. False where it is larger than the server takes: it would end the connection. */
 function ask(packet) {
-  asked.set(++requests, packet);
-  socket.send(JSON.stringify({ ...packet, request_id: requests }));
+  const text = JSON.stringify({ ...packet, request_id: ++requests });
+  if (Buffer.byteLength(text) > limits.frame_bytes) return false;
+  asked.set(requests, packet);
+  socket.send(text);
+  return true;
 }
 
 function welcome({ heads, more_heads, heartbeat_ms, ...packet }) {
@@ -143,8 +147,11 @@ function flush() {
   for (const [client_id, message] of unacked) {
     if (inFlight.size >= limits.window / 2) break;
     if (inFlight.has(client_id)) continue;
-    inFlight.add(client_id);
-    ask({ packet_type: 'SendMessage', message });
+    if (ask({ packet_type: 'SendMessage', message })) inFlight.add(client_id);
+    else {
+      console.error(`not sent: "${message.content.slice(0, 20)}…" is longer than the server takes`);
+      unacked.delete(client_id);
+    }
   }
   if (inputEnded && !unacked.size) {
     clearTimeout(alive);

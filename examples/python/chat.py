@@ -55,13 +55,18 @@ class Chat:
         self.asked: dict[int, dict] = {}  # request_id → what was asked
         self.waiting: set[asyncio.Task] = set()  # what is done in a moment
 
-    async def ask(self, **packet) -> None:
+    async def ask(self, **packet) -> bool:
+        """Sends a request. False where it is larger than the server takes: it would end the connection."""
         self.requests += 1
+        text = json.dumps({**packet, "request_id": self.requests}, ensure_ascii=False)
+        if len(text.encode()) > self.limits.get("frame_bytes", sys.maxsize):
+            return False
         self.asked[self.requests] = packet
         try:
-            await self.socket.send(json.dumps({**packet, "request_id": self.requests}))
+            await self.socket.send(text)
         except ConnectionClosed:
             pass  # the reader sees it too, and connects again
+        return True
 
     def later(self, pause_ms: int, then: Callable[[], Awaitable]) -> None:
         async def wait() -> None:
@@ -157,7 +162,10 @@ class Chat:
             if client_id in self.in_flight or client_id not in self.unacked:
                 continue
             self.in_flight.add(client_id)
-            await self.ask(packet_type="SendMessage", message=message)
+            if not await self.ask(packet_type="SendMessage", message=message):
+                complain(f"not sent: \"{message['content'][:20]}…\" is longer than the server takes")
+                self.in_flight.discard(client_id)
+                self.unacked.pop(client_id, None)
         if self.input_ended and not self.unacked:
             await self.socket.close()
 

@@ -50,6 +50,29 @@ fn pulls(guest: &mut Guest, chat: u64, after: u64) -> Value {
     pull
 }
 
+/// Says these lines; the last one is stored, and the others, which nobody could, are told of.
+fn goes_on_behind(file: &str, lines: &[&[u8]]) {
+    let server = TestServer::start();
+    let told = NamedTempFile::new().unwrap();
+    let mut chat = Talk::start(row(&server, file).stderr(told.reopen().unwrap()));
+    for line in lines {
+        chat.say(line);
+    }
+    chat.say("and on");
+    chat.until_it_prints("and on");
+    chat.end();
+    let told = std::fs::read_to_string(told.path()).unwrap();
+    assert_eq!(told.matches("not sent: ").count(), lines.len(), "{file}: {told}");
+    assert_eq!(history(&server, 1, 1).len(), 1, "{file}");
+}
+
+#[test]
+fn a_line_that_is_too_long_for_any_server_holds_nothing_up() {
+    for file in SPEAKERS {
+        goes_on_behind(file, &[&[b'x'; 70_000]]);
+    }
+}
+
 #[test]
 fn what_is_kept_of_a_chat_is_shown_where_its_beginning_is_gone() {
     for file in SPEAKERS {
@@ -165,3 +188,4 @@ fn chats_that_the_welcome_has_no_room_for_are_pulled_as_well() {
         }
     }
 }
+
