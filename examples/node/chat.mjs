@@ -12,6 +12,7 @@ import WebSocket from 'ws';
 
 const { CHAPPE_WS, CHAPPE_TOKEN_FILE, CHAPPE_USER = '1', CHAPPE_CHAT = '1' } = process.env;
 const url = process.argv[2] ?? CHAPPE_WS ?? 'ws://127.0.0.1:8080/ws';
+const WELCOME_MS = 10_000;
 
 // What outlives a connection.
 const last = new Map(); // chat → the number up to which all its events were printed
@@ -35,6 +36,7 @@ function connect() {
   socket.on('message', (text) => handle(JSON.parse(text)));
   socket.on('error', (error) => console.error(`${url}: ${error.message}`)); // 'close' follows
   socket.on('close', disconnected);
+  listen();
 }
 
 /** Also said on a live connection, with a fresh token, when the old one is about to run out. */
@@ -47,7 +49,7 @@ function hello() {
 /** A line that says nothing for two heartbeats is dead, whatever the network claims. */
 function listen() {
   clearTimeout(alive);
-  alive = setTimeout(() => socket.terminate(), 2 * (limits.heartbeat_ms ?? 30_000));
+  alive = setTimeout(() => socket.terminate(), ready ? 2 * limits.heartbeat_ms : WELCOME_MS);
 }
 
 function disconnected(code) {
@@ -76,6 +78,7 @@ function welcome({ heads, more_heads, heartbeat_ms, ...packet }) {
   if (epoch !== packet.epoch) for (const known of [last, head]) known.clear();
   epoch = packet.epoch;
   ready = true;
+  listen();
   compare(heads, more_heads);
   flush();
 }

@@ -1,6 +1,7 @@
 //! The chats among the examples, where a network, a server or a line is not as it should be: they go on, miss nothing that
 //! is kept, and say what they could not do.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -189,3 +190,10 @@ fn chats_that_the_welcome_has_no_room_for_are_pulled_as_well() {
     }
 }
 
+#[test]
+fn the_chat_in_node_gives_up_on_a_server_that_takes_connections_and_says_nothing() {
+    let server = Scripted::listen();
+    let _chat = Talk::start(program("node/chat.mjs").env("CHAPPE_WS", server.url()).stderr(Stdio::null()));
+    let _silent = server.caller();
+    server.guest(&json!([]), false);
+}
