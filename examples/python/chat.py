@@ -237,8 +237,11 @@ async def main() -> None:
 
     def read() -> None:
         # Not a file's: a pipe's end, or the terminal's, is found by reading.
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\n"))
+        for line in sys.stdin.buffer:
+            try:
+                loop.call_soon_threadsafe(lines.put_nowait, line.decode().rstrip("\r\n"))
+            except UnicodeDecodeError:
+                complain(f"not sent: {line!r} is no UTF-8")
         loop.call_soon_threadsafe(lines.put_nowait, None)
 
     async def write() -> None:

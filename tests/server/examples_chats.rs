@@ -75,6 +75,13 @@ fn a_line_that_is_too_long_for_any_server_holds_nothing_up() {
 }
 
 #[test]
+fn a_line_that_is_no_text_holds_nothing_up() {
+    for file in ["chat.rs", "python/chat.py"] {
+        goes_on_behind(file, &[b"\xff\xfe"]);
+    }
+}
+
+#[test]
 fn what_is_kept_of_a_chat_is_shown_where_its_beginning_is_gone() {
     for file in SPEAKERS {
         let limits = [("CHAPPE_RETENTION_MAX_MESSAGES_PER_CHAT", "3"), ("CHAPPE_RETENTION_EVERY", "1s")];
