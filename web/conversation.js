@@ -48,8 +48,8 @@ export class Conversation {
   open(chat) {
     if (chat === this.chat) return;
     this.#stopTyping();
-    if (this.chat) this.#drafts.set(this.chat.chat_id, this.#editing ? '' : $('#text').value);
     this.#edit(null);
+    if (this.chat) this.#drafts.set(this.chat.chat_id, $('#text').value);
     this.#show(chat);
   }
 
@@ -252,12 +252,7 @@ export class Conversation {
     if (!content || !this.chat) return;
     if (new TextEncoder().encode(content).length > most) return this.complain(`A message has at most ${most} bytes.`);
     this.complain('');
-    if (this.#editing) {
-      const { id, content: was } = this.#editing;
-      if (content !== was) this.#do({ packet_type: 'EditMessage', message_id: id, content });
-      this.#edit(null);
-      return;
-    }
+    if (this.#editing) return this.#change(this.#editing, content);
     $('#text').value = '';
     this.#grow();
     this.#stopTyping();
@@ -265,20 +260,32 @@ export class Conversation {
     this.#client.post(this.chat.chat_id, content);
   }
 
+  /** Until it is done the text stays where it is: it may fail. */
+  async #change(message, content) {
+    const done = content === message.content
+      || await this.#do({ packet_type: 'EditMessage', message_id: message.id, content });
+    if (done && this.#editing === message && $('#text').value.trim() === content) this.#edit(null);
+  }
+
+  /** Whether it was done. */
   async #do(packet) {
     try {
       await this.#client.request(packet);
       this.complain('');
+      return true;
     } catch (error) {
       this.complain(error.code === 'disconnected' ? 'Not connected; try again in a moment.' : error.message);
+      return false;
     }
   }
 
+  /** Puts a message into the composer to be edited; with null what stood there before is back. */
   #edit(message) {
-    if (!message && !this.#editing) return;
+    if (message === this.#editing) return;
+    if (!this.#editing) this.#drafts.set(this.chat.chat_id, $('#text').value);
     this.#editing = message;
     $('#editing').hidden = !message;
-    $('#text').value = message?.content ?? '';
+    $('#text').value = message ? message.content : this.#drafts.get(this.chat.chat_id) ?? '';
     this.#grow();
     if (message) $('#text').focus();
   }

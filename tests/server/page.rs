@@ -137,6 +137,29 @@ fn a_message_that_is_too_large_as_json_holds_nothing_up() {
 }
 
 #[test]
+fn an_edit_that_fails_stays_in_the_composer_and_a_draft_comes_back_behind_it() {
+    let mut server = TestServer::start();
+    let browser = Browser::start();
+    let mut ann = enter(&browser, &server, "Ann");
+    send(&mut ann, "written");
+    shows(&mut ann, &["written"]);
+    ann.type_into("#text", "half a thought");
+    ann.run("document.querySelector('.message .more').click(); document.querySelector('#edit').click()");
+    ann.until("document.querySelector('#text').value === 'written'");
+    server.kill();
+    ann.until("document.querySelector('#state').textContent !== 'connected'");
+    send(&mut ann, " and changed");
+    ann.until("document.querySelector('#problem').textContent.startsWith('Not connected')");
+    assert_eq!(ann.run("document.querySelector('#text').value"), "written and changed");
+    server.restart_on_its_ports();
+    ann.until("document.querySelector('#state').textContent === 'connected'");
+    send(&mut ann, ", twice");
+    shows(&mut ann, &["written and changed, twice"]);
+    ann.until("document.querySelector('#editing').hidden");
+    assert_eq!(ann.run("document.querySelector('#text').value"), "half a thought");
+}
+
+#[test]
 fn whoever_logs_in_next_sees_nothing_of_who_was_there_before() {
     let server = TestServer::with_tokens(&[]);
     let browser = Browser::start();
