@@ -6,6 +6,7 @@ const ANSWER_MS = 15_000;
 const WAKE_MS = 3_000;
 /** A connection that lived this long was a good one: the next back-off starts from the beginning. */
 const STEADY_MS = 10_000;
+const RENEW_AGAIN_MS = 2_000;
 const BACKOFF_MS = { first: 500, most: 30_000 };
 
 /** A request that was refused, or whose answer did not come. */
@@ -15,6 +16,8 @@ export class Refused extends Error {
     Object.assign(this, { code, retryable, retryAfterMs });
   }
 }
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Connection {
   /** `connecting`, `ready`, `waiting` (to connect again), `ended` (for good) or `stopped`. */
@@ -137,16 +140,19 @@ export class Connection {
     });
   }
 
-  // A Hello with a fresh token on the live connection: nothing is missed meanwhile.
+  // A Hello with a fresh token on the live connection: nothing is missed meanwhile. What fails is tried again until the
+  // server ends the connection, and says why.
   async #renew() {
     const socket = this.#socket;
-    try {
-      const token = await this.#handlers.renew?.();
-      if (!token || socket !== this.#socket) return;
-      this.welcome = await this.#ask({ packet_type: 'Hello', ...this.#hello, token, heads: undefined });
-    } catch (error) {
-      // Without a fresh token the server ends the connection, and says why.
-      this.#handlers.packet({ packet_type: 'Error', error: error.message });
+    while (socket === this.#socket) {
+      try {
+        const token = await this.#handlers.renew?.();
+        if (!token || socket !== this.#socket) return;
+        this.welcome = await this.#ask({ packet_type: 'Hello', ...this.#hello, token, heads: undefined });
+        return;
+      } catch {
+        await sleep(RENEW_AGAIN_MS);
+      }
     }
   }
 

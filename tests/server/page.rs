@@ -160,6 +160,27 @@ fn an_edit_that_fails_stays_in_the_composer_and_a_draft_comes_back_behind_it() {
 }
 
 #[test]
+fn a_renewal_that_fails_is_tried_again() {
+    let server = TestServer::with_tokens(&[("CHAPPE_AUTH_REGISTRATION", "true"), ("CHAPPE_AUTH_SESSION_TTL", "10s")]);
+    let browser = Browser::start();
+    let mut ann = browser.open(&format!("http://{}/", server.http));
+    submit(&mut ann, "Ann", PASSWORD, "#register");
+    ann.until("document.querySelector('#state').textContent === 'connected'");
+    ann.run(
+        "window.renewals = []; const real = fetch; window.fetch = async (url, options) => { \
+         if (!url.endsWith('/renew')) return real(url, options); \
+         renewals.push(renewals.length ? 'passed on' : 'broken off'); \
+         if (renewals.length === 1) throw new TypeError('Failed to fetch'); \
+         return real(url, options); }",
+    );
+    // The first one that came through was in time, where another one follows it.
+    ann.until("renewals.length === 2");
+    ann.until("renewals.length === 3");
+    assert_eq!(ann.run("document.querySelector('#problem').textContent"), "");
+    assert_eq!(server.metric("chappe_connections_opened_total{door=\"websocket\"}"), 1.0, "it never reconnected");
+}
+
+#[test]
 fn whoever_logs_in_next_sees_nothing_of_who_was_there_before() {
     let server = TestServer::with_tokens(&[]);
     let browser = Browser::start();
