@@ -193,6 +193,9 @@ for (const [target, name] of [[window, 'online'], [document, 'visibilitychange']
   });
 }
 
+// A list that is open over the messages goes when the reader goes on elsewhere.
+window.addEventListener('pointerdown', ({ target }) => { $('#people').open &&= $('#people').contains(target); });
+
 function sayStatus() {
   client.notify({ packet_type: 'Status', status_data: $('#status').value });
 }

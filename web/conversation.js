@@ -38,7 +38,7 @@ export class Conversation {
     $('#text').oninput = () => this.#typed();
     $('#text').onkeydown = (event) => this.#key(event);
     $('#text').onblur = () => this.#stopTyping();
-    $('#stop-editing').onclick = () => this.#edit(null);
+    $('#stop-editing').onclick = () => { this.#edit(null); $('#text').focus(); };
     $('#older').onclick = () => this.#older();
     $('#newest').onclick = () => { this.#atEnd = true; this.draw(); };
     $('#history').onscroll = () => this.#scrolled();

@@ -221,6 +221,26 @@ fn whoever_logs_in_next_sees_nothing_of_who_was_there_before() {
 }
 
 #[test]
+fn on_a_phone_the_list_of_members_fits_and_goes_when_the_reader_goes_on() {
+    let server = TestServer::start();
+    let user = Http::to(&server).post("/api/users", &json!({"nickname": "Ann the Long ".repeat(4)})).expect(201);
+    let message = json!({"sender_id": user["user_id"], "content": "here I am"});
+    Http::to(&server).post("/api/chats/1/messages", &message).expect(201);
+    let browser = Browser::start();
+    let mut bob = enter(&browser, &server, "Bob");
+    let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true});
+    bob.call("Emulation.setDeviceMetricsOverride", &phone);
+    bob.run("document.querySelector('#people summary').click()");
+    bob.until("document.querySelector('#people ul').textContent.includes('Long')");
+    bob.until("innerWidth === 390");
+    let left = bob.run("document.querySelector('#people ul').getBoundingClientRect().left").as_f64().unwrap();
+    assert!(left >= 0.0, "{left}");
+    let finger = json!({"type": "mousePressed", "x": 200, "y": 700, "button": "left", "clickCount": 1});
+    bob.call("Input.dispatchMouseEvent", &finger);
+    bob.until("!document.querySelector('#people').open");
+}
+
+#[test]
 fn the_description_of_the_api_can_be_read_as_a_page() {
     let server = TestServer::start();
     let browser = Browser::start();
