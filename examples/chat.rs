@@ -7,7 +7,7 @@
 //! `CHAPPE_USER` says who you are (1). `CHAPPE_CHAT` says where (1).
 
 use std::error::Error;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, ErrorKind, Write};
 
 use chappe_client::{Client, Options, SendError, Start, Update};
 use chappe_proto::message::MessageType;
@@ -86,9 +86,16 @@ async fn submit(client: &Client, chat_id: ChatId, line: String) -> Result<chappe
 fn lines_of_stdin() -> mpsc::UnboundedReceiver<String> {
     let (found, lines) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok).filter(|line| !line.is_empty()) {
-            if found.send(line).is_err() {
-                return;
+        for line in std::io::stdin().lock().lines() {
+            match line {
+                Ok(line) if line.is_empty() => {}
+                Ok(line) => {
+                    if found.send(line).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::InvalidData => eprintln!("not sent: a line that is no UTF-8"),
+                Err(error) => return eprintln!("the input cannot be read: {error}"),
             }
         }
     });

@@ -98,11 +98,12 @@ function enter() {
   $('#me').replaceChildren(avatar(me.user_id, me.nickname), me.nickname);
   chats.clear();
   names.forget();
+  draw();
   client = new Client({
     url: `${location.protocol.replace('http', 'ws')}//${location.host}/ws`,
     userId: me.user_id, epoch: me.epoch, storage: ofBrowser, renew: accounts && session.renew,
   });
-  conversation = new Conversation(client, me.user_id, names, draw);
+  conversation = new Conversation(client, me.user_id, names, draw, conversation);
   client
     .on('state', showState)
     .on('welcome', ({ epoch }) => remember({ ...me, epoch }))
@@ -172,8 +173,13 @@ function showState({ state, reason, retryInMs }) {
   if (state === 'waiting' || state === 'ended') $('#chat').dataset.offline = text;
   else if (state === 'ready') delete $('#chat').dataset.offline;
   if (state === 'ready' && $('#status').value !== 'online') sayStatus();
-  // The session ended elsewhere, or ran out: who is back goes on where they were.
+  // The session ended elsewhere, or ran out: who is back goes on where they were, and somebody else sees nothing of it.
   if (state === 'ended' && accounts) {
+    conversation.open(null);
+    $('#menu').hidePopover();
+    $('#create').close();
+    chats.clear();
+    draw();
     askName();
     $('#join-error').textContent = reason;
   }
@@ -186,6 +192,9 @@ for (const [target, name] of [[window, 'online'], [document, 'visibilitychange']
     draw();
   });
 }
+
+// A list that is open over the messages goes when the reader goes on elsewhere.
+window.addEventListener('pointerdown', ({ target }) => { $('#people').open &&= $('#people').contains(target); });
 
 function sayStatus() {
   client.notify({ packet_type: 'Status', status_data: $('#status').value });

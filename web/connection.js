@@ -6,6 +6,7 @@ const ANSWER_MS = 15_000;
 const WAKE_MS = 3_000;
 /** A connection that lived this long was a good one: the next back-off starts from the beginning. */
 const STEADY_MS = 10_000;
+const RENEW_AGAIN_MS = 2_000;
 const BACKOFF_MS = { first: 500, most: 30_000 };
 
 /** A request that was refused, or whose answer did not come. */
@@ -15,6 +16,8 @@ export class Refused extends Error {
     Object.assign(this, { code, retryable, retryAfterMs });
   }
 }
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Connection {
   /** `connecting`, `ready`, `waiting` (to connect again), `ended` (for good) or `stopped`. */
@@ -82,13 +85,19 @@ export class Connection {
     return this.#ask(packet);
   }
 
-  #ask(packet) {
+  async #ask(packet) {
     const request_id = ++this.#lastRequest;
+    const text = JSON.stringify({ ...packet, request_id });
+    const most = this.welcome?.limits.frame_bytes ?? Infinity;
+    // The server would end the connection, and the same again would end the next one.
+    if (new TextEncoder().encode(text).length > most) {
+      throw new Refused(`this takes more than the ${most} bytes that the server accepts`, { code: 'too_large' });
+    }
     return new Promise((resolve, reject) => {
       const late = () => this.#settle(request_id, (entry) =>
         entry.reject(new Refused('no answer in time', { code: 'unknown', retryable: true })));
       this.#pending.set(request_id, { resolve, reject, timer: setTimeout(late, ANSWER_MS) });
-      this.#socket.send(JSON.stringify({ ...packet, request_id }));
+      this.#socket.send(text);
     });
   }
 
@@ -131,16 +140,19 @@ export class Connection {
     });
   }
 
-  // A Hello with a fresh token on the live connection: nothing is missed meanwhile.
+  // A Hello with a fresh token on the live connection: nothing is missed meanwhile. What fails is tried again until the
+  // server ends the connection, and says why.
   async #renew() {
     const socket = this.#socket;
-    try {
-      const token = await this.#handlers.renew?.();
-      if (!token || socket !== this.#socket) return;
-      this.welcome = await this.#ask({ packet_type: 'Hello', ...this.#hello, token, heads: undefined });
-    } catch (error) {
-      // Without a fresh token the server ends the connection, and says why.
-      this.#handlers.packet({ packet_type: 'Error', error: error.message });
+    while (socket === this.#socket) {
+      try {
+        const token = await this.#handlers.renew?.();
+        if (!token || socket !== this.#socket) return;
+        this.welcome = await this.#ask({ packet_type: 'Hello', ...this.#hello, token, heads: undefined });
+        return;
+      } catch {
+        await sleep(RENEW_AGAIN_MS);
+      }
     }
   }
 

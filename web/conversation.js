@@ -27,34 +27,44 @@ export class Conversation {
   #loadingOlder = false;
   #atEnd = true;
 
-  constructor(client, me, names, changed) {
+  /** `before`: the one that this one replaces, if any. Its drafts are kept for whoever wrote them. */
+  constructor(client, me, names, changed, before) {
     this.#client = client;
     this.#me = me;
     this.#names = names;
     this.#changed = changed;
+    if (before?.#me === me) this.#drafts = before.#drafts;
     $('#composer').onsubmit = (event) => { event.preventDefault(); this.#submit(); };
     $('#text').oninput = () => this.#typed();
     $('#text').onkeydown = (event) => this.#key(event);
     $('#text').onblur = () => this.#stopTyping();
-    $('#stop-editing').onclick = () => this.#edit(null);
+    $('#stop-editing').onclick = () => { this.#edit(null); $('#text').focus(); };
     $('#older').onclick = () => this.#older();
     $('#newest').onclick = () => { this.#atEnd = true; this.draw(); };
     $('#history').onscroll = () => this.#scrolled();
+    this.#show(null);
   }
 
   open(chat) {
     if (chat === this.chat) return;
     this.#stopTyping();
-    if (this.chat) this.#drafts.set(this.chat.chat_id, this.#editing ? '' : $('#text').value);
     this.#edit(null);
+    if (this.chat) this.#drafts.set(this.chat.chat_id, $('#text').value);
+    this.#show(chat);
+  }
+
+  /** Nothing stays of what was shown before: it may have been shown to somebody else. */
+  #show(chat) {
     this.chat = chat;
     this.#atEnd = true;
     $('#chat').hidden = !chat;
-    this.complain('');
-    if (!chat) return;
-    $('#messages').replaceChildren();
+    $('#editing').hidden = true;
+    for (const part of ['#title', '#messages', '#people summary', '#people ul', '#typing', '#problem', '#announce']) {
+      $(part).replaceChildren();
+    }
     $('#people').open = false;
-    $('#text').value = this.#drafts.get(chat.chat_id) ?? '';
+    $('#text').value = this.#drafts.get(chat?.chat_id) ?? '';
+    if (!chat) return;
     this.#grow();
     if (matchMedia('(hover: hover)').matches) $('#text').focus();
     this.refresh();
@@ -242,12 +252,7 @@ export class Conversation {
     if (!content || !this.chat) return;
     if (new TextEncoder().encode(content).length > most) return this.complain(`A message has at most ${most} bytes.`);
     this.complain('');
-    if (this.#editing) {
-      const { id, content: was } = this.#editing;
-      if (content !== was) this.#do({ packet_type: 'EditMessage', message_id: id, content });
-      this.#edit(null);
-      return;
-    }
+    if (this.#editing) return this.#change(this.#editing, content);
     $('#text').value = '';
     this.#grow();
     this.#stopTyping();
@@ -255,20 +260,32 @@ export class Conversation {
     this.#client.post(this.chat.chat_id, content);
   }
 
+  /** Until it is done the text stays where it is: it may fail. */
+  async #change(message, content) {
+    const done = content === message.content
+      || await this.#do({ packet_type: 'EditMessage', message_id: message.id, content });
+    if (done && this.#editing === message && $('#text').value.trim() === content) this.#edit(null);
+  }
+
+  /** Whether it was done. */
   async #do(packet) {
     try {
       await this.#client.request(packet);
       this.complain('');
+      return true;
     } catch (error) {
       this.complain(error.code === 'disconnected' ? 'Not connected; try again in a moment.' : error.message);
+      return false;
     }
   }
 
+  /** Puts a message into the composer to be edited; with null what stood there before is back. */
   #edit(message) {
-    if (!message && !this.#editing) return;
+    if (message === this.#editing) return;
+    if (!this.#editing) this.#drafts.set(this.chat.chat_id, $('#text').value);
     this.#editing = message;
     $('#editing').hidden = !message;
-    $('#text').value = message?.content ?? '';
+    $('#text').value = message ? message.content : this.#drafts.get(this.chat.chat_id) ?? '';
     this.#grow();
     if (message) $('#text').focus();
   }

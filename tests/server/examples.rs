@@ -41,7 +41,17 @@ fn run_row(server: &TestServer, file: &str) -> Run {
     run(&mut row(server, file))
 }
 
-fn row(server: &TestServer, file: &str) -> Command {
+pub(crate) fn row(server: &TestServer, file: &str) -> Command {
+    let mut command = program(file);
+    command
+        .env("CHAPPE_TCP", server.tcp.to_string())
+        .env("CHAPPE_UDP", server.udp.to_string())
+        .env("CHAPPE_WS", format!("ws://{}/ws", server.http));
+    command
+}
+
+/// A row's command in the root of the repository.
+pub(crate) fn program(file: &str) -> Command {
     let command = command_of(file);
     let mut words = command.split_whitespace().map(str::to_owned);
     let mut program = words.next().unwrap();
@@ -60,12 +70,7 @@ fn row(server: &TestServer, file: &str) -> Command {
         }
     }
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .current_dir(root())
-        .env("CHAPPE_TCP", server.tcp.to_string())
-        .env("CHAPPE_UDP", server.udp.to_string())
-        .env("CHAPPE_WS", format!("ws://{}/ws", server.http));
+    command.args(arguments).current_dir(root());
     command
 }
 

@@ -18,6 +18,7 @@ mod disk_states;
 mod doors;
 mod drain;
 mod examples;
+mod examples_chats;
 mod full_disk;
 mod hostile_clients;
 mod hostile_http;

@@ -115,6 +115,131 @@ fn a_session_lasts_as_long_as_its_page_and_ends_when_it_is_left() {
     ann.until("document.querySelector('#state').textContent === 'connected'");
 }
 
+/// Posts what the keyboard cannot write.
+fn post_value(page: &mut Page, expression: &str) {
+    page.run(&format!("document.querySelector('#text').value = {expression}"));
+    page.run("document.querySelector('#composer').requestSubmit()");
+}
+
+#[test]
+fn a_message_that_is_too_large_as_json_holds_nothing_up() {
+    let server = TestServer::start();
+    let browser = Browser::start();
+    let mut ann = enter(&browser, &server, "Ann");
+    // Each takes a byte of content, and six of JSON.
+    post_value(&mut ann, "'\\u0001'.repeat(12_000)");
+    send(&mut ann, "and on");
+    let stored = "[...document.querySelectorAll('.message:has(.ticks) .text')].map((text) => text.textContent).join()";
+    ann.until(&format!("{stored} === 'and on'"));
+    ann.until("document.querySelector('.failed .marks').textContent.startsWith('Not sent: ')");
+    assert_eq!(server.metric("chappe_connections_opened_total{door=\"websocket\"}"), 1.0, "it never reconnected");
+    ann.assert_no_complaints();
+}
+
+#[test]
+fn an_edit_that_fails_stays_in_the_composer_and_a_draft_comes_back_behind_it() {
+    let mut server = TestServer::start();
+    let browser = Browser::start();
+    let mut ann = enter(&browser, &server, "Ann");
+    send(&mut ann, "written");
+    shows(&mut ann, &["written"]);
+    ann.type_into("#text", "half a thought");
+    ann.run("document.querySelector('.message .more').click(); document.querySelector('#edit').click()");
+    ann.until("document.querySelector('#text').value === 'written'");
+    server.kill();
+    ann.until("document.querySelector('#state').textContent !== 'connected'");
+    send(&mut ann, " and changed");
+    ann.until("document.querySelector('#problem').textContent.startsWith('Not connected')");
+    assert_eq!(ann.run("document.querySelector('#text').value"), "written and changed");
+    server.restart_on_its_ports();
+    ann.until("document.querySelector('#state').textContent === 'connected'");
+    send(&mut ann, ", twice");
+    shows(&mut ann, &["written and changed, twice"]);
+    ann.until("document.querySelector('#editing').hidden");
+    assert_eq!(ann.run("document.querySelector('#text').value"), "half a thought");
+}
+
+#[test]
+fn a_renewal_that_fails_is_tried_again() {
+    let server = TestServer::with_tokens(&[("CHAPPE_AUTH_REGISTRATION", "true"), ("CHAPPE_AUTH_SESSION_TTL", "10s")]);
+    let browser = Browser::start();
+    let mut ann = browser.open(&format!("http://{}/", server.http));
+    submit(&mut ann, "Ann", PASSWORD, "#register");
+    ann.until("document.querySelector('#state').textContent === 'connected'");
+    ann.run(
+        "window.renewals = []; const real = fetch; window.fetch = async (url, options) => { \
+         if (!url.endsWith('/renew')) return real(url, options); \
+         renewals.push(renewals.length ? 'passed on' : 'broken off'); \
+         if (renewals.length === 1) throw new TypeError('Failed to fetch'); \
+         return real(url, options); }",
+    );
+    // The first one that came through was in time, where another one follows it.
+    ann.until("renewals.length === 2");
+    ann.until("renewals.length === 3");
+    assert_eq!(ann.run("document.querySelector('#problem').textContent"), "");
+    assert_eq!(server.metric("chappe_connections_opened_total{door=\"websocket\"}"), 1.0, "it never reconnected");
+}
+
+#[test]
+fn whoever_logs_in_next_sees_nothing_of_who_was_there_before() {
+    let server = TestServer::with_tokens(&[]);
+    let browser = Browser::start();
+    let (ann, _) = (server.account("Ann"), server.account("Bob"));
+    let token = || server.login("Ann")["token"].as_str().expect("a session has a token").to_owned();
+    let chat = json!({"title": "ANN'S ALONE", "kind": "group", "members": [ann]});
+    let chat = server.as_user(&token(), "POST", "/api/chats", Some(&chat)).expect(201)["chat_id"].clone();
+    let path = format!("/api/chats/{chat}/messages");
+    server.as_user(&token(), "POST", &path, Some(&json!({"content": "ANN'S SECRET"}))).expect(201);
+    let everything = "document.querySelector('body').textContent + document.querySelector('#text').value";
+
+    let mut page = browser.open(&format!("http://{}/#/chat/{chat}", server.http));
+    let connected =
+        "!document.querySelector('#app').hidden && document.querySelector('#state').textContent === 'connected'";
+    submit(&mut page, "Ann", PASSWORD, "#join-submit");
+    shows(&mut page, &["ANN'S SECRET"]);
+    page.type_into("#text", "ANN'S DRAFT");
+    let end = |page: &mut Page| {
+        server.as_user(&token(), "DELETE", "/api/sessions", None).expect(204);
+        page.until("!document.querySelector('#join').hidden");
+        // What is drawn is drawn in a moment.
+        page.until("!document.querySelector('#chats a')");
+        let left = page.run(everything).to_string();
+        assert!(!left.contains("ANN'S"), "{left}");
+    };
+    end(&mut page);
+    // She goes on where she was.
+    submit(&mut page, "Ann", PASSWORD, "#join-submit");
+    shows(&mut page, &["ANN'S SECRET"]);
+    assert_eq!(page.run("document.querySelector('#text').value"), "ANN'S DRAFT");
+    end(&mut page);
+    submit(&mut page, "Bob", PASSWORD, "#join-submit");
+    page.until(connected);
+    page.until("document.querySelector('#chats a, #open-chats a')");
+    let shown = page.run(everything).to_string();
+    assert!(!shown.contains("ANN'S"), "{shown}");
+    assert_eq!(page.run("document.querySelector('#chat').hidden"), true);
+}
+
+#[test]
+fn on_a_phone_the_list_of_members_fits_and_goes_when_the_reader_goes_on() {
+    let server = TestServer::start();
+    let user = Http::to(&server).post("/api/users", &json!({"nickname": "Ann the Long ".repeat(4)})).expect(201);
+    let message = json!({"sender_id": user["user_id"], "content": "here I am"});
+    Http::to(&server).post("/api/chats/1/messages", &message).expect(201);
+    let browser = Browser::start();
+    let mut bob = enter(&browser, &server, "Bob");
+    let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true});
+    bob.call("Emulation.setDeviceMetricsOverride", &phone);
+    bob.run("document.querySelector('#people summary').click()");
+    bob.until("document.querySelector('#people ul').textContent.includes('Long')");
+    bob.until("innerWidth === 390");
+    let left = bob.run("document.querySelector('#people ul').getBoundingClientRect().left").as_f64().unwrap();
+    assert!(left >= 0.0, "{left}");
+    let finger = json!({"type": "mousePressed", "x": 200, "y": 700, "button": "left", "clickCount": 1});
+    bob.call("Input.dispatchMouseEvent", &finger);
+    bob.until("!document.querySelector('#people').open");
+}
+
 #[test]
 fn the_description_of_the_api_can_be_read_as_a_page() {
     let server = TestServer::start();

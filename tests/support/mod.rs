@@ -12,6 +12,7 @@ pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod record;
 pub(crate) mod replay;
+pub(crate) mod scripted;
 pub(crate) mod server;
 pub(crate) mod tls;
 pub(crate) mod tokens;

@@ -96,17 +96,19 @@ impl Talk {
     }
 
     /// Writes a line to it.
-    pub(crate) fn say(&mut self, line: &str) {
-        writeln!(self.input.as_mut().expect("its input is open"), "{line}").expect("it reads");
+    pub(crate) fn say(&mut self, line: impl AsRef<[u8]>) {
+        let line = [line.as_ref(), b"\n"].concat();
+        self.input.as_mut().expect("its input is open").write_all(&line).expect("it reads");
     }
 
-    /// Waits until it has printed something with this in it.
-    pub(crate) fn until_it_prints(&mut self, text: &str) {
+    /// Waits until it has printed something with this in it; all it has printed by then.
+    pub(crate) fn until_it_prints(&mut self, text: &str) -> &[Value] {
         while !self.printed.iter().any(|value| value.to_string().contains(text)) {
             let line = self.output.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("it did not print {text:?}, but {:?}", self.printed));
             self.printed.push(serde_json::from_str(&line).expect("a line is JSON"));
         }
+        &self.printed
     }
 
     /// Ends its input, waits for its own end, and answers all it printed.
