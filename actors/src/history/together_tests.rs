@@ -42,6 +42,10 @@ fn chat(number: u64) -> ChatId {
     ChatId::parse(number + 1).unwrap()
 }
 
+fn place(chat: ChatId) -> usize {
+    usize::try_from(chat.get() - 1).unwrap()
+}
+
 fn said(number: u64, seq: u64) -> String {
     format!("{number} {seq} {}", "x".repeat(usize::try_from(seq % 13 * 150).unwrap()))
 }
@@ -49,8 +53,8 @@ fn said(number: u64, seq: u64) -> String {
 /// Appends, trims, rewrites and scrubs, as the writer does.
 fn write(folder: &Path, log: &mut SqliteLog, bounds: &[Bounds], batches: u64) {
     log.append((0..CHATS).map(|_| new_chat()).collect()).unwrap();
-    let mut heads = [1u64; CHATS as usize];
-    let mut ids = [MessageId::parse(1).unwrap(); CHATS as usize];
+    let mut heads = vec![1u64; bounds.len()];
+    let mut ids = vec![MessageId::parse(1).unwrap(); bounds.len()];
     for batch in 0..batches {
         let mut drafts = Vec::new();
         for nth in 0..BATCH {
@@ -76,14 +80,14 @@ fn write(folder: &Path, log: &mut SqliteLog, bounds: &[Bounds], batches: u64) {
         for record in log.append(drafts).unwrap() {
             match (record.entry.numbered, record.entry.fact) {
                 (Some((chat, seq)), fact) => {
-                    let number = (chat.get() - 1) as usize;
+                    let number = place(chat);
                     if fact.is_post() {
                         ids[number] = record.position.message().unwrap();
                     }
                     bounds[number].head.store(seq.0, Ordering::SeqCst);
                 }
                 (None, Fact::Trimmed { chat, up_to, .. }) => {
-                    bounds[(chat.get() - 1) as usize].floor[0].store(up_to.0, Ordering::SeqCst);
+                    bounds[place(chat)].floor[0].store(up_to.0, Ordering::SeqCst);
                 }
                 _ => {}
             }
