@@ -16,6 +16,7 @@ use crate::command::Page;
 use crate::log::conformance::{new_chat, post};
 use crate::log::model;
 use crate::log::record::{Draft, Fact, Place, Record};
+use crate::state::tests::properties::cases;
 
 /// What happens in a chat: the numbers choose among what there is.
 type Happening = (u64, u8, usize, u64);
@@ -84,7 +85,7 @@ fn chunks(file: &Path, chat: u64) -> Vec<(i64, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(16), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_comes_at_a_time_a_long_history_is_whole(

@@ -13,7 +13,7 @@ use crate::log::record::{Draft, Fact, Place, Position, Record};
 use crate::log::sqlite::SqliteLog;
 use crate::log::{EventLog, LogError, model};
 use crate::state::State;
-use crate::state::tests::properties::{Story, happening};
+use crate::state::tests::properties::{Story, cases, happening};
 use crate::state::tests::world::SETTINGS;
 
 fn state(records: &[Record]) -> State {
@@ -50,7 +50,7 @@ fn is_one_of_two(now: &[Record], before: &[Record], reduced: &[Record]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(32), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_log_that_is_rewritten_in_part_or_whole_means_what_it_meant(

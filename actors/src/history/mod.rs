@@ -14,6 +14,8 @@ pub mod tables;
 mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod together_tests;
 mod view;
 
 use std::path::Path;

@@ -5,7 +5,8 @@ use chappe_proto::message::MessageType;
 use chappe_proto::{Millis, Seq, UserId};
 
 use super::EventLog;
-use super::record::{Draft, Fact, Place, Position, Record};
+use super::compact::{Rewrite, Seen};
+use super::record::{self, Draft, Entry, Fact, Place, Position, Record};
 
 fn user() -> UserId {
     UserId::parse(1).unwrap()
@@ -37,6 +38,9 @@ pub(crate) fn run<L: EventLog>(mut fresh: impl FnMut() -> L) {
     positions_and_chat_numbers_have_no_gaps(fresh());
     scanning_gives_back_what_was_appended(fresh());
     a_record_is_found_by_its_position(fresh());
+    replacing_changes_what_records_say_and_nothing_else(fresh());
+    what_is_not_as_it_was_read_is_not_replaced(fresh());
+    scrubbing_takes_nothing_away(fresh());
 }
 
 fn positions_and_chat_numbers_have_no_gaps(mut log: impl EventLog) {
@@ -76,6 +80,111 @@ fn a_record_is_found_by_its_position(mut log: impl EventLog) {
     }
     assert_eq!(log.record(Position(0)).unwrap(), None);
     assert_eq!(log.record(Position(5)).unwrap(), None);
+}
+
+fn bytes(records: &[Record]) -> Vec<u8> {
+    let (mut room, mut bytes) = (Vec::new(), Vec::new());
+    for record in records {
+        record::encode_into(record.position, &record.entry, &mut room, &mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// A step that makes one row of some, each of which a commit brought, with other records.
+fn step(rows: &[Vec<Record>], records: &[Record]) -> Rewrite {
+    let seen = rows.iter().map(|row| Seen::new(row.len() as u64, &bytes(row))).collect();
+    Rewrite { rows: seen, first: records[0].position, body: bytes(records), reduced: 1 }
+}
+
+/// Four commits, each of which fits into one row.
+fn rows(log: &mut impl EventLog) -> [Vec<Record>; 4] {
+    [
+        vec![account(), new_chat(), post(1, "a")],
+        vec![post(1, "b")],
+        vec![post(1, "c"), post(1, "d")],
+        vec![post(1, "e")],
+    ]
+    .map(|drafts| log.append(drafts).unwrap())
+}
+
+/// The same records without the words of the second to the fourth message.
+fn reduced(all: &[Record]) -> Vec<Record> {
+    let mut reduced = all.to_vec();
+    reduced[3..6].iter_mut().for_each(|record| record.entry.fact = Fact::MessageErased { sender: user() });
+    reduced
+}
+
+/// The log holds these records, however it is asked.
+fn holds(log: &mut impl EventLog, records: &[Record]) {
+    for after in 0..=records.len() {
+        assert_eq!(log.scan(Position(after as u64), 100).unwrap(), records[after..], "behind {after}");
+    }
+    for record in records {
+        assert_eq!(log.record(record.position).unwrap().as_ref(), Some(record));
+    }
+    assert_eq!(log.record(Position(records.len() as u64 + 1)).unwrap(), None);
+}
+
+fn replacing_changes_what_records_say_and_nothing_else(mut log: impl EventLog) {
+    let rows = rows(&mut log);
+    let all = rows.concat();
+    let mut expected = reduced(&all);
+    // Two rows amid others become one.
+    let one = step(&rows[1..3], &expected[3..6]);
+    assert!(log.replace(&one).unwrap());
+    holds(&mut log, &expected);
+    // And that with those beside it.
+    let joined = [rows[0].clone(), expected[3..6].to_vec(), rows[3].clone()];
+    assert!(log.replace(&step(&joined, &expected)).unwrap());
+    holds(&mut log, &expected);
+    let next = log.append(vec![post(1, "f"), new_chat()]).unwrap();
+    assert_eq!(next.iter().map(|record| record.position.0).collect::<Vec<_>>(), [8, 9]);
+    assert_eq!(next[0].entry.numbered.unwrap().1, all[6].entry.numbered.unwrap().1.next());
+    expected.extend(next);
+    holds(&mut log, &expected);
+}
+
+fn what_is_not_as_it_was_read_is_not_replaced(mut log: impl EventLog) {
+    let rows = rows(&mut log);
+    let all = rows.concat();
+    let left = reduced(&all);
+    // The last of the third row says something else, by as many bytes and by fewer.
+    let says = |fact: &Fact| {
+        vec![
+            all[4].clone(),
+            Record { entry: Entry { fact: fact.clone(), ..all[5].entry.clone() }, position: all[5].position },
+        ]
+    };
+    for wrong in [
+        step(&[rows[1].clone(), says(&post(1, "x").fact)], &left[3..6]),
+        step(&[rows[1].clone(), says(&left[5].entry.fact)], &left[3..6]),
+        // Others stand where it is to begin, and where it is to end.
+        step(&[rows[0].clone()], &left[3..6]),
+        step(
+            &[rows[3].clone(), rows[3].clone()],
+            &[all[6].clone(), Record { position: Position(8), entry: all[6].entry.clone() }],
+        ),
+    ] {
+        assert!(!log.replace(&wrong).unwrap(), "{wrong:?}");
+        holds(&mut log, &all);
+    }
+    let right = step(&rows[1..3], &left[3..6]);
+    assert!(log.replace(&right).unwrap());
+    assert!(!log.replace(&right).unwrap(), "they are others now");
+    holds(&mut log, &left);
+}
+
+fn scrubbing_takes_nothing_away(mut log: impl EventLog) {
+    assert!(log.scrub().unwrap(), "of an empty log");
+    let rows = rows(&mut log);
+    let mut expected = reduced(&rows.concat());
+    assert!(log.replace(&step(&rows[1..3], &expected[3..6])).unwrap());
+    for more in ["f", "g"] {
+        assert!(log.scrub().unwrap(), "nobody reads there");
+        holds(&mut log, &expected);
+        expected.extend(log.append(vec![post(1, more)]).unwrap());
+        holds(&mut log, &expected);
+    }
 }
 
 mod implementations {

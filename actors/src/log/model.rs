@@ -110,29 +110,70 @@ pub(crate) fn events(records: &[Record], chat: ChatId, after: Seq) -> Vec<Event>
     events
 }
 
+/// A chat as the whole log means it, for whoever asks much of it.
+#[derive(Debug)]
+pub(crate) struct Meaning {
+    floor: Seq,
+    events: Vec<Event>,
+    /// All messages, oldest first, as they have become.
+    messages: Vec<Arc<Message>>,
+}
+
+impl Meaning {
+    pub(crate) fn of(records: &[Record], chat: ChatId) -> Self {
+        let events = events(records, chat, Seq::ZERO);
+        let messages = events.iter().filter_map(|event| event.message().cloned()).collect();
+        Self { floor: floor(records, chat), events, messages }
+    }
+
+    /// The events after a number, at most so many.
+    pub(crate) fn events(&self, after: Seq, limit: usize) -> Vec<Event> {
+        self.events.iter().filter(|event| event.seq() > after).take(limit).cloned().collect()
+    }
+
+    /// The newest events, at most so many.
+    pub(crate) fn newest(&self, limit: usize) -> &[Event] {
+        &self.events[self.events.len().saturating_sub(limit)..]
+    }
+
+    /// A page, as long as its contents are small.
+    pub(crate) fn page(&self, page: Page, limit: usize) -> (Vec<Arc<Message>>, bool) {
+        let mut all: Vec<_> = self.messages.iter().filter(|message| message.seq > self.floor).cloned().collect();
+        if let Page::After(seq) = page {
+            all.retain(|message| message.seq > seq);
+            let has_more = all.len() > limit;
+            all.truncate(limit);
+            return (all, has_more);
+        }
+        match page {
+            Page::Newest { skip } => all.truncate(all.len().saturating_sub(usize::try_from(skip).unwrap())),
+            Page::Before(seq) => all.retain(|message| message.seq < seq),
+            Page::After(_) => {}
+        }
+        let start = all.len().saturating_sub(limit);
+        (all.split_off(start), start > 0)
+    }
+
+    /// How many messages have this number or a lower one.
+    pub(crate) fn count(&self, seq: Seq) -> u64 {
+        self.messages.iter().filter(|message| message.seq <= seq).count() as u64
+    }
+
+    /// Where a message stands now.
+    pub(crate) fn locate(&self, id: MessageId) -> Option<Spot> {
+        let now = self.messages.iter().find(|message| message.id == id)?;
+        Some(Spot { id, chat: now.chat_id, seq: now.seq, sender: now.sender_id, deleted: now.deleted })
+    }
+}
+
 /// All messages of a chat, oldest first, as they have become.
 pub(crate) fn messages(records: &[Record], chat: ChatId) -> Vec<Arc<Message>> {
-    events(records, chat, Seq::ZERO).iter().filter_map(|event| event.message().cloned()).collect()
+    Meaning::of(records, chat).messages
 }
 
 /// A page, as long as its contents are small.
 pub(crate) fn page(records: &[Record], chat: ChatId, page: Page, limit: usize) -> (Vec<Arc<Message>>, bool) {
-    let mut all = messages(records, chat);
-    let floor = floor(records, chat);
-    all.retain(|message| message.seq > floor);
-    if let Page::After(seq) = page {
-        all.retain(|message| message.seq > seq);
-        let has_more = all.len() > limit;
-        all.truncate(limit);
-        return (all, has_more);
-    }
-    match page {
-        Page::Newest { skip } => all.truncate(all.len().saturating_sub(usize::try_from(skip).unwrap())),
-        Page::Before(seq) => all.retain(|message| message.seq < seq),
-        Page::After(_) => {}
-    }
-    let start = all.len().saturating_sub(limit);
-    (all.split_off(start), start > 0)
+    Meaning::of(records, chat).page(page, limit)
 }
 
 /// A message as it was posted.
@@ -143,12 +184,10 @@ pub(crate) fn original(records: &[Record], id: MessageId) -> Option<Arc<Message>
 
 /// Where a message stands now.
 pub(crate) fn locate(records: &[Record], id: MessageId) -> Option<Spot> {
-    let original = original(records, id)?;
-    let now = messages(records, original.chat_id).into_iter().find(|message| message.id == id)?;
-    Some(Spot { id, chat: now.chat_id, seq: now.seq, sender: now.sender_id, deleted: now.deleted })
+    Meaning::of(records, original(records, id)?.chat_id).locate(id)
 }
 
 /// How many messages of a chat have this number or a lower one.
 pub(crate) fn count(records: &[Record], chat: ChatId, seq: Seq) -> u64 {
-    messages(records, chat).iter().filter(|message| message.seq <= seq).count() as u64
+    Meaning::of(records, chat).count(seq)
 }

@@ -2,12 +2,11 @@
 
 use chappe_actors::log::record::{Fact, Record};
 use chappe_proto::event::Event;
-use chappe_proto::packet::{Ack, ChatSummary, ErrorPacket, Events, Messages, Packet, Welcome};
-use chappe_proto::{ChatId, Code, Seq, UserId};
+use chappe_proto::packet::{Ack, ErrorPacket, Packet, Welcome};
+use chappe_proto::{ChatId, Code, UserId};
 
-use crate::client::{Asked, Client, Edge, Open, Told, Wish};
+use crate::client::{Asked, Client, Open, Told, Wish};
 use crate::disk::with_ledger;
-use crate::ledger::Ledger;
 use crate::verdict::{broken, holds, tell};
 use crate::wire::Heard;
 
@@ -22,6 +21,7 @@ pub(crate) struct Tally {
     pub(crate) events: u64,
     pub(crate) gaps: u64,
     pub(crate) pages: u64,
+    pub(crate) resets: u64,
     pub(crate) reads: u64,
     pub(crate) typing: u64,
     pub(crate) presence: u64,
@@ -90,13 +90,13 @@ impl Client {
                 }
             }
             Packet::Status(_) => tally.presence += 1,
-            Packet::Reset(reset) => broken(format!("{} has more than there is: {reset:?}", self.user)),
+            Packet::Reset(reset) => self.reset(id, &reset, tally),
             Packet::Expiring(_) => broken("there are no tokens to run out".to_owned()),
         }
         true
     }
 
-    fn answered(&mut self, id: Option<u64>) -> Option<Open> {
+    pub(crate) fn answered(&mut self, id: Option<u64>) -> Option<Open> {
         let open = id.and_then(|id| self.link.as_mut()?.answers.remove(&id));
         holds(open.is_some(), || format!("an answer to {id:?} of {}, which did not ask that", self.user));
         open
@@ -183,7 +183,9 @@ impl Client {
                     record.position.message().into_iter().for_each(|id| self.heard_of(id));
                 }
                 if let Some((_, was, id)) = self.granted.iter().find(|(known, ..)| known.name == wish.name) {
-                    let is_same = (*was, *id) == (seq, ack.message_id);
+                    // The name of one that has gone may be given again.
+                    let has_gone = with_ledger(|ledger| ledger.has_gone(*id));
+                    let is_same = has_gone || (*was, *id) == (seq, ack.message_id);
                     holds(is_same, || format!("{wish:?} was event {was}, and is acknowledged as {seq}"));
                 } else {
                     self.granted.push((wish.clone(), seq, ack.message_id));
@@ -281,89 +283,6 @@ impl Client {
             _ => {}
         }
         true
-    }
-
-    fn may_read(&self, ledger: &Ledger, chat: ChatId, since: u64) {
-        let may = ledger.is_open(chat) || ledger.was_in(chat, self.user, since, ledger.head());
-        holds(may, || format!("{} gets a page of {chat} and is no member", self.user));
-    }
-
-    fn events(&mut self, id: Option<u64>, page: &Events) {
-        let Some(Open { asked: Asked::Events(chat, after), since, told, .. }) = self.answered(id) else {
-            return broken(format!("events that {} did not ask for", self.user));
-        };
-        with_ledger(|ledger| {
-            self.may_read(ledger, chat, since);
-            holds(page.chat_id == chat, || format!("events of {} instead of {chat}", page.chat_id));
-            for (event, seq) in page.events.iter().zip(after.0 + 1..) {
-                let is_next = event.chat_id() == chat && event.seq() == Seq(seq);
-                holds(is_next, || format!("in a page after {after}, event {} stands where {seq} was due", event.seq()));
-                holds(ledger.knows(event), || format!("a page has {event:?}, and the disk does not"));
-            }
-            let (head, on_disk) = (page.head.0, ledger.seq(chat));
-            holds(head <= on_disk, || format!("a page says that {chat} has come to {head}: on disk to {on_disk}"));
-            let floor = told.event(chat);
-            holds(head >= floor, || format!("{chat} has come to {floor}, as was told, and a page says to {head}"));
-            let stops_short = page.events.is_empty() && after.0 < head;
-            holds(!stops_short, || format!("an empty page of {chat} after {after}, before its head {head}"));
-        });
-        let to = page.events.last().map_or(after.0, |event| event.seq().0);
-        for message in page.events.iter().filter_map(Event::message) {
-            self.heard_of(message.id);
-            self.told.of_message(chat, message.seq.0);
-        }
-        self.told.of_event(chat, page.head.0);
-        self.got(chat, after.0, to);
-        self.told_of(chat, page.head.0);
-    }
-
-    fn messages(&mut self, id: Option<u64>, page: &Messages) {
-        let Some(Open { asked: Asked::Messages(chat, edge), since, told, .. }) = self.answered(id) else {
-            return broken(format!("messages that {} did not ask for", self.user));
-        };
-        with_ledger(|ledger| {
-            self.may_read(ledger, chat, since);
-            let ascends = page.messages.windows(2).all(|pair| pair[0].seq < pair[1].seq);
-            holds(ascends && page.chat_id == chat, || format!("a page of {chat} in disorder"));
-            for message in &page.messages {
-                let event = Event::Message(message.clone());
-                holds(ledger.knows(&event), || format!("a page has {message:?}, and the disk does not"));
-            }
-        });
-        let (newest, floor) = (page.messages.last().map_or(0, |message| message.seq.0), told.message(chat));
-        let has_newest = match edge {
-            Edge::Elsewhere => true,
-            Edge::Newest => newest >= floor,
-            Edge::After(at) => page.has_more || newest.max(at) >= floor,
-        };
-        holds(has_newest, || format!("{chat} has message {floor}, as was told, and the newest of a page is {newest}"));
-    }
-
-    fn chat(&mut self, open: &Open, chat: &ChatSummary) {
-        let id = chat.chat_id;
-        with_ledger(|ledger| {
-            self.may_read(ledger, id, open.since);
-            let head = ledger.seq(id);
-            holds(chat.seq.0 <= head, || format!("{id} has come to {}: on disk to {head}", chat.seq));
-            let (floor, read) = (open.told.event(id), open.told.read(id));
-            holds(chat.seq.0 >= floor, || format!("{id} has come to {floor}, as was told, and now to {}", chat.seq));
-            holds(chat.read_seq.0 >= read, || {
-                format!("{} had read {read} of {id}, as was told, and now {}", self.user, chat.read_seq)
-            });
-            let kept = ledger.mark(id, self.user);
-            holds(chat.read_seq <= kept, || {
-                format!("{} has read {} of {id}: on disk {kept}", self.user, chat.read_seq)
-            });
-            let unread = (chat.read_seq.0 + 1..=chat.seq.0)
-                .filter(|seq| ledger.event(id, Seq(*seq)).is_some_and(|record| record.entry.fact.is_post()));
-            let unread = unread.count() as u64;
-            holds(chat.unread == unread, || {
-                let (user, told, read, seq) = (self.user, chat.unread, chat.read_seq, chat.seq);
-                format!("{user} has {told} unread of {id} up to {seq}, read up to {read}: there are {unread}")
-            });
-        });
-        self.told.of_event(id, chat.seq.0);
-        self.told.of_read(id, chat.read_seq.0);
     }
 
     /// It was acknowledged that its user has read so far.

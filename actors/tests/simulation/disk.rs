@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use chappe_actors::log::record::{Draft, Position, Record};
 use chappe_actors::log::{EventLog, LogError, Numbering};
 
+use chappe_actors::retention::Retention;
+
 use crate::dice::Dice;
 use crate::ledger::Ledger;
 use crate::office::{self, Who};
@@ -64,9 +66,9 @@ pub(crate) fn with_ledger<T>(work: impl FnOnce(&Ledger) -> T) -> T {
 }
 
 /// A new disk.
-pub(crate) fn begin(dice: Dice, lies: Lies) {
+pub(crate) fn begin(dice: Dice, lies: Lies, retention: Retention) {
     let disk = Disk {
-        ledger: Ledger::default(),
+        ledger: Ledger::new(retention),
         numbering: Numbering::default(),
         mood: Mood::Fine,
         lies,
@@ -127,7 +129,8 @@ impl Disk {
         if self.lies.forgets && self.last > 0 {
             let mut left = std::mem::take(&mut self.ledger.records);
             left.truncate(left.len().saturating_sub(self.last).max(1));
-            (self.ledger, self.numbering, self.last) = (Ledger::default(), Numbering::default(), 0);
+            let retention = self.ledger.retention;
+            (self.ledger, self.numbering, self.last) = (Ledger::new(retention), Numbering::default(), 0);
             self.keep(left);
             self.last = 0;
         }
@@ -178,13 +181,11 @@ impl EventLog for SimulatedLog {
     }
 
     fn scan(&mut self, after: Position, limit: usize) -> Result<Vec<Record>, LogError> {
-        let start = usize::try_from(after.0).unwrap_or(usize::MAX);
-        Ok(with_ledger(|ledger| ledger.records.iter().skip(start).take(limit).cloned().collect()))
+        Ok(with_ledger(|ledger| ledger.log(after.0).take(limit).collect()))
     }
 
     fn record(&mut self, at: Position) -> Result<Option<Record>, LogError> {
-        let index = at.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        Ok(with_ledger(|ledger| index.and_then(|index| ledger.records.get(index)).cloned()))
+        Ok(with_ledger(|ledger| at.0.checked_sub(1).and_then(|before| ledger.log(before).next())))
     }
 
     fn probe(&mut self) -> Result<(), LogError> {

@@ -5,9 +5,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use chappe_actors::log::record::{Fact, Record};
+use chappe_actors::retention::Retention;
 use chappe_proto::event::{ChatKind, Event};
 use chappe_proto::{ChatId, ClientId, MessageId, Seq, UserId};
 
+use crate::keeping::{Keeping, may_go};
 use crate::verdict::{broken, holds};
 
 /// A chat, by its events.
@@ -33,11 +35,16 @@ pub(crate) struct Versions {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) records: Vec<Record>,
     pub(crate) chats: BTreeMap<ChatId, Book>,
     pub(crate) messages: BTreeMap<MessageId, Versions>,
+    pub(crate) keeping: Keeping,
+    /// How much is to be kept.
+    pub(crate) retention: Retention,
+    /// Up to where the log was rewritten without what has gone by then.
+    rewritten: u64,
     members: BTreeMap<(ChatId, UserId), Vec<Stay>>,
     names: BTreeMap<(ChatId, UserId, Box<str>), usize>,
     /// How far somebody said that they have read, and how far they have.
@@ -48,6 +55,22 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) fn new(retention: Retention) -> Self {
+        Self {
+            retention,
+            records: Vec::new(),
+            chats: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            keeping: Keeping::default(),
+            rewritten: 0,
+            members: BTreeMap::new(),
+            names: BTreeMap::new(),
+            said: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            told: Cell::new(0),
+        }
+    }
+
     /// How far the log has come.
     pub(crate) fn head(&self) -> u64 {
         self.records.len() as u64
@@ -91,7 +114,7 @@ impl Ledger {
         let stays = self.members.get(&(message.chat, user)).map_or(&[][..], Vec::as_slice);
         let stayed = stays.iter().any(|(joined, left)| *joined <= id.get() && left.is_none());
         let is_deleted = self.chats.get(&message.chat).is_none_or(|book| book.is_deleted);
-        !is_deleted && (stayed || self.is_open(message.chat))
+        !is_deleted && !self.has_gone(id.get()) && (stayed || self.is_open(message.chat))
     }
 
     pub(crate) fn is_open(&self, chat: ChatId) -> bool {
@@ -132,7 +155,64 @@ impl Ledger {
             let mark = self.mark(*chat, *user).max(*seq);
             self.marks.insert((*chat, *user), mark);
         }
+        self.keep_less(&record);
+        self.keeping.note(&record);
         self.records.push(record);
+    }
+
+    /// Nothing goes that is to be kept, and who is erased is nowhere any more.
+    fn keep_less(&self, record: &Record) {
+        let (position, now) = (record.position.0, record.entry.at.0);
+        match record.entry.fact {
+            Fact::Trimmed { chat, up_to, messages } => {
+                let head = self.seq(chat);
+                let count = self.posts(chat, 1, up_to.0).count() as u64;
+                holds(up_to.0 <= head && messages == count, || {
+                    format!("{messages} messages of {chat} go up to {up_to} at {position}: {count}, of {head} events")
+                });
+                let behind = self.posts(chat, up_to.0 + 1, head).count() as u64;
+                let posted = self.event(chat, up_to).map_or(u64::MAX, |record| record.entry.at.0);
+                let is_deleted = self.chats.get(&chat).is_some_and(|book| book.is_deleted);
+                let may = is_deleted || may_go(self.retention, posted, now, behind);
+                holds(may, || format!("of {chat} goes at {position} what was to be kept: {up_to} and what is before"));
+            }
+            Fact::UserErased { user } => {
+                let stays: Vec<_> = self.chats.keys().filter(|chat| self.is_in(**chat, user)).collect();
+                holds(stays.is_empty(), || format!("{user} is erased at {position} and is in {stays:?}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The numbers of a chat's messages, from one on and up to another.
+    pub(crate) fn posts(&self, chat: ChatId, from: u64, to: u64) -> impl Iterator<Item = u64> {
+        let is_post = move |seq: &u64| self.event(chat, Seq(*seq)).is_some_and(|record| record.entry.fact.is_post());
+        (from..=to.min(self.seq(chat))).filter(is_post)
+    }
+
+    /// Whether a message has gone by now.
+    pub(crate) fn has_gone(&self, id: u64) -> bool {
+        let message = MessageId::parse(id).ok().and_then(|id| self.messages.get(&id));
+        message.is_some_and(|it| self.keeping.is_gone(it.chat, it.seq, it.sender, id, u64::MAX))
+    }
+
+    /// The log is rewritten without what has gone.
+    pub(crate) fn rewrite(&mut self) {
+        self.rewritten = self.head();
+    }
+
+    /// The log as it stands there, behind a position.
+    pub(crate) fn log(&self, after: u64) -> impl Iterator<Item = Record> {
+        let after = usize::try_from(after).unwrap_or(usize::MAX);
+        self.records.iter().skip(after).map(|record| {
+            if record.position.0 <= self.rewritten { self.keeping.left(record, self.rewritten) } else { record.clone() }
+        })
+    }
+
+    /// Messages of which the log says nothing any more.
+    pub(crate) fn rewritten(&self) -> Vec<MessageId> {
+        let erased = self.log(0).filter(|record| matches!(record.entry.fact, Fact::MessageErased { .. }));
+        erased.filter_map(|record| record.position.message()).collect()
     }
 
     fn note(&mut self, chat: ChatId, seq: Seq, index: usize, record: &Record) {
@@ -159,6 +239,8 @@ impl Ledger {
                 holds(is_member, || format!("{sender} posts in {chat} and is no member, at {position}"));
                 if let Some(name) = client_id
                     && let Some(first) = self.names.insert((chat, *sender, name.as_str().into()), index)
+                    // The name of one that has gone may be given again.
+                    && !self.has_gone(first as u64 + 1)
                 {
                     broken(format!("{name:?} of {sender} stands twice in {chat}: at {} and {position}", first + 1));
                 }
@@ -209,16 +291,25 @@ impl Ledger {
         }
     }
 
-    /// Whether `event`, as part of a page, is the one on disk, as it was at any time since.
-    pub(crate) fn knows(&self, event: &Event) -> bool {
+    /// Whether `event`, as part of a page, is the one on disk, as it was at any time since it came; and as much as was left of
+    /// it at some time since the log stood there.
+    pub(crate) fn knows(&self, event: &Event, since: u64) -> bool {
         let Some(record) = self.event(event.chat_id(), event.seq()) else { return false };
-        let Some(original) = record.clone().into_event() else { return false };
+        let left = [since, u64::MAX].map(|at| self.keeping.left(record, at).into_event());
+        left.iter().flatten().any(|left| self.is_as(left, event))
+    }
+
+    fn is_as(&self, original: &Event, event: &Event) -> bool {
         let content_of = |id: MessageId, content: &str| {
             self.messages.get(&id).is_some_and(|versions| {
                 versions.contents.iter().any(|known| &**known == content) || (versions.is_deleted && content.is_empty())
             })
         };
-        match (&original, event) {
+        match (original, event) {
+            (Event::Message(was), Event::Message(is)) if was.deleted => {
+                let is_empty = is.deleted && is.content.is_empty() && is.client_id.is_none() && is.reply_to.is_none();
+                is_empty && (was.id, was.sender_id, was.created_at) == (is.id, is.sender_id, is.created_at)
+            }
             (Event::Message(was), Event::Message(is)) => {
                 (was.id, was.sender_id, &was.client_id, was.created_at, was.reply_to)
                     == (is.id, is.sender_id, &is.client_id, is.created_at, is.reply_to)

@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use chappe_actors::log::record::{Fact, Record};
 use chappe_actors::messages::{Batch, Deliver, Item};
 use chappe_actors::origin::SessionId;
+use chappe_actors::persist::Written;
 use chappe_actors::reply::Reply;
-use chappe_proto::Seq;
+use chappe_proto::packet::Reset;
+use chappe_proto::page::Events;
+use chappe_proto::{Seq, UserId};
 
 use crate::dice::Dice;
 use crate::disk::Lies;
@@ -45,10 +49,24 @@ pub(crate) enum Lie {
     OvertakesWrites,
     /// A read mark is acknowledged as it was before.
     MovesMarksBack,
+    /// The state does not take in that a chat is trimmed.
+    ForgetsTrims,
+    /// The state does not take in that somebody is erased.
+    ForgetsErasures,
+    /// A start does not take in that chats were trimmed.
+    StartsWithAll,
+    /// More goes than was to go.
+    TrimsTooMuch,
+    /// Readers answer with what has gone.
+    ShowsWhatHasGone,
+    /// Readers leave out the first message that is kept.
+    HidesWhatIsKept,
+    /// Who reads events is told to start afresh, and all are there.
+    ResetsTooOften,
 }
 
 impl Lie {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::AcksTooEarly,
         Self::ForgetsCommits,
         Self::GoesOnInDoubt,
@@ -63,6 +81,13 @@ impl Lie {
         Self::KeepsAllEvents,
         Self::OvertakesWrites,
         Self::MovesMarksBack,
+        Self::ForgetsTrims,
+        Self::ForgetsErasures,
+        Self::StartsWithAll,
+        Self::TrimsTooMuch,
+        Self::ShowsWhatHasGone,
+        Self::HidesWhatIsKept,
+        Self::ResetsTooOften,
     ];
 
     /// What of it the disk does.
@@ -100,6 +125,25 @@ impl Lie {
         }
     }
 
+    /// Changes what the state is told of a commit.
+    pub(crate) fn forget(self, written: &mut Written) {
+        let Written::Committed(records) = written else { return };
+        let Ok(nobody) = UserId::parse(chappe_proto::ids::MAX_ID) else { return };
+        for record in records {
+            match &mut record.entry.fact {
+                Fact::Trimmed { up_to, .. } if self == Self::ForgetsTrims => *up_to = Seq::ZERO,
+                // Of somebody else, whom nobody knows.
+                Fact::UserErased { user } if self == Self::ForgetsErasures => *user = nobody,
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a start takes a record in.
+    pub(crate) fn replays(self, record: &Record) -> bool {
+        self != Self::StartsWithAll || !matches!(record.entry.fact, Fact::Trimmed { .. })
+    }
+
     /// Changes what a hub is given; `others` are connections that live there.
     pub(crate) fn spoil(self, Deliver(items): &mut Deliver, others: &[SessionId], dice: &mut Dice) {
         let events: Vec<usize> = (0..items.len()).filter(|at| matches!(items[*at], Item::Event(..))).collect();
@@ -134,6 +178,18 @@ impl Lie {
                 // Of what a connection may ask only a mark leads to a number without a message.
                 for mark in accepted.filter(|accepted| accepted.message_id.is_none() && dice.once_in(4)) {
                     mark.seq = Seq(mark.seq.0.saturating_sub(1));
+                }
+            }
+            Self::ResetsTooOften => {
+                for reply in items
+                    .iter_mut()
+                    .filter_map(|item| if let Item::Reply(_, reply) = item { Some(reply) } else { None })
+                {
+                    let Reply::Events(Events { events, head }) = &*reply else { continue };
+                    let (head, first) = (*head, events.events().next());
+                    if let Some(event) = first.filter(|_| dice.once_in(10)) {
+                        *reply = Reply::Reset(Reset { chat_id: event.chat_id(), head, reason: "a lie".into() });
+                    }
                 }
             }
             Self::LosesAnswers if dice.once_in(20) => {

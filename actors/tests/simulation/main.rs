@@ -15,9 +15,11 @@ mod dice;
 mod disk;
 mod ear;
 mod http;
+mod keeping;
 mod ledger;
 mod lie;
 mod office;
+mod pages;
 mod server;
 mod shape;
 mod snapshot;
@@ -115,6 +117,7 @@ fn the_server_keeps_its_promises_whatever_the_seed() {
         ("events", sum(|o| o.tally.events)),
         ("gaps", sum(|o| o.tally.gaps)),
         ("pages", sum(|o| o.tally.pages)),
+        ("resets", sum(|o| o.tally.resets)),
         ("reads", sum(|o| o.tally.reads)),
         ("typing", sum(|o| o.tally.typing)),
         ("presence", sum(|o| o.tally.presence)),
@@ -125,6 +128,8 @@ fn the_server_keeps_its_promises_whatever_the_seed() {
         ("commits", sum(|o| o.events.commits)),
         ("records", sum(|o| o.events.records)),
         ("snapshots", sum(|o| o.events.snapshots)),
+        ("trims", sum(|o| o.events.trims)),
+        ("erasures", sum(|o| o.events.erasures)),
     ];
     println!("{count} seeds, {steps} steps in {seconds:.1} s: {:.0} a minute", steps as f64 / seconds * 60.0);
     println!("{seen:?}");

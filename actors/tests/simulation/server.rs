@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -16,17 +16,19 @@ use chappe_actors::hub::{Door, HubActor, HubPlace, HubSettings};
 use chappe_actors::messages::{Beat, Deliver, EngineLink, RegisterHub, Tick};
 use chappe_actors::origin::SessionId;
 use chappe_actors::persist::{self, PersistActor, PersistLink, Written};
+use chappe_actors::retention::sweep::{EraseUser, GetKept, TrimChats};
 use chappe_actors::session::Session;
 use chappe_actors::session::outbox::Outbox;
 use chappe_actors::snapshot::scribe::{NextSlice, Slice};
+use chappe_actors::state::retention::{Erasure, Kept, Trim};
 use chappe_actors::state::slices::Cursor;
 use chappe_actors::state::{Settings, State};
 use chappe_actors::vital;
-use chappe_proto::Millis;
 use chappe_proto::stream::Splitter;
 use chappe_proto::websocket_input::Reader;
+use chappe_proto::{Millis, UserId};
 
-use crate::archive;
+use crate::archive::Archive;
 use crate::dice::Dice;
 use crate::disk::{SimulatedLog, with_disk, with_ledger};
 use crate::lie::Lie;
@@ -44,7 +46,7 @@ pub(crate) fn pass(ms: u64) {
     TIME.set(TIME.get() + ms);
 }
 
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let ms = TIME.get();
     Now { wall: Millis(1_700_000_000_000 + ms), mono: Duration::from_millis(ms) }
 }
@@ -98,7 +100,7 @@ impl Server {
         if with_ledger(|ledger| ledger.head() == 0) {
             with_disk(|disk| disk.start_with(State::beginning(now())));
         }
-        let state = shelf.restore(settings);
+        let state = shelf.restore(settings, lie);
         with_ledger(|ledger| ledger.tell(ledger.head()));
         let context = Context::new();
         let cache: Addr<CacheActor> = context.address();
@@ -189,7 +191,8 @@ impl Server {
             }
             Letter::Register(register) => self.cache.do_send(register),
             Letter::Formats(formats) => self.cache.do_send(formats),
-            Letter::Written(written) => {
+            Letter::Written(mut written) => {
+                self.lie.forget(&mut written);
                 if let Written::Committed(records) = &written
                     && let Some(last) = records.last()
                 {
@@ -244,7 +247,7 @@ impl Server {
         let index = usize::from(self.reader_mail.len() > 1 && dice.once_in(2));
         let Some(Letter::Look(look)) = self.reader_mail.remove(index) else { return false };
         let warm = self.settings.messages_per_chat;
-        let looked = with_ledger(|ledger| archive::look(ledger, &look.0, warm));
+        let looked = with_ledger(|ledger| Archive { ledger, lie: self.lie }.look(&look.0, warm));
         office::post(Who::Reader, Who::Cache, Letter::Looked(looked));
         true
     }
@@ -343,11 +346,40 @@ impl Server {
             && with_disk(|disk| !disk.is_busy())
     }
 
+    /// What the chats keep.
+    pub(crate) fn kept(&mut self) -> Vec<Kept> {
+        // Nobody makes as many chats as the cache actor looks through at a time.
+        self.ask(|answer| GetKept(1, answer)).0
+    }
+
+    /// These go.
+    pub(crate) fn trim(&mut self, trims: Vec<Trim>) {
+        self.cache.do_send(TrimChats(trims));
+        self.cache_task.poll();
+        office::collect();
+    }
+
+    /// Somebody is to be erased.
+    pub(crate) fn erase(&mut self, user: UserId) -> Erasure {
+        let erasure = self.ask(|answer| EraseUser(user, answer));
+        office::collect();
+        erasure
+    }
+
+    /// Asks the cache actor, which answers at once.
+    fn ask<T, M>(&mut self, question: impl FnOnce(SyncSender<T>) -> M) -> T
+    where
+        M: Message<Result = ()> + Send + 'static,
+        CacheActor: Handler<M>,
+    {
+        let (answer, found) = sync_channel(1);
+        self.cache.do_send(question(answer));
+        self.cache_task.poll();
+        found.try_recv().expect("the cache actor answers at once")
+    }
+
     /// A slice of the state, for a snapshot.
     pub(crate) fn slice(&mut self, cursor: Cursor) -> Slice {
-        let (answer, slice) = sync_channel(1);
-        self.cache.do_send(NextSlice(cursor, answer));
-        self.cache_task.poll();
-        slice.try_recv().expect("the cache actor answers at once")
+        self.ask(|answer| NextSlice(cursor, answer))
     }
 }

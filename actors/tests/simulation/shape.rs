@@ -1,5 +1,8 @@
 //! How large a simulated server is, and how tight its limits: chosen by the dice.
 
+use std::time::Duration;
+
+use chappe_actors::retention::Retention;
 use chappe_actors::state::Settings;
 use chappe_proto::limits::{Limits, Rate};
 
@@ -14,6 +17,9 @@ pub(crate) struct Shape {
     pub(crate) clients: usize,
     pub(crate) hubs: usize,
     pub(crate) settings: Settings,
+    pub(crate) retention: Retention,
+    /// Whether users are erased.
+    pub(crate) erases: bool,
     /// How many bytes a socket takes before anybody reads them.
     pub(crate) socket_room: usize,
     /// What all outboxes together may hold.
@@ -30,6 +36,13 @@ impl Shape {
         let clients = 2 + usize::try_from(dice.below(5)).unwrap_or_default();
         let free = Rate { per_sec: 0, burst: 1 };
         let rate = if dice.once_in(6) { Rate { per_sec: 30, burst: 10 } } else { free };
+        let retention = Retention {
+            max_age: dice.pick(&[None, None, Some(Duration::from_millis(300)), Some(Duration::from_secs(2))]).flatten(),
+            max_messages_per_chat: dice.pick(&[None, None, Some(1), Some(6), Some(20)]).flatten(),
+            every: Duration::ZERO,
+            compact_every: Duration::ZERO,
+        };
+        let erases = dice.once_in(2);
         let mut pick = |all: [u32; 3]| dice.pick(&all).unwrap_or(all[0]);
         let limits = Limits {
             frame_bytes: 2048,
@@ -55,6 +68,8 @@ impl Shape {
             epoch: 1,
         };
         Self {
+            retention,
+            erases,
             users,
             clients,
             hubs: 1 + as_size(pick([0, 1, 1])).min(HUBS - 1),

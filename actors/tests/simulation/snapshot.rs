@@ -10,6 +10,8 @@ use chappe_actors::state::slices::{Cursor, Restoring};
 use chappe_actors::state::{Settings, State};
 
 use crate::disk::with_ledger;
+use crate::ledger::Ledger;
+use crate::lie::Lie;
 use crate::server::Server;
 use crate::verdict::holds;
 
@@ -56,8 +58,8 @@ impl Shelf {
     }
 
     /// The state that the last snapshot leads to, with what came behind it; or all of the log, where there is none.
-    pub(crate) fn restore(&self, settings: Settings) -> State {
-        let Some(snapshot) = &self.done else { return replayed(settings) };
+    pub(crate) fn restore(&self, settings: Settings, lie: Lie) -> State {
+        let Some(snapshot) = &self.done else { return replayed(settings, lie) };
         let mut restoring = Restoring::new(settings);
         for slice in &snapshot.slices {
             holds(restoring.take(slice).is_some(), || "a slice cannot be read".to_owned());
@@ -72,8 +74,7 @@ impl Shelf {
         with_ledger(|ledger| {
             let head = ledger.head();
             holds(snapshot.until.0 <= head, || format!("a snapshot knows of {}: on disk are {head}", snapshot.until.0));
-            let behind = usize::try_from(from.0).unwrap_or(usize::MAX);
-            ledger.records.iter().skip(behind).for_each(|record| state.replay(record.clone()));
+            ledger.log(from.0).filter(|record| lie.replays(record)).for_each(|record| state.replay(record));
         });
         state.replayed();
         state
@@ -86,13 +87,18 @@ impl Shelf {
         while self.under_way.is_some() {
             self.go_on(server);
         }
-        let differences = self.restore(settings).differences(&replayed(settings), &[]);
+        // The names of messages of which the log says nothing any more are known from before.
+        let rewritten = with_ledger(Ledger::rewritten);
+        let restored = self.restore(settings, Lie::None);
+        let differences = replayed(settings, Lie::None).differences(&restored, &rewritten);
         holds(differences == 0, || format!("{differences} chats, users or names are not what the log leads to"));
     }
 }
 
-fn replayed(settings: Settings) -> State {
+fn replayed(settings: Settings, lie: Lie) -> State {
     let mut state = State::new(settings);
-    with_ledger(|ledger| ledger.records.iter().for_each(|record| state.replay(record.clone())));
+    with_ledger(|ledger| {
+        ledger.log(0).filter(|record| lie.replays(record)).for_each(|record| state.replay(record));
+    });
     state
 }

@@ -3,6 +3,7 @@
 
 mod network;
 mod rest;
+mod sweep;
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
@@ -25,6 +26,7 @@ use crate::server::{Server, pass, prepare_end};
 use crate::shape::Shape;
 use crate::snapshot::Shelf;
 use crate::verdict::{holds, set_step, tell, verdict};
+use crate::world::sweep::Sweep;
 
 /// A slow thread that has sent a message, and has another to send, has to wait before that once in so often …
 const PAUSES: u64 = 12;
@@ -65,6 +67,8 @@ pub(crate) struct Events {
     pub(crate) commits: u64,
     pub(crate) records: u64,
     pub(crate) snapshots: u64,
+    pub(crate) trims: u64,
+    pub(crate) erasures: u64,
 }
 
 /// A connection whose client is gone, as the server does not know yet.
@@ -86,6 +90,7 @@ pub(crate) struct World {
     dangling: VecDeque<Dangling>,
     http: Http,
     shelf: Shelf,
+    sweep: Sweep,
     steps: u64,
     trace: DefaultHasher,
     tally: Tally,
@@ -101,7 +106,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let shape = Shape::of(&mut dice);
         prepare_end();
-        disk::begin(dice.fork(), lie.of_the_disk());
+        disk::begin(dice.fork(), lie.of_the_disk(), shape.retention);
         metrics().outbox_limit_bytes.set(shape.all_outboxes);
         metrics().pending_writes.set(0);
         let user = |number: u64| UserId::parse(1 + number % shape.users).expect("an id");
@@ -117,6 +122,7 @@ impl World {
             dangling: VecDeque::new(),
             http: Http::default(),
             shelf: Shelf::default(),
+            sweep: Sweep::default(),
             steps: 0,
             trace: DefaultHasher::new(),
             tally: Tally::default(),
@@ -137,6 +143,7 @@ impl World {
         self.events.commits = with_disk(|disk| disk.commits);
         self.events.records = with_ledger(|ledger| ledger.head());
         self.events.snapshots = self.shelf.taken;
+        (self.events.trims, self.events.erasures) = with_ledger(|ledger| ledger.keeping.count());
         if let Some(server) = self.server.take() {
             server.crash();
         }
@@ -208,7 +215,8 @@ impl World {
             95 => !self.is_finishing && self.ask_http(),
             96 => self.end_dangling(),
             97 => self.dice.once_in(8) && self.tick(),
-            _ => !self.is_finishing && self.dice.once_in(12) && self.misfortune(),
+            98 => !self.is_finishing && self.sweep(),
+            _ => !self.is_finishing && self.dice.once_in(6) && self.misfortune(),
         }
     }
 
@@ -334,6 +342,7 @@ impl World {
         server.crash();
         self.http.forget();
         self.shelf.crash();
+        self.sweep = Sweep::default();
         self.dangling.clear();
         for number in 0..self.clients.len() {
             self.places[number] = None;

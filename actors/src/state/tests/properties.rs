@@ -24,6 +24,11 @@ use crate::state::retention::Trim;
 
 const PEOPLE: [&str; 4] = ["ann", "bob", "cat", "dan"];
 
+/// How many cases a property is tried with: as many as usual, or as `CHAPPE_CASES` says.
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("CHAPPE_CASES").map_or(usual, |cases| cases.parse().unwrap())
+}
+
 /// Something that happens; the numbers choose among what there is.
 #[derive(Debug, Clone)]
 pub(crate) enum Happening {
@@ -333,8 +338,27 @@ fn everyone_leaves(story: &mut Story) {
     assert!(story.world.state.presence.is_empty());
 }
 
+/// One is erased and leaves a chat, which goes on while nobody hears it; another begins to hear it and ceases to, all in one
+/// commit.
+#[test]
+fn who_begins_to_hear_behind_what_nobody_heard_has_missed_nothing() {
+    let mut story = Story::new(SETTINGS);
+    for happening in [
+        Happening::Connect { who: 0, chat: 0, how: 0 },
+        Happening::Commit { steps: 1 },
+        Happening::Erase { who: 0, chat: 0, how: 3 },
+        Happening::Connect { who: 3, chat: 0, how: 0 },
+        Happening::Connect { who: 3, chat: 0, how: 5 },
+        Happening::Post { who: 0, chat: 0, name: None, text: 0, reply_to: None, key: None },
+    ] {
+        story.happen(happening);
+    }
+    story.world.settle();
+    everyone_heard_everything(&story.world);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_interleaving_keeps_the_promises(

@@ -78,7 +78,7 @@ impl World {
                 }
                 for (wish, seq, id) in &client.granted {
                     let kept = ledger.named(wish.chat, client.user, &wish.name).map(|record| record.position.0);
-                    holds(kept == Some(*id), || {
+                    holds(kept == Some(*id) || ledger.has_gone(*id), || {
                         format!("{wish:?} was acknowledged as {id}, event {seq}, and is {kept:?}")
                     });
                 }
