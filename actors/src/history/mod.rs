@@ -16,7 +16,8 @@ mod tail;
 pub(crate) mod tests;
 mod view;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chappe_proto::compression::Expander;
@@ -42,6 +43,9 @@ pub struct History {
     expander: Expander,
     log: SqliteLog,
     tail: Tail,
+    /// The tables' file, and its number there.
+    file: PathBuf,
+    number: Option<u64>,
 }
 
 impl History {
@@ -50,12 +54,22 @@ impl History {
     /// # Errors
     /// [`LogError::Failed`] if they cannot be opened.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
+        let file = folder.join(tables::FILE);
+        // Before it is opened: were it replaced in between, it is opened once more.
+        let number = number(&file);
         Ok(Self {
-            tables: Tables::reader(&folder.join(tables::FILE))?,
+            tables: Tables::reader(&file)?,
             expander: Expander::default(),
             log: SqliteLog::reader(folder)?,
             tail: Tail::default(),
+            file,
+            number,
         })
+    }
+
+    /// Whether the tables were built again meanwhile, so that these are not written any more.
+    pub fn is_replaced(&self) -> bool {
+        number(&self.file).is_some_and(|now| Some(now) != self.number)
     }
 
     /// A page of a chat's messages in their current state, oldest first, and whether more lie in its direction.
@@ -290,6 +304,11 @@ impl History {
         let mut view = View::of(chat, &self.tables, &mut self.expander, &mut self.log, &self.tail)?;
         read(&mut view)
     }
+}
+
+/// A file that is open keeps its number for itself.
+fn number(file: &Path) -> Option<u64> {
+    std::fs::metadata(file).ok().map(|file| file.ino())
 }
 
 /// A number that no chat reaches.

@@ -78,7 +78,7 @@ impl Work {
         match failed {
             Some(error) => {
                 if error.is_corrupt() {
-                    tables::doubt(&self.folder);
+                    tables::damaged(&self.folder);
                 }
                 Err(error.into())
             }
