@@ -216,7 +216,8 @@ impl History {
     }
 
     /// How many messages of a chat behind a number are from before a time, up to the first that is not; and when that was
-    /// posted. At most `limit` are looked at; then there is no such time.
+    /// posted. Those from after `now` are of a clock that was ahead, and as old as what is behind them. About `limit` are
+    /// looked at; then there is no such time.
     ///
     /// # Errors
     /// As for [`History::messages`].
@@ -224,18 +225,22 @@ impl History {
         &mut self,
         chat: ChatId,
         after: Seq,
-        time: Millis,
+        (time, now): (Millis, Millis),
         limit: u64,
         page: usize,
     ) -> Result<(u64, Option<Millis>), LogError> {
-        let (mut older, mut after) = (0, after);
-        while older < limit {
+        let (mut older, mut ahead, mut after) = (0, 0, after);
+        while older < limit && ahead < AHEAD * limit {
             let (messages, has_more) = self.messages(chat, Page::After(after), page)?;
             for message in messages {
-                if message.created_at >= time {
+                after = message.seq;
+                if message.created_at > now {
+                    ahead += 1;
+                } else if message.created_at >= time {
                     return Ok((older, Some(message.created_at)));
+                } else {
+                    (older, ahead) = (older + ahead + 1, 0);
                 }
-                (older, after) = (older + 1, message.seq);
             }
             if !has_more {
                 break;
@@ -310,6 +315,9 @@ impl History {
 fn number(file: &Path) -> Option<u64> {
     std::fs::metadata(file).ok().map(|file| file.ino())
 }
+
+/// So many times as many messages of a clock that was ahead are passed over: they would be in the way for ever.
+const AHEAD: u64 = 20;
 
 /// A number that no chat reaches.
 const LAST: Seq = Seq(chappe_proto::ids::MAX_ID);
