@@ -255,10 +255,10 @@ fn what_has_no_end_is_refused_before_it_fills_the_memory() {
     let cert = [("CHAPPE_TLS_CERT_FILE", "/dev/zero"), ("CHAPPE_TLS_KEY_FILE", "/dev/zero")];
     for (variables, args, code) in [
         (&[][..], &["check-config", "--config", "/dev/zero"][..], 3),
-        (&[("CHAPPE_AUTH", "token"), ("CHAPPE_AUTH_JWKS_FILE", "/dev/zero")], check, 3),
+        (&[("CHAPPE_AUTH_MODE", "token"), ("CHAPPE_AUTH_JWKS_FILE", "/dev/zero")], check, 3),
         (&cert, check, 3),
         (&[], &["send", "1", "-"], 1),
-        (&[], token, 1),
+        (&[], token, 3),
     ] {
         // Not the machine's memory, should it go wrong.
         let limited = "ulimit -v 4000000; exec \"$@\"";

@@ -73,6 +73,8 @@ fn token_in(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sy
 pub(super) fn exit_of(reason: &Disconnect) -> Exit {
     match reason {
         Disconnect::Unreachable { .. } | Disconnect::Tls { .. } => Exit::Address,
+        // The file that was named has none.
+        Disconnect::NoToken(_) => Exit::Configuration,
         _ => Exit::Failed,
     }
 }

@@ -61,8 +61,12 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe send: {error}");
-            let SendFailure::GaveUp(reason) = &error else { return Exit::Failed.into() };
-            if !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop {
+            let reason = match &error {
+                SendFailure::GaveUp(reason) => reason,
+                SendFailure::Options(_) => return Exit::Configuration.into(),
+                _ => return Exit::Failed.into(),
+            };
+            if exit_of(reason) == Exit::Failed && reason.next() != Next::Stop {
                 unknown(&client_id);
             }
             exit_of(reason).into()

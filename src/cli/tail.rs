@@ -67,7 +67,11 @@ pub fn run(args: &Args) -> ExitCode {
         Err(TailError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine.into(),
         Err(error) => {
             eprintln!("chappe tail: {error}");
-            let exit = if let TailError::Ended(reason) = &error { exit_of(reason) } else { Exit::Failed };
+            let exit = match &error {
+                TailError::Ended(reason) => exit_of(reason),
+                TailError::Options(_) => Exit::Configuration,
+                _ => Exit::Failed,
+            };
             exit.into()
         }
     }
