@@ -250,6 +250,29 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn what_has_no_end_is_refused_before_it_fills_the_memory() {
+    let (check, token) = (&["check-config"][..], &["send", "1", "x", "--token-file", "/dev/zero"][..]);
+    let cert = [("CHAPPE_TLS_CERT_FILE", "/dev/zero"), ("CHAPPE_TLS_KEY_FILE", "/dev/zero")];
+    for (variables, args, code) in [
+        (&[][..], &["check-config", "--config", "/dev/zero"][..], 3),
+        (&[("CHAPPE_AUTH_MODE", "token"), ("CHAPPE_AUTH_JWKS_FILE", "/dev/zero")], check, 3),
+        (&cert, check, 3),
+        (&[], &["send", "1", "-"], 1),
+        (&[], token, 3),
+    ] {
+        // Not the machine's memory, should it go wrong.
+        let limited = "ulimit -v 4000000; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_chappe")]).args(args).envs(variables.iter().copied());
+        let zeros = std::fs::File::open("/dev/zero").expect("there are zeros");
+        let run = command.stdin(zeros).output().expect("it runs");
+        let told = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(code), "{args:?}: {told}");
+        assert!(told.contains("it is larger than") && told.len() < 500, "{args:?}: {told}");
+    }
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     for args in [&["--htpp", "x"][..], &["serv"], &["--http"], &["explain", "rate_limitd"], &["--http", "x", "verify"]]
     {

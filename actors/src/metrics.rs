@@ -139,6 +139,8 @@ pub struct Metrics {
     pub projector_lag: Gauge<u64, AtomicU64>,
     pub storage_writable: Level,
     pub log_damaged: Level,
+    pub query_tables_damaged: Level,
+    pub query_tables_rebuilt: Counter,
     registry: Registry,
 }
 
@@ -252,6 +254,8 @@ impl Metrics {
             projector_lag: Gauge::default(),
             storage_writable: Level::default(),
             log_damaged: Level::default(),
+            query_tables_damaged: Level::default(),
+            query_tables_rebuilt: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections", doors);
@@ -311,6 +315,10 @@ impl Metrics {
         metrics.storage_writable.set(1);
         let damaged = "Whether damage was found in a part of the log that the start did not read: 1 or 0";
         registry.register("log_damaged", damaged, metrics.log_damaged.clone());
+        let damaged = "Whether damage was found in the query tables and they are not built again yet: 1 or 0";
+        registry.register("query_tables_damaged", damaged, metrics.query_tables_damaged.clone());
+        let rebuilt = "How often damaged query tables were built again by the running server";
+        registry.register("query_tables_rebuilt", rebuilt, metrics.query_tables_rebuilt.clone());
         Self { registry, ..metrics }
     }
 }

@@ -55,6 +55,9 @@ impl Reader {
     }
 
     fn history(&mut self) -> Result<&mut History, LogError> {
+        if self.history.as_ref().is_some_and(History::is_replaced) {
+            self.history = None;
+        }
         match &mut self.history {
             Some(history) => Ok(history),
             empty => Ok(empty.insert(History::open(&self.folder)?)),
@@ -146,8 +149,8 @@ impl Handler<Look> for Reader {
             }
             tracing::error!(%error, ?ask, "read the history");
             if error.is_corrupt() {
-                tracing::error!("the query tables are damaged: the next start builds them again from the log");
-                tables::doubt(&self.folder);
+                tracing::error!("the query tables are damaged: they are built again from the log");
+                tables::damaged(&self.folder);
             }
             // The next one opens the files anew.
             self.history = None;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chappe_client::{BadOptions, Disconnect, Options, Trust};
 use chappe_proto::UserId;
 
+use crate::bounded;
 use crate::exit::Exit;
 
 /// The variable that holds a token. There is no flag for it: arguments are seen by everybody on the machine.
@@ -62,7 +63,9 @@ impl Server {
 }
 
 fn token_in(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::File::open(path)
+        .and_then(|file| bounded::read_text(file, bounded::SETTINGS_BYTES))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.trim().to_owned())
 }
 
@@ -70,6 +73,8 @@ fn token_in(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sy
 pub(super) fn exit_of(reason: &Disconnect) -> Exit {
     match reason {
         Disconnect::Unreachable { .. } | Disconnect::Tls { .. } => Exit::Address,
+        // The file that was named has none.
+        Disconnect::NoToken(_) => Exit::Configuration,
         _ => Exit::Failed,
     }
 }

@@ -164,7 +164,9 @@ impl CommandError {
             Self::Config(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Backup(error) => of_backup(error),
             Self::Transfer(error) => of_transfer(error),
-            Self::Engine(EngineError::Folder(error)) | Self::Store(StoreError::Unknowable(error)) => error.into(),
+            Self::Engine(error) => error.into(),
+            Self::Store(error) => error.into(),
+            Self::NoFolder(_) => Exit::Configuration,
             _ => Exit::Failed,
         }
     }

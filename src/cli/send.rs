@@ -2,7 +2,7 @@
 //!
 //! Whatever goes wrong on the way, the retry carries the same `client_id`, so the message is stored once.
 
-use std::io::{self, Read};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,8 +12,12 @@ use chappe_proto::request::NewMessage;
 use chappe_proto::{ChatId, ClientId, Code};
 
 use super::client::{Retries, Server, exit_of};
+use crate::bounded;
 use crate::client::block_on;
 use crate::exit::Exit;
+
+/// No server takes more: `limits.content_bytes` goes up to it.
+const MAX_CONTENT: u64 = 16 << 20;
 
 /// Posts a message and prints its id and its number in the chat.
 #[derive(Debug, clap::Args)]
@@ -57,8 +61,12 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe send: {error}");
-            let SendFailure::GaveUp(reason) = &error else { return Exit::Failed.into() };
-            if !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop {
+            let reason = match &error {
+                SendFailure::GaveUp(reason) => reason,
+                SendFailure::Options(_) => return Exit::Configuration.into(),
+                _ => return Exit::Failed.into(),
+            };
+            if exit_of(reason) == Exit::Failed && reason.next() != Next::Stop {
                 unknown(&client_id);
             }
             exit_of(reason).into()
@@ -90,8 +98,7 @@ fn content(text: &str) -> io::Result<Box<str>> {
     if text != "-" {
         return Ok(text.into());
     }
-    let mut read = String::new();
-    io::stdin().read_to_string(&mut read)?;
+    let read = bounded::read_text(io::stdin().lock(), MAX_CONTENT)?;
     // The line's end is the shell's, not the message's.
     let trimmed = read.strip_suffix('\n').unwrap_or(&read);
     Ok(trimmed.strip_suffix('\r').unwrap_or(trimmed).into())

@@ -41,6 +41,7 @@ mod scripted {
         phase: Phase::Serving,
         storage: Storage::Writable,
         damage: None,
+        are_tables_damaged: false,
         log_position: 0,
         projected_position: 0,
         connections: Connections { websocket: 0, tcp: 0 },

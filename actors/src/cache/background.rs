@@ -60,6 +60,7 @@ impl Handler<GetHealth> for CacheActor {
             phase: self.phase,
             storage: self.storage.clone(),
             damage: self.damage.clone(),
+            are_tables_damaged: metrics().query_tables_damaged.get() > 0,
             log_position: self.state.head().0,
             projected_position: metrics().projected_position.get(),
             ..Health::default()

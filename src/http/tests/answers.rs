@@ -187,7 +187,7 @@ async fn what_is_asked_for_reaches_the_engine() {
             Command::GetMessages { user: None, chat, page: Page::Newest { skip: 20 }, limit: 20 },
         ),
         (
-            "/api/chats/1/messages?before=9&limit=0&user_id=3",
+            "/api/chats/1/messages?before=9&limit=1&user_id=3",
             Command::GetMessages { user, chat, page: Page::Before(Seq(9)), limit: 1 },
         ),
         ("/api/chats/1/events", Command::GetEvents { user: None, chat, after: Seq(0), limit: 50 }),
