@@ -104,8 +104,9 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
             }
             if outbox.closing().is_some() || self.ended {
                 // The rest leaves; then this end closes as well.
-                let done = if self.ended { outbox.is_settled() } else { outbox.is_empty() };
-                if !done {
+                if self.ended {
+                    ready!(outbox.poll_settled(task));
+                } else if !outbox.is_empty() {
                     return Poll::Pending;
                 }
                 if outbox.finish() {
@@ -232,3 +233,6 @@ impl<S: Io, F: Framing, K: Unpin + 'static> ActorFuture<Connection<S, F, K>> for
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;

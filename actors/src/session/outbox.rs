@@ -206,8 +206,18 @@ impl Outbox {
 
     /// Whether all that was asked is answered, and all answers have left.
     pub fn is_settled(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner.in_flight == 0 && inner.queue.is_empty()
+        self.inner.borrow().is_settled()
+    }
+
+    /// Ready once [`Outbox::is_settled`], for who asks for no more: of a request without an answer nothing leaves that
+    /// would wake anybody.
+    pub fn poll_settled(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.is_settled() {
+            return Poll::Ready(());
+        }
+        keep(&mut inner.reader, context);
+        Poll::Pending
     }
 
     /// Whether nothing waits to be sent.
@@ -349,9 +359,13 @@ impl Inner {
         self.in_flight < self.window && self.queue.is_half_free() && self.closing.is_none()
     }
 
+    fn is_settled(&self) -> bool {
+        self.in_flight == 0 && self.queue.is_empty()
+    }
+
     fn release(&mut self, weight: u32) {
         self.in_flight = self.in_flight.saturating_sub(weight);
-        if self.has_room() {
+        if self.has_room() || self.is_settled() {
             self.wake_reader();
         }
     }
