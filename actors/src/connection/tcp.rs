@@ -29,7 +29,7 @@ impl Framing for Splitter {
     }
 
     fn take(&mut self, bytes: &mut &[u8], session: &mut Session) {
-        while session.outbox().has_room() {
+        while session.takes_more() {
             match self.next(bytes) {
                 Ok(None) => break,
                 Ok(Some(piece)) => session.take(match piece {

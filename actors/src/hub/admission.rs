@@ -154,6 +154,14 @@ pub fn close_code(reject: &Reject) -> CloseCode {
     if reject.code == Code::RateLimited { CloseCode::TooManyConnections } else { CloseCode::Overloaded }
 }
 
+/// For tests without a hub's timers: a second is over.
+#[cfg(test)]
+pub(crate) fn tick() {
+    if let Some(hub) = hub() {
+        hub.end_slow();
+    }
+}
+
 impl Handler<Tick> for HubActor {
     type Result = ();
 
@@ -163,8 +171,8 @@ impl Handler<Tick> for HubActor {
 }
 
 impl Core {
-    /// Ends connections that do not say Hello, do not finish a packet, or say nothing at all. To be called once a
-    /// [`TICK`]. Who only does not read is slow, not hostile, and stays.
+    /// Ends connections that do not say Hello, do not finish a packet, or say nothing at all; reads those again that were
+    /// far too fast. To be called once a [`TICK`]. Who only does not read is slow, not hostile, and stays.
     pub(super) fn end_slow(&self) {
         let limits = self.connection_limits.get();
         let has_to_greet = self.asks_for_tokens();
@@ -183,6 +191,7 @@ impl Core {
             // Where its window is full it is the server that does not read on.
             *unfinished =
                 if outbox.speech().stands_still() && outbox.has_room() { unfinished.saturating_add(1) } else { 0 };
+            outbox.forgive();
             let slow = &metrics().too_slow;
             let (count, reason) = if has_to_greet && over(*unsaid, limits.hello_time) {
                 (&slow.hello, "no Hello came in time")

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 
 use chappe_proto::batch::StatusPart;
 use chappe_proto::packet::{Ack, Pong, StatusNow};
