@@ -59,6 +59,12 @@ pub trait Framing: Unpin + 'static {
 
     /// Whether the stream stands between two packets.
     fn is_between(&self) -> bool;
+
+    /// How much memory holds what has come of a packet.
+    fn held_bytes(&self) -> usize;
+
+    /// Nothing more is taken: what has come of a packet is for nobody.
+    fn forget(&mut self);
 }
 
 /// The socket, which the hub may write to as well.
@@ -104,6 +110,9 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
                 return Poll::Ready(Ok(()));
             }
             if outbox.closing().is_some() || self.ended {
+                self.unread = Vec::new();
+                self.framing.forget();
+                outbox.speech().set_amid(false, 0);
                 // The rest leaves; then this end closes as well.
                 if self.ended {
                     ready!(outbox.poll_settled(task));
@@ -193,7 +202,9 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
         if !bytes.is_empty() && self.session.outbox().closing().is_none() {
             self.unread = bytes.to_vec();
         }
-        self.session.outbox().speech().set_amid(!self.framing.is_between());
+        let held = self.framing.held_bytes() + self.unread.capacity();
+        let amid = !self.unread.is_empty() || !self.framing.is_between();
+        self.session.outbox().speech().set_amid(amid, held);
         self.session.flush();
     }
 }

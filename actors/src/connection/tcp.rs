@@ -48,6 +48,15 @@ impl Framing for Splitter {
     fn is_between(&self) -> bool {
         self.is_between()
     }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn forget(&mut self) {
+        // No byte more is taken: whatever it may be for.
+        *self = Self::new(0);
+    }
 }
 
 /// Reads a binary frame, which may be compressed where that was agreed on.

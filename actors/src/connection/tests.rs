@@ -202,3 +202,29 @@ fn between_two_turns_the_thread_looks_at_its_sockets() {
         assert!(turns.get() < 5 * 4, "{} writes before another was heard", turns.get());
     });
 }
+
+#[test]
+fn what_a_client_has_begun_is_counted_until_it_is_whole_or_the_client_is_shown_out() {
+    with_a_hub(OFF, async || {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let session = session(Wire::JsonLines);
+        let outbox = Rc::clone(session.outbox());
+        Connection::serve(server, session, Splitter::new(64 * 1024), Vec::new(), ());
+        let half = vec![b'x'; 30_000];
+        for _ in 0..2 {
+            client.write_all(b"{\"packet_type\":\"").await.unwrap();
+            client.write_all(&half).await.unwrap();
+            assert_eq!(heard(&mut client).await, "");
+            assert!(outbox.speech().held() >= 30_000);
+            client.write_all(b"\"}").await.unwrap();
+            assert!(heard(&mut client).await.contains("Error"));
+            assert_eq!(outbox.speech().held(), 0);
+        }
+        client.write_all(b"{\"packet_type\":\"").await.unwrap();
+        heard(&mut client).await;
+        assert!(outbox.speech().held() > 0);
+        hub::with_encoder(|encoder| outbox.close(encoder, CloseCode::TooSlow, "bye", None));
+        assert!(heard(&mut client).await.contains("bye"));
+        assert_eq!(outbox.speech().held(), 0);
+    });
+}

@@ -36,4 +36,13 @@ impl Framing for Reader {
     fn is_between(&self) -> bool {
         self.is_between()
     }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn forget(&mut self) {
+        // No byte more is taken: whatever it may be for.
+        *self = Self::new(0);
+    }
 }
