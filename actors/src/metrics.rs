@@ -115,6 +115,7 @@ pub struct Metrics {
     pub users: Level,
     pub sessions: Level,
     pub unknown_users: Counter,
+    pub inbox_bytes: Level,
     pub outbox_bytes: Level,
     pub outbox_limit_bytes: Level,
     pub outbox_dropped: Counter,
@@ -230,6 +231,7 @@ impl Metrics {
             users: Level::default(),
             sessions: Level::default(),
             unknown_users: Counter::default(),
+            inbox_bytes: Level::default(),
             outbox_bytes: Level::default(),
             outbox_limit_bytes: Level::default(),
             outbox_dropped: Counter::default(),
@@ -284,6 +286,8 @@ impl Metrics {
         registry.register("sessions", "Connections that hear a chat or said Hello", metrics.sessions.clone());
         let unknown = "Presence of users that nobody knows, dropped";
         registry.register("unknown_users", unknown, metrics.unknown_users.clone());
+        let inbox = "Come from connections, of packets that are not whole or not read on";
+        registry.register_with_unit("inbox", inbox, Unit::Bytes, metrics.inbox_bytes.clone());
         let outbox = metrics.outbox_bytes.clone();
         registry.register_with_unit("outbox", "Waiting to be sent to connections", Unit::Bytes, outbox);
         let limit = metrics.outbox_limit_bytes.clone();

@@ -3,7 +3,7 @@
 #[cfg(not(test))]
 pub(crate) use chappe_actors::hub::{ask, health};
 // Who is believed is no question to the engine.
-pub(crate) use chappe_actors::hub::{authenticate, now};
+pub(crate) use chappe_actors::hub::{authenticate, believes, now};
 #[cfg(not(test))]
 pub(crate) use chappe_actors::metrics::encode as metrics;
 

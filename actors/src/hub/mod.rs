@@ -27,6 +27,8 @@ use tokio::sync::oneshot;
 
 pub use self::addresses::AddressRates;
 use self::admission::TICK;
+#[cfg(test)]
+pub(crate) use self::admission::tick;
 pub use self::admission::{Addresses, ConnectionLimits, Permit, ask_from, close_code, enter, has_room};
 use self::core::Core;
 use self::due::Sending;

@@ -29,6 +29,9 @@ use crate::origin::{Origin, SessionId};
 use crate::principal::Principal;
 use crate::rate::{self, Bucket};
 
+/// So many packets are taken before what they ask is sent on its way, and others have their turn.
+const AT_ONCE: u32 = 256;
+
 /// One client's connection, whatever its transport.
 #[derive(Debug)]
 pub struct Session {
@@ -40,6 +43,8 @@ pub struct Session {
     bucket: Option<Bucket>,
     /// When the packets read since the last flush came. They came together: the clock is read once for all of them.
     arrived: Option<Duration>,
+    /// How many those are.
+    taken: u32,
     /// Commands of the packets read since the last flush.
     commands: Vec<(Origin, Command)>,
     /// Who came, by a token that was shown before the first packet; or why it is not believed.
@@ -60,6 +65,7 @@ impl Session {
             limits: hub::shared_limits(),
             bucket: None,
             arrived: None,
+            taken: 0,
             commands: Vec::new(),
             came_with: None,
         })
@@ -79,6 +85,17 @@ impl Session {
     /// believed is told there as well: browsers show nobody why a handshake failed.
     pub fn came_with(&mut self, shown: Result<Principal, Reject>) {
         self.came_with = Some(Box::new(shown));
+    }
+
+    /// Whether it takes another packet before the next flush.
+    pub fn takes_more(&self) -> bool {
+        self.taken < AT_ONCE && self.outbox.has_room()
+    }
+
+    /// Takes what is no packet and costs as much as one: a control frame of the transport. It is answered however fast it
+    /// comes, and counts all the same.
+    pub fn take_control(&mut self) {
+        let _ = self.take_token();
     }
 
     /// Takes one packet, or what could not be read as one.
@@ -122,6 +139,7 @@ impl Session {
     /// Sends the commands on their way. To be called when no more packets are at hand.
     pub fn flush(&mut self) {
         let arrived = self.arrived.take();
+        self.taken = 0;
         if self.commands.is_empty() {
             return;
         }
@@ -140,6 +158,7 @@ impl Session {
 
     /// Whether the connection may ask something now.
     fn take_token(&mut self) -> Result<(), Reject> {
+        self.taken += 1;
         let rate = self.limits.get().connection_rate;
         if rate.per_sec == 0 {
             return Ok(());
@@ -157,6 +176,7 @@ impl Session {
         })
         .map_err(|too_fast| {
             metrics().rate_limited.connection.inc();
+            self.outbox.speech().was_too_fast();
             too_fast.reject("requests of this connection")
         })
     }

@@ -9,13 +9,14 @@
 
 mod ephemera;
 mod leaving;
+mod room;
 mod unkept;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
@@ -189,27 +190,6 @@ impl Outbox {
         })
     }
 
-    /// Ready while there is room in the window and in the outbox, and nobody asked to close.
-    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.borrow_mut();
-        if inner.has_room() {
-            return Poll::Ready(());
-        }
-        keep(&mut inner.reader, context);
-        Poll::Pending
-    }
-
-    /// Whether there is room in the window and in the outbox: who does not take what was asked for asks for no more.
-    pub fn has_room(&self) -> bool {
-        self.inner.borrow().has_room()
-    }
-
-    /// Whether all that was asked is answered, and all answers have left.
-    pub fn is_settled(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner.in_flight == 0 && inner.queue.is_empty()
-    }
-
     /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
         self.inner.borrow().queue.is_empty()
@@ -345,13 +325,9 @@ impl Inner {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.in_flight < self.window && self.queue.is_half_free() && self.closing.is_none()
-    }
-
     fn release(&mut self, weight: u32) {
         self.in_flight = self.in_flight.saturating_sub(weight);
-        if self.has_room() {
+        if self.has_room() || self.is_settled() {
             self.wake_reader();
         }
     }
