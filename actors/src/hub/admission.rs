@@ -21,6 +21,9 @@ use crate::metrics::metrics;
 /// How often connections are looked at.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
+/// How long what waits for a connection may be in the way of others.
+const TAKING_TIME: Duration = Duration::from_secs(30);
+
 /// What connections are held to, besides what they are told in `Welcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -164,18 +167,33 @@ impl Handler<Tick> for HubActor {
 
 impl Core {
     /// Ends connections that do not say Hello, do not finish a packet, or say nothing at all. To be called once a
-    /// [`TICK`]. Who only does not read is slow, not hostile, and stays.
+    /// [`TICK`]. Who only does not read is slow, not hostile, and stays while there is room for others beside it.
     pub(super) fn end_slow(&self) {
         let limits = self.connection_limits.get();
         let has_to_greet = self.asks_for_tokens();
         let over = |ticks: u16, most: Duration| TICK * u32::from(ticks) > most;
         let mut encoder = self.encoder.borrow_mut();
         for slot in self.slots.borrow_mut().iter_mut() {
-            let Slot::Connection { door: Door::WebSocket | Door::Tcp, outbox, greeted, unsaid, unfinished, .. } = slot
+            let Slot::Connection {
+                door: Door::WebSocket | Door::Tcp,
+                outbox,
+                greeted,
+                unsaid,
+                unfinished,
+                in_the_way,
+                ..
+            } = slot
             else {
                 continue;
             };
-            if outbox.closing().is_some() {
+            let slow = &metrics().too_slow;
+            *in_the_way = if outbox.is_in_the_way() { in_the_way.saturating_add(1) } else { 0 };
+            if over(*in_the_way, TAKING_TIME) {
+                // It would not take a goodbye either.
+                slow.answers.inc();
+                outbox.kill();
+            }
+            if outbox.closing().is_some() || outbox.is_dead() {
                 continue;
             }
             let waits = !*greeted && (has_to_greet || !outbox.speech().has_begun());
@@ -183,7 +201,6 @@ impl Core {
             // Where its window is full it is the server that does not read on.
             *unfinished =
                 if outbox.speech().stands_still() && outbox.has_room() { unfinished.saturating_add(1) } else { 0 };
-            let slow = &metrics().too_slow;
             let (count, reason) = if has_to_greet && over(*unsaid, limits.hello_time) {
                 (&slow.hello, "no Hello came in time")
             } else if over(*unfinished, limits.packet_time) {

@@ -76,6 +76,7 @@ fn connection(core: &Core, greeted: bool) -> Rc<Outbox> {
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     });
     outbox

@@ -95,6 +95,7 @@ fn connected(core: &Core, id: u64) -> (SessionId, Rc<Outbox>) {
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     };
     let (slot, generation) = core.slots.borrow_mut().insert(connection);

@@ -242,6 +242,7 @@ pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<SessionId, Reject> {
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     });
     Ok(SessionId { hub: hub.index, slot, generation })

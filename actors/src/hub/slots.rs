@@ -29,6 +29,8 @@ pub(super) enum Slot {
         unsaid: u16,
         /// For how many seconds it has been amid the same packet.
         unfinished: u16,
+        /// For how many seconds it has been in the way of others by what it does not take.
+        in_the_way: u16,
     },
     /// An HTTP request that waits for its answer.
     Waiting(oneshot::Sender<Reply>),
