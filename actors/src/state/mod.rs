@@ -29,6 +29,7 @@ pub mod step;
 pub(crate) mod tests;
 pub mod typing;
 pub(crate) mod varint;
+mod waiting;
 mod warming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,7 +50,7 @@ use self::quotas::Quotas;
 use self::rates::Rates;
 use self::recent::Keep;
 use self::roster::Roster;
-use self::step::{Answer, Ask, Question, Step};
+use self::step::{Answer, Question, Step};
 use self::typing::Typing;
 use crate::clock::Now;
 use crate::command::Command;
@@ -144,6 +145,9 @@ pub struct State {
     /// The next user id to try for users that do not choose theirs.
     next_user: u64,
     tally: Tally,
+    /// How often a command was looked at.
+    #[cfg(test)]
+    taken_up: u64,
 }
 
 impl State {
@@ -173,6 +177,8 @@ impl State {
             to_warm: Vec::new(),
             next_user: 1001,
             tally: Tally::default(),
+            #[cfg(test)]
+            taken_up: 0,
         }
     }
 
@@ -207,14 +213,12 @@ impl State {
 
     /// Goes on with a command that was charged for, perhaps after it had to wait.
     fn take_up(&mut self, origin: Origin, command: Command, now: Now, step: &mut Step) {
+        #[cfg(test)]
+        {
+            self.taken_up += 1;
+        }
         if let Some(key) = self.holds.ahead(origin.session, &command) {
-            return match self.admit_write() {
-                Err(reject) if command.is_write() => {
-                    let client_id = command.client_id().cloned();
-                    step.reply(origin, Reply::Rejected { reject, client_id });
-                }
-                _ => self.holds.park(key, origin, command),
-            };
+            return self.park(key, origin, command, step);
         }
         match command {
             Command::Post(post) => self.post(origin, post, now, step),
@@ -357,35 +361,6 @@ impl State {
 
     fn keep(&self) -> Keep {
         Keep { messages: self.settings.messages_per_chat }
-    }
-
-    fn resume(&mut self, key: Key, now: Now, step: &mut Step) {
-        for (origin, command) in self.holds.release(key) {
-            self.take_up(origin, command, now, step);
-        }
-    }
-
-    /// Lets `command` wait if one of `keys` is unsettled. Gives it back if none is.
-    fn wait_for(&mut self, keys: &[Key], origin: Origin, command: Command) -> Option<Command> {
-        match self.holds.any(keys) {
-            Some(key) => {
-                self.holds.park(key, origin, command);
-                None
-            }
-            None => Some(command),
-        }
-    }
-
-    /// Asks the reader, and goes on with `command` when it has answered.
-    fn ask(&mut self, question: Question, key: Key, origin: Origin, command: Command, step: &mut Step) {
-        self.holds.hold(key);
-        self.holds.park(key, origin, command);
-        step.ask.push(Ask::Question { question, key });
-    }
-
-    /// Whether there is room for another write.
-    fn admit_write(&self) -> Result<(), Reject> {
-        if self.pending_writes() < self.settings.pending_writes { Ok(()) } else { Err(Reject::plain(Code::Busy)) }
     }
 
     fn chat(&self, chat: ChatId) -> Result<&Chat, Reject> {
