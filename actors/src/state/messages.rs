@@ -77,6 +77,8 @@ impl State {
         {
             return refuse(step, origin, Reject::plain(Code::Conflict), post.client_id);
         }
+        // That it was taken, its sender may know for ever; how it is by now only who still reads the chat.
+        let current = current.filter(|_| self.readable(Some(post.sender), post.chat).is_ok());
         let accepted = Accepted {
             chat: original.chat_id,
             seq: original.seq,

@@ -75,7 +75,7 @@ impl State {
         self.warm.to_back(&chat);
     }
 
-    fn readable(&self, user: Option<UserId>, chat: ChatId) -> Result<&Chat, Reject> {
+    pub(super) fn readable(&self, user: Option<UserId>, chat: ChatId) -> Result<&Chat, Reject> {
         let chat = self.chat(chat)?;
         chat.readable_by(user)?;
         Ok(chat)
