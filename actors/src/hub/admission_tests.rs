@@ -1,5 +1,6 @@
 //! Connections that take too long, second by second, without waiting for any.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use actix::prelude::*;
@@ -71,7 +72,7 @@ fn connection(core: &Core, greeted: bool) -> Rc<Outbox> {
     core.slots.borrow_mut().insert(Slot::Connection {
         door: Door::Tcp,
         outbox: Rc::clone(&outbox),
-        hears: Vec::new(),
+        hears: BTreeSet::new(),
         greeted,
         silent: 0,
         unsaid: 0,

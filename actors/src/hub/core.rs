@@ -235,7 +235,9 @@ impl Core {
         {
             self.listeners.borrow_mut().remove(session.slot, chats);
             outbox.forget(chats);
-            hears.retain(|chat| !chats.contains(chat));
+            for chat in chats {
+                hears.remove(chat);
+            }
         }
     }
 

@@ -231,7 +231,7 @@ impl State {
             Command::Hello { user, nickname, heads } => self.hello(origin, user, nickname, heads, now, step),
             Command::Bye => self.bye(origin, now, step),
             Command::Subscribe { user, chats } => self.subscribe(origin, user, chats, step),
-            Command::Unsubscribe { chats } => self.unsubscribe(origin, chats, step),
+            Command::Unsubscribe { user: _, chats } => self.unsubscribe(origin, chats, step),
             Command::Typing { user, chat, stop } => self.typing(origin, user, chat, stop, now, step),
             Command::Status { user, text } => self.status(origin, user, &text, now, step),
             Command::GetPresence { user, of } => self.get_presence(origin, user, of, now, step),

@@ -284,6 +284,17 @@ fn other_limits_count_from_the_next_command_on() {
 }
 
 #[test]
+fn who_unsubscribes_over_and_over_is_held_to_their_rate_as_well() {
+    let settings = with(|limits| limits.user_rate = Rate { per_sec: 1, burst: 2 });
+    let mut world = World::with_chat_and(settings, "ops", ["ann"]);
+    world.wait(10);
+    let ops = world.chat("ops");
+    assert_eq!(world.unsubscribe("ann", &[ops]).replies, ["ann: done"]);
+    assert_eq!(world.subscribe("ann", &[ops]).replies, ["ann: done"]);
+    assert_eq!(world.unsubscribe("ann", &[ops]).replies, ["ann: refused rate_limited"]);
+}
+
+#[test]
 fn who_changes_one_thing_over_and_over_is_busy_and_nobody_else() {
     let mut world = World::with_chat("ops", ["ann", "bob"]);
     world.say("ann", "ops", "hello");
