@@ -77,7 +77,7 @@ pub struct RateLimited {
     pub address: Counter,
 }
 
-/// Connections that took too long, by what they did not say in time.
+/// Connections that took too long, by what they did not say, or take, in time.
 #[derive(Debug)]
 pub struct TooSlow {
     /// Hello.
@@ -86,6 +86,8 @@ pub struct TooSlow {
     pub packet: Counter,
     /// Anything.
     pub idle: Counter,
+    /// What they asked for: they did not take it while there was no room for others.
+    pub answers: Counter,
 }
 
 /// See the module. A field's documentation is its help text in `register`.
@@ -117,6 +119,7 @@ pub struct Metrics {
     pub unknown_users: Counter,
     pub inbox_bytes: Level,
     pub outbox_bytes: Level,
+    pub outbox_promised_bytes: Level,
     pub outbox_limit_bytes: Level,
     pub outbox_dropped: Counter,
     pub presence_packets: Counter,
@@ -209,7 +212,12 @@ impl Metrics {
                 chat: limited_by("chat"),
                 address: limited_by("address"),
             },
-            too_slow: TooSlow { hello: ended_for("hello"), packet: ended_for("packet"), idle: ended_for("idle") },
+            too_slow: TooSlow {
+                hello: ended_for("hello"),
+                packet: ended_for("packet"),
+                idle: ended_for("idle"),
+                answers: ended_for("answers"),
+            },
             packets: RULES
                 .iter()
                 .map(|rule| packets.get_or_create(&PacketType { packet_type: rule.name }).clone())
@@ -233,6 +241,7 @@ impl Metrics {
             unknown_users: Counter::default(),
             inbox_bytes: Level::default(),
             outbox_bytes: Level::default(),
+            outbox_promised_bytes: Level::default(),
             outbox_limit_bytes: Level::default(),
             outbox_dropped: Counter::default(),
             presence_packets: Counter::default(),
@@ -290,6 +299,8 @@ impl Metrics {
         registry.register_with_unit("inbox", inbox, Unit::Bytes, metrics.inbox_bytes.clone());
         let outbox = metrics.outbox_bytes.clone();
         registry.register_with_unit("outbox", "Waiting to be sent to connections", Unit::Bytes, outbox);
+        let promised = metrics.outbox_promised_bytes.clone();
+        registry.register_with_unit("outbox_promised", "Pages that were asked for, at most", Unit::Bytes, promised);
         let limit = metrics.outbox_limit_bytes.clone();
         limit.set(ALL_OUTBOXES);
         registry.register_with_unit("outbox_limit", "What may wait to be sent to all connections", Unit::Bytes, limit);

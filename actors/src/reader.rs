@@ -11,7 +11,7 @@ use crate::command::Page;
 use crate::history::{History, tables};
 use crate::log::LogError;
 use crate::origin::Origin;
-use crate::page::fit;
+use crate::page::{PAGE_BYTES, fit};
 use crate::reply::Reply;
 use crate::state::holds::Key;
 use crate::state::step::{Answer, Ask, Question};
@@ -84,7 +84,15 @@ impl Reader {
             }
             Ask::Chats { to, ref chats } => {
                 let mut chats = chats.clone();
-                chats.chats.iter_mut().try_for_each(|chat| tell_newest(history, chat))?;
+                let mut bytes = 0;
+                for chat in &mut chats.chats {
+                    if bytes > PAGE_BYTES {
+                        // What `fit` cuts off need not be read.
+                        break;
+                    }
+                    tell_newest(history, chat)?;
+                    bytes += chat.last_message.as_ref().map_or(0, |message| message.content.len());
+                }
                 fit(&mut chats);
                 Looked::Reply(to, Reply::Chats(chats))
             }

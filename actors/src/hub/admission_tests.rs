@@ -1,5 +1,6 @@
 //! Connections that take too long, second by second, without waiting for any.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use actix::prelude::*;
@@ -71,11 +72,12 @@ fn connection(core: &Core, greeted: bool) -> Rc<Outbox> {
     core.slots.borrow_mut().insert(Slot::Connection {
         door: Door::Tcp,
         outbox: Rc::clone(&outbox),
-        hears: Vec::new(),
+        hears: BTreeSet::new(),
         greeted,
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     });
     outbox

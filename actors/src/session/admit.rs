@@ -80,7 +80,7 @@ pub fn admit(
         }
         Request::Unsubscribe(unsubscribe) => {
             bounds::list_len("chat_ids", unsubscribe.chat_ids.len())?;
-            Ok(Command::Unsubscribe { chats: unsubscribe.chat_ids })
+            Ok(Command::Unsubscribe { user: identity.known(), chats: unsubscribe.chat_ids })
         }
         Request::Typing(typing) => {
             let user = identity.user(typing.user_id)?;

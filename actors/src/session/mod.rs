@@ -31,6 +31,8 @@ use crate::rate::{self, Bucket};
 
 /// So many packets are taken before what they ask is sent on its way, and others have their turn.
 const AT_ONCE: u32 = 256;
+/// Why a page is refused as `busy`.
+pub(crate) const TOO_MUCH_WAITS: &str = "take what you asked for before: too much waits to be sent to slow clients";
 
 /// One client's connection, whatever its transport.
 #[derive(Debug)]
@@ -181,33 +183,41 @@ impl Session {
         })
     }
 
+    /// Whether another answer as large as a page would be too much: for all, or for one that has not taken the last.
+    fn is_too_much(&self) -> bool {
+        outbox::is_promised_away() || (queue::is_crowded() && !self.outbox.is_empty())
+    }
+
     fn request(&mut self, request_id: Option<u64>, mut request: Request, in_time: Result<(), Reject>) {
         let rule = request.rule();
         if let Some(counter) = metrics().packets.get(request.kind()) {
             counter.inc();
         }
-        let ticket = self.outbox.admit(rule.weight, rule.answer == Answer::Ack);
+        let weight = request.weight();
+        let refused_for_good = matches!(request, Request::Hello(_)) && self.identity.known().is_none();
+        // Nobody is turned away at the door for what others do not take: that is one answer for each connection.
+        let is_too_much = weight >= PAGE_WEIGHT && !refused_for_good && self.is_too_much();
+        let ticket = self.outbox.admit(weight, rule.answer == Answer::Ack);
         if let Err(reject) = in_time {
             metrics().refuse(reject.code);
             let packet = match rule.answer {
                 Answer::Ack => Packet::Ack(Ack::refused(reject, client_id(&request))),
                 Answer::Data => Packet::Error(reject.into()),
                 // Typing and presence are lost without a word.
-                Answer::None => return self.outbox.release(rule.weight),
+                Answer::None => return self.outbox.release(weight),
             };
-            return self.put(packet, ticket, request_id, rule.weight);
+            return self.put(packet, ticket, request_id, weight);
         }
         if let Request::Ping(ping) = &request {
             let pong = Pong { nonce: ping.nonce, server_time: Some(hub::now().wall) };
-            return self.put(Packet::Pong(pong), None, request_id, rule.weight);
+            return self.put(Packet::Pong(pong), None, request_id, weight);
         }
-        let refused_for_good = matches!(request, Request::Hello(_)) && self.identity.known().is_none();
         if matches!(&request, Request::Hello(hello) if hello.zstd) {
             self.outbox.offer_zstd();
         }
         let client_id = client_id(&request);
-        let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() && !self.outbox.is_empty() {
-            Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))
+        let admitted = if is_too_much {
+            Err(Reject::new(Code::Busy, TOO_MUCH_WAITS))
         } else {
             self.shown(&mut request).and_then(|shown| {
                 let command = admit(&mut self.identity, &self.limits.get(), request, shown.as_ref())?;
@@ -218,7 +228,7 @@ impl Session {
             })
         };
         match admitted {
-            Ok(command) => self.send(ticket, request_id, rule.weight, command),
+            Ok(command) => self.send(ticket, request_id, weight, command),
             Err(reject) => {
                 metrics().refuse(reject.code);
                 let code = reject.code;
@@ -226,7 +236,7 @@ impl Session {
                     Answer::Ack => Packet::Ack(Ack::refused(reject, client_id)),
                     Answer::Data | Answer::None => Packet::Error(reject.into()),
                 };
-                self.put(packet, ticket, request_id, rule.weight);
+                self.put(packet, ticket, request_id, weight);
                 match code {
                     Code::UnsupportedVersion => {
                         self.close(CloseCode::UnsupportedVersion, "the server speaks another protocol version");

@@ -94,6 +94,10 @@ async fn a_message_is_posted_once_and_told_apart_from_its_repeat() {
     let (answer, asked) = ask(post(), [accepted(true, None), Reply::Messages(page.into())]).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, repeated));
     assert!(matches!(asked[1], Command::GetMessages { page: Page::Before(Seq(5)), limit: 1, .. }), "{asked:?}");
+
+    // Nor does it show the message to who may not read the chat any more.
+    let (answer, _) = ask(post(), [accepted(true, None), Reject::plain(Code::NotAMember).into()]).await;
+    assert_eq!(answer.status.as_u16(), 403);
 }
 
 #[actix_web::test]

@@ -84,7 +84,7 @@ impl Outbox {
                 self.waiting.remove(&key);
                 continue;
             };
-            let weight = request.rule().weight;
+            let weight = request.weight();
             if self.under_way + weight > self.window {
                 break;
             }
@@ -112,7 +112,7 @@ impl Outbox {
         if let Some(request) = self.requests.get(&key)
             && !self.waiting.contains(&key)
         {
-            self.under_way = self.under_way.saturating_sub(request.rule().weight);
+            self.under_way = self.under_way.saturating_sub(request.weight());
         }
     }
 
