@@ -27,7 +27,7 @@ pub struct Args {
     chat: ChatId,
     #[command(flatten)]
     server: Server,
-    /// Begin behind this number; 0 prints the whole history. Only what is new if absent.
+    /// Begin behind this number; 0 prints all that is kept. Only what is new if absent.
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
     /// One JSON object a line, as on the wire.
@@ -96,8 +96,9 @@ async fn tail(args: &Args) -> Result<(), TailError> {
                     eprintln!("chappe tail: {reason}; trying again");
                 }
                 Update::Afresh { .. } => eprintln!("chappe tail: the server's log is another one; from its beginning:"),
-                Update::Skipped { chat_id, to, .. } if chat_id == args.chat => {
-                    eprintln!("chappe tail: the log no longer reaches back; going on after {to}");
+                Update::Skipped { chat_id, after, to } if chat_id == args.chat => {
+                    printer.print(&mut events).map_err(TailError::Output)?;
+                    eprintln!("chappe tail: {}", skipped(after, to));
                 }
                 Update::Gone { chat_id, code, reason } if chat_id == args.chat => {
                     printer.print(&mut events).map_err(TailError::Output)?;
@@ -112,6 +113,14 @@ async fn tail(args: &Args) -> Result<(), TailError> {
         }
     }
     Ok(())
+}
+
+fn skipped(after: Seq, to: Seq) -> String {
+    if to < after {
+        format!("the chat has come only to {to}, and not to {after}; going on from there")
+    } else {
+        format!("the events {} to {to} are not kept any more; going on behind them", after.next())
+    }
 }
 
 /// Writes events to stdout.

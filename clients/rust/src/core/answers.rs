@@ -72,7 +72,7 @@ impl Core {
 }
 
 /// The chat that a request of the core's own was about.
-fn chat_of(request_id: Option<u64>, kind: u64) -> Option<ChatId> {
+pub(super) fn chat_of(request_id: Option<u64>, kind: u64) -> Option<ChatId> {
     let id = request_id.filter(|id| id & kind != 0)?;
     ChatId::parse(id & !kind).ok()
 }

@@ -12,7 +12,7 @@ mod update;
 use chappe_proto::frame::ClientFrame;
 use chappe_proto::limits::MAX_PAGE;
 use chappe_proto::packet::{Chats, Closing, Head, Packet, Welcome};
-use chappe_proto::request::{GetChats, GetEvents, Hello, Request, Status, Subscribe, Unsubscribe};
+use chappe_proto::request::{GetChats, GetEvents, GetMessages, Hello, Request, Status, Subscribe, Unsubscribe};
 use chappe_proto::{ChatId, Code, Seq, UserId};
 
 use self::outbox::Outbox;
@@ -219,9 +219,13 @@ impl Core {
                 self.places.page(page, &mut step.updates);
                 self.pull(chat, &mut step);
             }
-            Packet::Reset(reset) => {
-                self.places.reset(&reset, &mut step.updates);
-                self.pull(reset.chat_id, &mut step);
+            Packet::Reset(reset) => match self.places.reset(&reset, &mut step.updates) {
+                Some(after) => step.send.push(oldest(reset.chat_id, after)),
+                None => self.pull(reset.chat_id, &mut step),
+            },
+            Packet::Messages(page) if answers::chat_of(request_id, PULL).is_some() => {
+                self.places.oldest(&page, &mut step.updates);
+                self.pull(page.chat_id, &mut step);
             }
             Packet::Gap(gap) => {
                 if self.phase == Phase::Live {
@@ -336,6 +340,13 @@ fn pull(chat: ChatId, after: Option<Seq>) -> ClientFrame {
         None => GetEvents { chat_id: chat, after: Seq::ZERO, limit: Some(1) },
     };
     ClientFrame { request_id: Some(PULL | chat.get()), request: Request::GetEvents(request) }
+}
+
+/// Asks for the oldest message after a number: what lies before it is not kept.
+fn oldest(chat: ChatId, after: Seq) -> ClientFrame {
+    let (page, per_page, before) = (None, None, None);
+    let get = GetMessages { chat_id: chat, page, per_page, before, after: Some(after), limit: Some(1) };
+    ClientFrame { request_id: Some(PULL | chat.get()), request: Request::GetMessages(get) }
 }
 
 fn status(text: &str) -> ClientFrame {

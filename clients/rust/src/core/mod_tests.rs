@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
-use chappe_proto::packet::{Ack, Events, Expiring, Reset};
+use chappe_proto::packet::{Ack, Events, Expiring, Messages, Reset};
 use chappe_proto::request::{Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
-use super::properties::welcome;
+use super::properties::{message, welcome};
 use super::*;
 
 fn chat(id: u64) -> ChatId {
@@ -110,6 +110,29 @@ fn a_log_that_is_shorter_than_was_known_is_gone_on_with_from_its_head() {
     let step = core.take(Some(PULL | 1), Packet::Reset(reset));
     assert!(step.updates.contains(&Update::Skipped { chat_id: chat(1), after: Seq(50), to: Seq(20) }));
     assert_eq!(seqs(&core.take(None, live(21))), [21]);
+}
+
+#[test]
+fn behind_what_is_not_kept_it_goes_on_with_the_oldest_message_that_is() {
+    let (mut core, _) = connected(Start::Beginning, head(9));
+    let reset = || Packet::Reset(Reset { chat_id: chat(1), head: Seq(9), reason: "".into() });
+    let oldest = |messages| Packet::Messages(Messages { chat_id: chat(1), messages, has_more: false });
+    let skipped = |after, to| Update::Skipped { chat_id: chat(1), after: Seq(after), to: Seq(to) };
+    let step = core.take(Some(PULL | 1), reset());
+    assert_eq!((names(&step), step.updates.len()), (vec!["GetMessages"], 0));
+    // It is not caught up, and hears what happens meanwhile.
+    assert_eq!(names(&core.take(None, live(10))), [""; 0]);
+    // Refused for now: asked for again from the beginning.
+    core.take(Some(PULL | 1), Packet::Error(Reject::plain(Code::Busy).into()));
+    assert_eq!(names(&core.resume()), ["GetEvents"]);
+    core.take(Some(PULL | 1), reset());
+    let step = core.take(Some(PULL | 1), oldest(vec![Arc::new(message(1, 7))]));
+    assert_eq!((names(&step), &step.updates[..]), (vec!["GetEvents"], &[skipped(0, 6)][..]));
+    // The log was trimmed once more, and says the same again: that has an end.
+    assert_eq!(names(&core.take(Some(PULL | 1), reset())), ["GetMessages"]);
+    let step = core.take(Some(PULL | 1), oldest(vec![Arc::new(message(1, 7))]));
+    assert_eq!((names(&step), &step.updates[0], seqs(&step)), (vec![], &skipped(6, 9), vec![10]));
+    assert!(step.updates.contains(&Update::CaughtUp));
 }
 
 #[test]

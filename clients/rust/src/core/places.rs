@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chappe_proto::event::Event;
-use chappe_proto::packet::{Events, Gap, Head, Reset};
+use chappe_proto::packet::{Events, Gap, Head, Messages, Reset};
 use chappe_proto::{ChatId, Seq};
 
 use super::update::{Positions, Start, Update};
@@ -21,6 +21,8 @@ enum Pull {
     No,
     /// The events after this number; the answer is on its way.
     After(Option<Seq>),
+    /// The oldest message that is kept, of a chat with this head; the answer is on its way.
+    Oldest(Seq),
     /// What is missing, once the server's patience allows it.
     Later,
 }
@@ -71,7 +73,13 @@ impl Place {
         self.heard = self.heard.max(last);
     }
 
-    /// Passes over what cannot be had; what waited behind it comes out.
+    /// Passes over what cannot be had, and says so.
+    fn pass_over(&mut self, chat_id: ChatId, to: Seq, updates: &mut Vec<Update>) {
+        updates.push(Update::Skipped { chat_id, after: self.last.unwrap_or_default(), to });
+        self.skip_to(to, updates);
+    }
+
+    /// Goes on behind a number; what waited there comes out.
     fn skip_to(&mut self, to: Seq, updates: &mut Vec<Update>) {
         self.last = Some(to);
         self.ahead.retain(|seq, _| *seq > to);
@@ -243,18 +251,39 @@ impl Places {
         }
     }
 
-    /// The log does not reach back to where we are, or not forward.
-    pub(super) fn reset(&mut self, reset: &Reset, updates: &mut Vec<Update>) {
-        let Some((place, asked)) = self.answered(reset.chat_id) else { return };
-        let last = place.last.unwrap_or_default();
-        let is_shorter = asked.is_some_and(|asked| asked > reset.head);
-        if is_shorter || reset.head > last {
-            let asked_for_the_head = place.last.is_none();
-            place.heard = if is_shorter { reset.head } else { place.heard.max(reset.head) };
-            if !asked_for_the_head {
-                updates.push(Update::Skipped { chat_id: reset.chat_id, after: last, to: reset.head });
-            }
+    /// The log does not reach back to where we are, or not forward. Returns after what to ask for the oldest message that
+    /// is kept, if that is to be known first. The asking is taken as done.
+    pub(super) fn reset(&mut self, reset: &Reset, updates: &mut Vec<Update>) -> Option<Seq> {
+        let (place, asked) = self.answered(reset.chat_id)?;
+        let Some(last) = place.last else {
+            // Only the head was of interest.
+            place.heard = place.heard.max(reset.head);
             place.skip_to(reset.head, updates);
+            return None;
+        };
+        if asked.is_some_and(|asked| asked > reset.head) {
+            place.heard = reset.head;
+            place.pass_over(reset.chat_id, reset.head, updates);
+        } else if reset.head > last {
+            place.heard = place.heard.max(reset.head);
+            place.pull = Pull::Oldest(reset.head);
+            self.pulls += 1;
+            return Some(last);
+        }
+        None
+    }
+
+    /// The oldest message that is kept: the chat goes on with it, or behind its head where nothing is kept.
+    pub(super) fn oldest(&mut self, page: &Messages, updates: &mut Vec<Update>) {
+        let Some(place) = self.places.get_mut(&page.chat_id) else { return };
+        let Pull::Oldest(head) = place.pull else { return };
+        place.pull = Pull::No;
+        self.pulls -= 1;
+        let before = page.messages.first().map(|oldest| Seq(oldest.seq.0.saturating_sub(1)));
+        // Were it where we are already, the same question would bring the same answer for ever.
+        let to = before.filter(|before| Some(*before) > place.last).unwrap_or(head);
+        if Some(to) > place.last {
+            place.pass_over(page.chat_id, to, updates);
         }
     }
 
@@ -271,7 +300,7 @@ impl Places {
     pub(super) fn begin_pull(&mut self, chat: ChatId) -> bool {
         let Some(place) = self.places.get_mut(&chat) else { return false };
         match place.pull {
-            Pull::After(_) => return false,
+            Pull::After(_) | Pull::Oldest(_) => return false,
             Pull::No => self.pulls += 1,
             Pull::Later => {}
         }
@@ -289,9 +318,10 @@ impl Places {
 
     /// A pull was refused.
     pub(super) fn defer(&mut self, chat: ChatId) {
-        if let Some((place, _)) = self.answered(chat) {
+        if let Some(place) = self.places.get_mut(&chat)
+            && matches!(place.pull, Pull::After(_) | Pull::Oldest(_))
+        {
             place.pull = Pull::Later;
-            self.pulls += 1;
         }
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
 use chappe_proto::limits::Limits;
-use chappe_proto::packet::{Ack, Events, Gap, Reset};
-use chappe_proto::request::{NewMessage, SendMessage};
+use chappe_proto::message::Message;
+use chappe_proto::packet::{Ack, Events, Gap, Messages, Reset};
+use chappe_proto::request::{GetMessages, NewMessage, SendMessage};
 use chappe_proto::{ClientId, Millis, Reject};
 use proptest::prelude::*;
 
@@ -24,6 +25,14 @@ fn chat(id: u64) -> ChatId {
 fn event(chat_id: u64, seq: u64) -> Event {
     let user_id = UserId::parse(1).unwrap();
     Event::MemberLeft(MemberLeft { chat_id: chat(chat_id), seq: Seq(seq), user_id, at: Millis(0) })
+}
+
+pub(super) fn message(chat_id: u64, seq: u64) -> Message {
+    let text = format!(
+        r#"{{"id":1,"chat_id":{chat_id},"seq":{seq},"sender_id":1,"content":"x",
+        "message_type":"Text","created_at":0}}"#
+    );
+    serde_json::from_str(&text).unwrap()
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +117,12 @@ impl Server {
                     let events = (after.0 + 1..=head).take(PAGE).map(|seq| event(chat_id.get(), seq)).collect();
                     Packet::Events(Events { chat_id, events, head: Seq(head) })
                 }
+            }
+            Request::GetMessages(GetMessages { chat_id, after: Some(after), limit: Some(1), .. }) => {
+                let (head, floor) = self.heads[&chat_id.get()];
+                let oldest =
+                    (floor.max(after.0) < head).then(|| Arc::new(message(chat_id.get(), floor.max(after.0) + 1)));
+                Packet::Messages(Messages { chat_id, messages: oldest.into_iter().collect(), has_more: false })
             }
             Request::SendMessage(send) => {
                 let message = send.message;
@@ -209,6 +224,8 @@ impl World {
                 }
                 Update::Skipped { chat_id, after, to } => {
                     assert_eq!(self.seen.insert(chat_id.get(), to.0).unwrap_or_default(), after.0);
+                    let (head, floor) = self.server.heads[&chat_id.get()];
+                    assert!(to.0 <= floor || to < after && to.0 <= head, "{to} is kept");
                     self.skipped = true;
                 }
                 Update::Afresh { .. } => self.seen.clear(),

@@ -54,13 +54,13 @@ pub enum Update {
     },
     /// The next event of a chat: each once, in the order of its numbers.
     Event(Arc<Event>),
-    /// The log does not hold these events any more; the chat goes on behind them.
+    /// These events are not kept any more; the chat goes on behind them, with the oldest message that is.
     Skipped {
         /// The chat.
         chat_id: ChatId,
         /// The last event that came.
         after: Seq,
-        /// The last event that is passed over.
+        /// The last event that is passed over; less than `after` where the chat has not come so far.
         to: Seq,
     },
     /// A chat can no longer be read: left, removed, or deleted.
