@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use chappe_proto::commands::Answer;
+use chappe_proto::limits::MAX_STATUS_BYTES;
 use chappe_proto::message::MessageType;
 use chappe_proto::packet::{Ack, Packet};
 use chappe_proto::request::{DeleteMessage, EditMessage, MarkRead, NewMessage, React, Request, SendMessage, Typing};
-use chappe_proto::{ChatId, ClientId, MessageId, Seq};
+use chappe_proto::{ChatId, ClientId, Code, MessageId, Seq};
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -93,7 +94,7 @@ impl Client {
     /// Posts a text; resolves once it is on disk. It is stored once, however often it had to be sent.
     ///
     /// # Errors
-    /// [`SendError`]. Lost connections and refusals that ask for patience are no errors: it goes on.
+    /// [`SendError`]. What is larger than the server takes (`limits.frame_bytes`) is refused without being sent. Lost connections and refusals that ask for patience are no errors: it goes on.
     pub async fn send(&self, chat_id: ChatId, content: &str) -> Result<Ack, SendError> {
         let message_type = MessageType::Text;
         let (content, sender_id, client_id, reply_to, signature) = (content.into(), None, None, None, None);
@@ -188,8 +189,12 @@ impl Client {
     /// Says how the user is (`online`, `away`, `busy`, `invisible`, or free text), on this connection and those to come.
     ///
     /// # Errors
-    /// [`SendError::Closed`].
+    /// [`SendError::Closed`], or [`SendError::Refused`] if it is longer than [`MAX_STATUS_BYTES`]: no answer would tell.
     pub async fn status(&self, text: &str) -> Result<(), SendError> {
+        if text.len() > MAX_STATUS_BYTES {
+            let message = format!("a status has at most {MAX_STATUS_BYTES} bytes").into();
+            return Err(SendError::Refused(Refusal { code: Code::TooLarge, message }));
+        }
         self.order(Order::Status(text.into())).await
     }
 

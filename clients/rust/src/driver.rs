@@ -143,7 +143,8 @@ impl Driver {
         let mut renewal = None;
         loop {
             if connection.queued_bytes() < QUEUED_BYTES {
-                self.core.due(AT_A_TIME).iter().for_each(|frame| connection.queue(frame));
+                let due = self.core.due(AT_A_TIME);
+                self.carry_out(due, &mut connection, &mut pause, &mut renewal)?;
             }
             let reads = self.desk.pending.is_empty();
             let has_room = self.core.has_room();

@@ -166,6 +166,24 @@ async fn a_message_goes_out_again_unchanged_until_it_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_message_that_no_packet_holds_is_refused_and_those_behind_it_go_out() {
+    let (listener, address) = listen().await;
+    let (client, _updates) = begin(Options::new(&address).unwrap());
+    let text = "x".repeat(70_000);
+    let sender = client.clone();
+    let sending = tokio::spawn(async move { sender.send(chat(1), &text).await });
+    let mut peer = accept(&listener).await;
+    peer.welcome(&[]).await;
+    let refused = timeout(PATIENCE, sending).await.unwrap().unwrap();
+    assert!(matches!(&refused, Err(SendError::Refused(refusal)) if refusal.code == Code::TooLarge), "{refused:?}");
+    assert!(matches!(client.status(&"x".repeat(65)).await, Err(SendError::Refused(_))));
+    let sending = tokio::spawn(async move { client.send(chat(1), "small").await });
+    let frame = peer.next().await;
+    assert!(matches!(&frame.request, Request::SendMessage(send) if &*send.message.content == "small"), "{frame:?}");
+    drop(sending);
+}
+
+#[tokio::test]
 async fn a_token_is_renewed_on_the_connection_that_stands_and_fetched_for_each_new_one() {
     let (listener, address) = listen().await;
     let count = Arc::new(AtomicU64::new(0));

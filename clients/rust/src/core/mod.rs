@@ -141,9 +141,13 @@ impl Core {
         self.outbox.put(request)
     }
 
-    /// The requests whose turn it is, up to `count`. To be sent in this order.
-    pub fn due(&mut self, count: usize) -> Vec<ClientFrame> {
-        if self.phase == Phase::Live { self.outbox.due(count) } else { Vec::new() }
+    /// The requests whose turn it is, up to `count`. Those that are larger than the server takes are settled instead.
+    pub fn due(&mut self, count: usize) -> Step {
+        let mut step = Step::default();
+        if self.phase == Phase::Live {
+            self.outbox.due(count, &mut step);
+        }
+        step
     }
 
     /// The patience that was asked for is over.
@@ -255,7 +259,7 @@ impl Core {
         self.phase = Phase::Live;
         self.caught_up = false;
         self.user = Some(welcome.user_id);
-        self.outbox.open(welcome.limits.window);
+        self.outbox.open(&welcome.limits);
         let is_first = self.epoch.is_none();
         if self.epoch.replace(welcome.epoch).is_some_and(|known| known != welcome.epoch) {
             self.places.forget();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
+use chappe_proto::limits::Limits;
 use chappe_proto::packet::{Ack, Events, Expiring, Messages, Reset};
-use chappe_proto::request::{Ping, React};
+use chappe_proto::request::{EditMessage, Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
 use super::properties::{message, welcome};
@@ -37,6 +38,10 @@ fn connected(start: Start, heads: Vec<Head>) -> (Core, Step) {
     core.hello(None);
     let step = core.take(Some(HELLO), welcome(9, heads));
     (core, step)
+}
+
+fn keys(step: Step) -> Vec<u64> {
+    step.send.into_iter().filter_map(|frame| frame.request_id).collect()
 }
 
 fn names(step: &Step) -> Vec<&'static str> {
@@ -170,14 +175,13 @@ fn requests_stay_within_the_window_and_in_order_and_what_is_refused_for_good_is_
         (core.put(react()), core.put(react()), core.put(Request::Ping(Ping::default()))),
         (Some(1), Some(2), None)
     );
-    assert!(core.due(9).is_empty(), "nothing is sent before the Welcome");
+    assert!(core.due(9).send.is_empty(), "nothing is sent before the Welcome");
     core.hello(None);
     core.take(Some(HELLO), welcome(9, Vec::new()));
-    let keys = |frames: Vec<ClientFrame>| frames.into_iter().filter_map(|frame| frame.request_id).collect::<Vec<_>>();
     assert_eq!(keys(core.due(9)), [1, 2]);
     let step = core.take(Some(1), Packet::Ack(Ack::refused(Reject::plain(Code::RateLimited), None)));
     assert_eq!((step.settled.len(), step.pause_ms), (0, Some(1000)));
-    assert!(core.due(9).is_empty());
+    assert!(core.due(9).send.is_empty());
     core.resume();
     assert_eq!(keys(core.due(9)), [1]);
     let step = core.take(Some(2), Packet::Ack(Ack::refused(Reject::plain(Code::UnknownMessage), None)));
@@ -186,6 +190,34 @@ fn requests_stay_within_the_window_and_in_order_and_what_is_refused_for_good_is_
     core.hello(None);
     core.take(Some(HELLO), welcome(9, Vec::new()));
     assert_eq!(keys(core.due(9)), [1]);
+}
+
+#[test]
+fn what_is_larger_than_the_server_takes_is_refused_here_and_holds_nothing_up() {
+    let mut core = Core::new(Profile::default(), Positions::default(), 10);
+    let text = |bytes: usize| {
+        let message_id = MessageId::parse(1).unwrap();
+        Request::EditMessage(EditMessage { message_id, content: "x".repeat(bytes).into() })
+    };
+    // Flags, request_id, tag, message id and the text's length.
+    let most = Limits::default().frame_bytes as usize - 1 - 9 - 4 - 8 - 8;
+    for bytes in [20 << 20, most + 1, most] {
+        core.put(text(bytes)).unwrap();
+    }
+    core.hello(None);
+    core.take(Some(HELLO), welcome(9, Vec::new()));
+    let step = core.due(9);
+    for (key, outcome) in &step.settled {
+        assert!(matches!(outcome, Err(refusal) if refusal.code == Code::TooLarge), "{key}: {outcome:?}");
+    }
+    assert_eq!((step.settled.len(), keys(step)), (2, vec![3]));
+    // Three times as many as the window holds.
+    for _ in 0..3 * Limits::default().window {
+        core.put(text(most + 1)).unwrap();
+        assert_eq!(core.due(9).settled.len(), 1);
+    }
+    let last = core.put(text(1)).unwrap();
+    assert_eq!(keys(core.due(9)), [last]);
 }
 
 #[test]

@@ -248,8 +248,8 @@ impl World {
     fn read(&mut self, count: usize) -> bool {
         for _ in 0..count {
             let due = self.core.due(2);
-            let is_idle = due.is_empty();
-            due.into_iter().for_each(|frame| self.server.take(frame));
+            let is_idle = due.send.is_empty();
+            self.carry_out(due);
             match self.server.wire.as_mut().and_then(VecDeque::pop_front) {
                 Some((request_id, packet)) => {
                     let step = self.core.take(request_id, packet);
