@@ -95,6 +95,7 @@ async fn tail(args: &Args) -> Result<(), TailError> {
                     }
                     eprintln!("chappe tail: {reason}; trying again");
                 }
+                Update::NotRenewed { reason } => eprintln!("chappe tail: no fresh token: {reason}; trying again"),
                 Update::Afresh { .. } => eprintln!("chappe tail: the server's log is another one; from its beginning:"),
                 Update::Skipped { chat_id, after, to } if chat_id == args.chat => {
                     printer.print(&mut events).map_err(TailError::Output)?;

@@ -35,6 +35,8 @@ pub(crate) struct Driver {
     tls: Option<Arc<ClientConfig>>,
     core: Core,
     backoff: Backoff,
+    /// Between attempts to renew the token.
+    renewals: Backoff,
     desk: Desk,
     /// Tokens refused in a row as too old.
     stale_tokens: u32,
@@ -77,7 +79,8 @@ impl Driver {
             pending: VecDeque::new(),
             replies: HashMap::new(),
         };
-        Self { options, tls, core, backoff, desk, stale_tokens: 0, heartbeat: WELCOME_TIMEOUT }
+        let renewals = backoff.clone();
+        Self { options, tls, core, backoff, renewals, desk, stale_tokens: 0, heartbeat: WELCOME_TIMEOUT }
     }
 
     pub(crate) async fn run(mut self) {
@@ -172,8 +175,10 @@ impl Driver {
                 }
                 fresh = ready(&mut renewal), if renewal.is_some() => {
                     renewal = None;
-                    let hello = self.core.hello(fresh?);
-                    connection.queue(&hello);
+                    match fresh {
+                        Ok(token) => connection.queue(&self.core.hello(token)),
+                        Err(reason) => step.updates.push(Update::NotRenewed { reason }),
+                    }
                 }
                 () = sleep_until(silence), if reads => {
                     if asked || !self.core.is_live() {
@@ -204,9 +209,17 @@ impl Driver {
             match &update {
                 Update::Connected(welcome) => {
                     self.stale_tokens = 0;
+                    self.renewals.reset();
                     self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1000).into());
                 }
                 Update::CaughtUp => self.backoff.reset(),
+                Update::NotRenewed { .. } => {
+                    let (source, wait) = (self.options.token.clone(), self.renewals.next((self.options.random)()));
+                    *renewal = Some(Box::pin(async move {
+                        sleep(wait).await;
+                        token(source).await
+                    }));
+                }
                 _ => {}
             }
             self.desk.pending.push_back(update);

@@ -203,6 +203,38 @@ async fn a_token_is_renewed_on_the_connection_that_stands_and_fetched_for_each_n
 }
 
 #[tokio::test]
+async fn a_renewal_that_goes_wrong_is_tried_again_on_the_connection_that_stands() {
+    let (listener, address) = listen().await;
+    let count = Arc::new(AtomicU64::new(0));
+    let source = move || {
+        std::future::ready(match count.fetch_add(1, Ordering::Relaxed) {
+            1 => Err("the file is gone".into()),
+            nth => Ok(format!("token {nth}")),
+        })
+    };
+    let (_client, mut updates) = begin(Options::new(&address).unwrap().token_source(source));
+    let mut peer = accept(&listener).await;
+    peer.welcome(&[]).await;
+    peer.say(None, Packet::Expiring(Expiring { expires_at: Millis(1) })).await;
+    let ClientFrame { request_id, request: Request::Hello(hello) } = peer.next().await else { panic!("no Hello") };
+    assert_eq!(hello.token.as_deref(), Some("token 2"));
+    peer.say(request_id, Packet::Error(Reject::plain(Code::NotAuthenticated).into())).await;
+    assert_eq!(peer.welcome(&[]).await.as_deref(), Some("token 3"));
+    let mut reasons = Vec::new();
+    for _ in 0..2 {
+        reasons.push(
+            until(&mut updates, |update| match update {
+                Update::NotRenewed { reason } => Some(reason),
+                Update::Disconnected { .. } => panic!("{update:?}"),
+                _ => None,
+            })
+            .await,
+        );
+    }
+    assert!(matches!(&reasons[..], [Disconnect::NoToken(_), Disconnect::Refused(_)]), "{reasons:?}");
+}
+
+#[tokio::test]
 async fn a_token_that_is_always_too_old_and_a_close_code_that_says_so_end_the_client() {
     let (listener, address) = listen().await;
     let (client, mut updates) = begin(Options::new(&address).unwrap().token("old".to_owned()));

@@ -47,6 +47,12 @@ pub enum Update {
         /// When the next attempt comes.
         retry_in: Option<std::time::Duration>,
     },
+    /// The token runs out, and no fresh one could be had or was taken. The connection goes on with the one that it has, until
+    /// that has run out; the client tries again before.
+    NotRenewed {
+        /// Why.
+        reason: Disconnect,
+    },
     /// The server's log is another one: forget what was read and begin anew. Its chats follow from their beginning.
     Afresh {
         /// The log's name.
