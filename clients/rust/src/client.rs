@@ -15,7 +15,7 @@ use chappe_proto::{ChatId, ClientId, Code, MessageId, Seq};
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Refusal, Start, Update};
+use crate::core::{Failure, Refusal, Start, Update};
 use crate::disconnect::Disconnect;
 
 /// Orders on their way to the driver. What waits for an answer is bounded by the outbox.
@@ -28,6 +28,10 @@ pub enum SendError {
     /// The server refused it, and would again.
     #[error("{0}")]
     Refused(Refusal),
+    /// The server's log was replaced before there was an answer. Ids count anew there: what the request named may be something
+    /// else by now, so look ([`Update::Afresh`]), and decide anew.
+    #[error("{}", Failure::Afresh)]
+    Afresh,
     /// The client has ended. Whether the request was done before is not known.
     #[error("{0}")]
     Stopped(Disconnect),
@@ -40,6 +44,15 @@ pub enum SendError {
     /// Too long, or empty.
     #[error("a client_id has 1 to 128 bytes")]
     ClientId,
+}
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Afresh => Self::Afresh,
+        }
+    }
 }
 
 /// What comes of a request.
@@ -58,7 +71,7 @@ pub(crate) enum Order {
 /// A client: sends. Cloned, it is the same client. It ends when all clones and the [`Updates`] are dropped.
 ///
 /// Requests wait while there is no connection, and are sent again, unchanged and in order, on each new one, until
-/// they are answered. A future that is dropped takes nothing back.
+/// they are answered, or the server's log is another one. A future that is dropped takes nothing back.
 #[derive(Debug, Clone)]
 pub struct Client {
     orders: mpsc::Sender<Order>,

@@ -227,7 +227,7 @@ impl Driver {
         for (key, outcome) in step.settled {
             if let Some(reply) = self.desk.replies.remove(&key) {
                 // Who no longer waits does not want to know.
-                let _ = reply.send(outcome.map_err(SendError::Refused));
+                let _ = reply.send(outcome.map_err(SendError::from));
             }
         }
         if let Some(ms) = step.pause_ms {

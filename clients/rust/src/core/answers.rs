@@ -29,7 +29,7 @@ impl Core {
             (step.renew, step.pause_ms) = (true, Some(PATIENCE_MS));
         } else {
             self.outbox.settle(key);
-            step.settled.push((key, Err(refusal)));
+            step.settled.push((key, Err(refusal.into())));
         }
     }
 

@@ -16,7 +16,7 @@ use chappe_proto::request::{GetChats, GetEvents, GetMessages, Hello, Request, St
 use chappe_proto::{ChatId, Code, Seq, UserId};
 
 use self::outbox::Outbox;
-pub use self::outbox::Refusal;
+pub use self::outbox::{Failure, Refusal};
 use self::places::Places;
 pub use self::update::{Positions, Start, Update};
 
@@ -49,7 +49,7 @@ pub struct Step {
     /// For the program, in this order.
     pub updates: Vec<Update>,
     /// Requests that are done with: the key that [`Core::put`] gave, and the answer.
-    pub settled: Vec<(u64, Result<Packet, Refusal>)>,
+    pub settled: Vec<(u64, Result<Packet, Failure>)>,
     /// The server asks for patience: call [`Core::resume`] after so many milliseconds.
     pub pause_ms: Option<u32>,
     /// The token runs out: send a [`Core::hello`] with a fresh one on this connection.
@@ -136,7 +136,8 @@ impl Core {
     }
 
     /// Puts a request that is answered into the outbox; the key under which it will be settled. `None` if the outbox is
-    /// full. It is kept until it is answered, and sent again on every new connection: name a message by a `client_id`.
+    /// full. It is kept until it is answered, and sent again on every new connection: name a message by a `client_id`. Only a
+    /// server with another log does not get it ([`Failure::Afresh`]).
     pub fn put(&mut self, request: Request) -> Option<u64> {
         self.outbox.put(request)
     }
@@ -263,6 +264,7 @@ impl Core {
         let is_first = self.epoch.is_none();
         if self.epoch.replace(welcome.epoch).is_some_and(|known| known != welcome.epoch) {
             self.places.forget();
+            self.outbox.forget(step);
             step.updates.push(Update::Afresh { epoch: welcome.epoch });
         }
         // What appears later than the first time is new, and read from its beginning.

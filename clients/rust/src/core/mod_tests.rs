@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chappe_proto::event::{Event, MemberLeft};
 use chappe_proto::limits::Limits;
 use chappe_proto::packet::{Ack, Events, Expiring, Messages, Reset};
-use chappe_proto::request::{EditMessage, Ping, React};
+use chappe_proto::request::{DeleteMessage, EditMessage, Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
 use super::properties::{message, welcome};
@@ -185,7 +185,7 @@ fn requests_stay_within_the_window_and_in_order_and_what_is_refused_for_good_is_
     core.resume();
     assert_eq!(keys(core.due(9)), [1]);
     let step = core.take(Some(2), Packet::Ack(Ack::refused(Reject::plain(Code::UnknownMessage), None)));
-    assert!(matches!(&step.settled[..], [(2, Err(refusal))] if refusal.code == Code::UnknownMessage));
+    assert!(matches!(&step.settled[..], [(2, Err(Failure::Refused(refusal)))] if refusal.code == Code::UnknownMessage));
     core.lost();
     core.hello(None);
     core.take(Some(HELLO), welcome(9, Vec::new()));
@@ -208,7 +208,10 @@ fn what_is_larger_than_the_server_takes_is_refused_here_and_holds_nothing_up() {
     core.take(Some(HELLO), welcome(9, Vec::new()));
     let step = core.due(9);
     for (key, outcome) in &step.settled {
-        assert!(matches!(outcome, Err(refusal) if refusal.code == Code::TooLarge), "{key}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(Failure::Refused(refusal)) if refusal.code == Code::TooLarge),
+            "{key}: {outcome:?}"
+        );
     }
     assert_eq!((step.settled.len(), keys(step)), (2, vec![3]));
     // Three times as many as the window holds.
@@ -218,6 +221,22 @@ fn what_is_larger_than_the_server_takes_is_refused_here_and_holds_nothing_up() {
     }
     let last = core.put(text(1)).unwrap();
     assert_eq!(keys(core.due(9)), [last]);
+}
+
+#[test]
+fn what_was_asked_of_one_log_is_not_sent_to_another() {
+    let (mut core, _) = connected(Start::Newest, Vec::new());
+    let delete = |id| Request::DeleteMessage(DeleteMessage { message_id: MessageId::parse(id).unwrap() });
+    let put: Vec<u64> = (1..=2).map(|id| core.put(delete(id)).unwrap()).collect();
+    assert_eq!(keys(core.due(1)), [put[0]]);
+    core.lost();
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(10, Vec::new()));
+    assert!(step.updates.contains(&Update::Afresh { epoch: 10 }));
+    let expected: Vec<_> = put.iter().map(|key| (*key, Err(Failure::Afresh))).collect();
+    assert_eq!(step.settled, expected);
+    let new = core.put(delete(3)).unwrap();
+    assert_eq!(keys(core.due(9)), [new]);
 }
 
 #[test]

@@ -23,6 +23,17 @@ pub struct Refusal {
     pub message: Box<str>,
 }
 
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The server refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The server's log is another one: the ids in the request may name something else there.
+    #[error("the server's log was replaced before this was answered")]
+    Afresh,
+}
+
 /// A request, as it goes out.
 #[derive(Debug)]
 struct Kept {
@@ -105,7 +116,7 @@ impl Outbox {
             if kept.bytes > self.frame_bytes {
                 let (bytes, most) = (kept.bytes, self.frame_bytes);
                 let message = format!("a packet has at most {most} bytes, and this one {bytes}").into();
-                step.settled.push((key, Err(Refusal { code: Code::TooLarge, message })));
+                step.settled.push((key, Err(Refusal { code: Code::TooLarge, message }.into())));
                 self.settle(key);
                 continue;
             }
@@ -124,6 +135,14 @@ impl Outbox {
         self.land(key);
         self.requests.remove(&key);
         self.waiting.remove(&key);
+    }
+
+    /// Another log: what names chats and messages of the one before is not sent to it.
+    pub(super) fn forget(&mut self, step: &mut Step) {
+        let keys = std::mem::take(&mut self.requests).into_keys();
+        step.settled.extend(keys.map(|key| (key, Err(Failure::Afresh))));
+        self.waiting.clear();
+        self.under_way = 0;
     }
 
     /// It is to be sent again.

@@ -53,7 +53,8 @@ pub enum Update {
         /// Why.
         reason: Disconnect,
     },
-    /// The server's log is another one: forget what was read and begin anew. Its chats follow from their beginning.
+    /// The server's log is another one: forget what was read and begin anew. Its chats follow from their beginning. What was not
+    /// answered yet is given back, and not sent there.
     Afresh {
         /// The log's name.
         epoch: u64,
