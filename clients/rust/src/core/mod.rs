@@ -234,7 +234,7 @@ impl Core {
             }
             Packet::Gap(gap) => {
                 if self.phase == Phase::Live {
-                    self.places.gap(&gap, self.profile.start);
+                    self.places.gap(&gap, self.profile.start, &mut step.updates);
                     self.pull(gap.chat_id, &mut step);
                 }
             }
@@ -275,6 +275,7 @@ impl Core {
         for (chat, place) in self.places.asked() {
             self.listen(chat, place, step);
         }
+        // Before `Connected`: who notes that, and not where chats began, takes all of them for new in the next life.
         let heads = welcome.heads.as_deref().unwrap_or_default();
         self.compare(heads, step);
         let more = welcome.more_heads || welcome.heads.is_none();
@@ -285,9 +286,13 @@ impl Core {
 
     /// Asks for what lies between a place and its chat's head.
     fn compare(&mut self, heads: &[Head], step: &mut Step) {
+        let mut chats = Vec::new();
         for head in heads {
-            self.places.head(head);
+            chats.extend(self.places.head(head));
             self.pull(head.chat_id, step);
+        }
+        if !chats.is_empty() {
+            step.updates.push(Update::Begun { chats });
         }
     }
 

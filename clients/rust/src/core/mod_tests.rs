@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
 use chappe_proto::limits::Limits;
-use chappe_proto::packet::{Ack, Events, Expiring, Messages, Reset};
+use chappe_proto::packet::{Ack, Events, Expiring, Gap, Messages, Reset};
 use chappe_proto::request::{DeleteMessage, EditMessage, Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
@@ -60,6 +60,36 @@ fn the_newest_is_where_the_first_welcome_found_it_and_later_chats_are_read_from_
     let step = core.take(Some(HELLO), welcome(9, heads));
     let [frame] = &step.send[..] else { panic!("{step:?}") };
     assert!(matches!(&frame.request, Request::GetEvents(get) if get.chat_id == chat(2) && get.after == Seq::ZERO));
+}
+
+#[test]
+fn where_a_quiet_chat_began_is_known_in_the_next_life() {
+    let heads = |first, second| {
+        let head = |id, seq| Head { chat_id: chat(id), seq: Seq(seq) };
+        vec![head(1, first), head(2, second)]
+    };
+    let (mut core, step) = connected(Start::Newest, heads(40, 7));
+    let mut positions = Positions::default();
+    step.updates.iter().for_each(|update| positions.take(update));
+    core.subscribe(chat(3), Start::Newest);
+    let page = Events { chat_id: chat(3), events: vec![event(1)], head: Seq(20) };
+    let mut updates = core.take(Some(PULL | 3), Packet::Events(page)).updates;
+    updates.extend(core.take(None, live(41)).updates);
+    core.subscribe(chat(4), Start::Newest);
+    updates.extend(core.take(None, Packet::Gap(Gap { chat_id: chat(4), from: Seq(9), to: Seq(9) })).updates);
+    updates.iter().for_each(|update| positions.take(update));
+
+    let mut core = Core::new(Profile::default(), positions, 10);
+    core.subscribe(chat(3), Start::Newest);
+    core.subscribe(chat(4), Start::Newest);
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(9, heads(41, 8)));
+    let after = |frame: &ClientFrame| match &frame.request {
+        Request::GetEvents(get) => Some((get.chat_id.get(), get.after.0)),
+        _ => None,
+    };
+    let asked: Vec<_> = step.send.iter().filter_map(after).collect();
+    assert_eq!(asked, [(3, 20), (4, 8), (2, 7)]);
 }
 
 #[test]

@@ -79,6 +79,12 @@ impl Place {
         self.skip_to(to, updates);
     }
 
+    /// Begins behind a number that was not known until now, and says so.
+    fn begin(&mut self, chat_id: ChatId, at: Seq, updates: &mut Vec<Update>) {
+        updates.push(Update::Begun { chats: vec![(chat_id, at)] });
+        self.skip_to(at, updates);
+    }
+
     /// Goes on behind a number; what waited there comes out.
     fn skip_to(&mut self, to: Seq, updates: &mut Vec<Update>) {
         self.last = Some(to);
@@ -171,18 +177,19 @@ impl Places {
         self.places.iter().filter(|(_, place)| fits(place)).map(|(chat, place)| (*chat, place.last)).collect()
     }
 
-    /// A chat's head, as a connection begins.
-    pub(super) fn head(&mut self, head: &Head) {
-        let first = match self.start {
-            Start::Newest => Some(head.seq),
-            other => other.place(),
-        };
-        let place = self.places.entry(head.chat_id).or_insert_with(|| Place::new(first));
+    /// A chat's head, as a connection begins. Returns behind which number it is read, where that was not known yet.
+    pub(super) fn head(&mut self, head: &Head) -> Option<(ChatId, Seq)> {
+        let start = self.start.place();
+        let mut begins = false;
+        let place = self.places.entry(head.chat_id).or_insert_with(|| {
+            begins = true;
+            Place::new(start)
+        });
         (place.listed, place.gone) = (true, false);
-        if place.last.is_none() {
-            place.last = Some(head.seq);
-        }
+        begins |= place.last.is_none();
+        let last = *place.last.get_or_insert(head.seq);
         place.heard = place.heard.max(head.seq);
+        (begins && last > Seq::ZERO).then_some((head.chat_id, last))
     }
 
     /// Chats that no head names and that nobody asked for; each is told once.
@@ -209,9 +216,13 @@ impl Places {
     }
 
     /// Events were left out.
-    pub(super) fn gap(&mut self, gap: &Gap, start: Start) {
+    pub(super) fn gap(&mut self, gap: &Gap, start: Start, updates: &mut Vec<Update>) {
+        let begins = self.places.get(&gap.chat_id).is_none_or(|place| place.last.is_none());
         let place = self.heard(gap.chat_id, gap.from, start);
-        place.last.get_or_insert(Seq(gap.from.0.saturating_sub(1)));
+        let last = *place.last.get_or_insert(Seq(gap.from.0.saturating_sub(1)));
+        if begins {
+            updates.push(Update::Begun { chats: vec![(gap.chat_id, last)] });
+        }
         place.heard = place.heard.max(gap.to);
     }
 
@@ -232,7 +243,7 @@ impl Places {
         place.heard = place.heard.max(page.head);
         let Some(before) = place.last else {
             // Only the head was of interest.
-            return place.skip_to(page.head, updates);
+            return place.begin(page.chat_id, page.head, updates);
         };
         for event in page.events {
             // Live events may have been faster than the page.
@@ -258,7 +269,7 @@ impl Places {
         let Some(last) = place.last else {
             // Only the head was of interest.
             place.heard = place.heard.max(reset.head);
-            place.skip_to(reset.head, updates);
+            place.begin(reset.chat_id, reset.head, updates);
             return None;
         };
         if asked.is_some_and(|asked| asked > reset.head) {

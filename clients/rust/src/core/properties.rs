@@ -186,8 +186,8 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let profile = Profile { start: Start::Beginning, ..Profile::default() };
+    fn new(start: Start) -> Self {
+        let profile = Profile { start, ..Profile::default() };
         let mut server = Server { epoch: 1, ..Server::default() };
         server.heads = (1..=CHATS).map(|id| (id, (1, 0))).collect();
         Self {
@@ -222,6 +222,11 @@ impl World {
         for update in step.updates {
             self.positions.take(&update);
             match update {
+                Update::Begun { chats } => {
+                    for (chat_id, seq) in chats {
+                        assert_eq!(self.seen.insert(chat_id.get(), seq.0), None);
+                    }
+                }
                 Update::Event(event) => {
                     let last = self.seen.entry(event.chat_id().get()).or_default();
                     assert_eq!(event.seq().0, *last + 1, "chat {}", event.chat_id());
@@ -318,6 +323,14 @@ impl World {
         }
     }
 
+    /// The program ends, and begins anew with what it noted.
+    fn restart(&mut self) {
+        self.cut();
+        let profile = Profile { start: Start::Newest, ..Profile::default() };
+        self.core = Core::new(profile, self.positions.clone(), 1000);
+        self.settled.clear();
+    }
+
     /// All goes well from here on.
     fn settle(&mut self) {
         self.server.refuses = false;
@@ -336,7 +349,7 @@ proptest! {
 
     #[test]
     fn the_client_ends_with_the_servers_log_and_its_messages_are_stored_once(steps in prop::collection::vec(moves(), 0..120)) {
-        let mut world = World::new();
+        let mut world = World::new(Start::Beginning);
         steps.into_iter().for_each(|step| world.go(step));
         world.settle();
         prop_assert_eq!(world.settled.len(), world.put.len(), "each is answered");
@@ -351,6 +364,18 @@ proptest! {
     }
 
     #[test]
+    fn a_program_that_ends_and_begins_anew_misses_nothing_and_hears_nothing_twice(
+        lives in prop::collection::vec(prop::collection::vec(moves(), 0..30), 1..5),
+    ) {
+        let mut world = World::new(Start::Newest);
+        for life in lives {
+            world.restart();
+            life.into_iter().for_each(|step| world.go(step));
+        }
+        world.settle();
+    }
+
+    #[test]
     fn another_log_and_a_trimmed_one_are_told_and_gone_on_with(
         before in prop::collection::vec(moves(), 0..40),
         replaced in prop::option::of(1u64..5),
@@ -358,7 +383,7 @@ proptest! {
         kept in 0u64..4,
         after in prop::collection::vec(moves(), 0..40),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(Start::Beginning);
         before.into_iter().for_each(|step| world.go(step));
         if let Some(head) = replaced {
             world.go(Move::Replace(head));
@@ -375,7 +400,7 @@ proptest! {
 
 #[test]
 fn a_recovered_session_costs_two_flights_however_many_chats_are_behind() {
-    let mut world = World::new();
+    let mut world = World::new(Start::Beginning);
     world.connect();
     while world.read(100) {}
     world.cut();

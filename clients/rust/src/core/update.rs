@@ -59,6 +59,12 @@ pub enum Update {
         /// The log's name.
         epoch: u64,
     },
+    /// Chats that the client had no position in, and behind which number each of them is read. Chats that are read from their
+    /// first event are not told.
+    Begun {
+        /// The chats.
+        chats: Vec<(ChatId, Seq)>,
+    },
     /// The next event of a chat: each once, in the order of its numbers.
     Event(Arc<Event>),
     /// These events are not kept any more; the chat goes on behind them, with the oldest message that is.
@@ -112,7 +118,8 @@ pub enum Update {
 pub struct Positions {
     /// The log that the numbers are of.
     pub epoch: Option<u64>,
-    /// The last event of each chat that was dealt with.
+    /// The last event of each chat that was dealt with, or the one that it is read behind. A chat that is not here is read from
+    /// its beginning.
     pub chats: BTreeMap<ChatId, Seq>,
 }
 
@@ -126,6 +133,11 @@ impl Positions {
             Update::Afresh { epoch } => {
                 self.epoch = Some(*epoch);
                 self.chats.clear();
+            }
+            Update::Begun { chats } => {
+                for (chat_id, seq) in chats {
+                    self.chats.entry(*chat_id).or_insert(*seq);
+                }
             }
             Update::Event(event) => {
                 self.chats.insert(event.chat_id(), event.seq());
