@@ -213,6 +213,7 @@ impl Driver {
                     self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1000).into());
                 }
                 Update::CaughtUp => self.backoff.reset(),
+                Update::Renewed(_) => self.renewals.reset(),
                 Update::NotRenewed { .. } => {
                     let (source, wait) = (self.options.token.clone(), self.renewals.next((self.options.random)()));
                     *renewal = Some(Box::pin(async move {

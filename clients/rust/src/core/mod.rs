@@ -255,7 +255,9 @@ impl Core {
 
     fn welcome(&mut self, welcome: Box<Welcome>, step: &mut Step) {
         if self.phase == Phase::Live {
-            return; // a renewal: everything else goes on
+            // Everything else goes on.
+            step.updates.push(Update::Renewed(welcome));
+            return;
         }
         self.phase = Phase::Live;
         self.caught_up = false;

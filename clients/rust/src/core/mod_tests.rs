@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
 use chappe_proto::limits::Limits;
-use chappe_proto::packet::{Ack, Events, Expiring, Gap, Messages, Reset};
+use chappe_proto::packet::{Ack, Events, Expiring, Gap, Messages, Reset, Udp};
 use chappe_proto::request::{DeleteMessage, EditMessage, Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
@@ -275,8 +275,16 @@ fn a_token_that_runs_out_is_renewed_on_the_connection_and_nothing_else_is_done_a
     assert!(core.take(None, Packet::Expiring(Expiring { expires_at: Millis(5) })).renew);
     let hello = core.hello(Some("fresh".to_owned()));
     assert!(matches!(&hello.request, Request::Hello(hello) if hello.token.as_deref() == Some("fresh") && !hello.heads));
-    let step = core.take(Some(HELLO), welcome(9, head(7)));
-    assert!(step.send.is_empty() && step.updates.is_empty(), "{step:?}");
+    let mut renewed = welcome(9, head(7));
+    if let Packet::Welcome(welcome) = &mut renewed {
+        (welcome.heads, welcome.expires_at) = (None, Some(Millis(99)));
+        welcome.udp = Some(Udp { session: "s".into(), key: "k".into() });
+    }
+    let step = core.take(Some(HELLO), renewed);
+    assert!(step.send.is_empty(), "{step:?}");
+    // What the program's datagrams are sealed with from now on.
+    let [Update::Renewed(welcome)] = &step.updates[..] else { panic!("{step:?}") };
+    assert!(welcome.udp.is_some() && welcome.expires_at == Some(Millis(99)));
 }
 
 #[test]

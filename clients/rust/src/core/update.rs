@@ -47,6 +47,9 @@ pub enum Update {
         /// When the next attempt comes.
         retry_in: Option<std::time::Duration>,
     },
+    /// The token was renewed on the connection that stands. What the server gives out for a token is new: `expires_at`, and the
+    /// session and key of datagrams.
+    Renewed(Box<Welcome>),
     /// The token runs out, and no fresh one could be had or was taken. The connection goes on with the one that it has, until
     /// that has run out; the client tries again before.
     NotRenewed {
