@@ -368,6 +368,8 @@ fn status(text: &str) -> ClientFrame {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 #[path = "mod_tests.rs"]

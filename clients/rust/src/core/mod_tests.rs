@@ -8,7 +8,7 @@ use chappe_proto::packet::{Ack, Events, Expiring, Gap, Messages, Reset, Udp};
 use chappe_proto::request::{DeleteMessage, EditMessage, Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
-use super::properties::{message, welcome};
+use super::model::{message, welcome};
 use super::*;
 
 fn chat(id: u64) -> ChatId {
