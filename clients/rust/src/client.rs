@@ -212,7 +212,8 @@ impl Client {
     }
 
     /// Hears a chat that the user is no member of but may read, on this connection and those to come. If it may not, an
-    /// [`Update::Gone`] tells.
+    /// [`Update::Gone`] tells. One that is in the [`Positions`](crate::Positions) is subscribed to before the first connection
+    /// stands, or it is taken for one that the user was a member of.
     ///
     /// # Errors
     /// [`SendError::Closed`].

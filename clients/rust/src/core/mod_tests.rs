@@ -183,6 +183,24 @@ fn a_chat_that_may_not_be_read_is_gone_and_told_once() {
 }
 
 #[test]
+fn a_chat_that_the_program_left_itself_is_not_told_to_be_gone_and_one_that_lost_it_is() {
+    let gone = |step: &Step| step.updates.iter().any(|update| matches!(update, Update::Gone { .. }));
+    let (mut core, _) = connected(Start::Newest, Vec::new());
+    core.subscribe(chat(1), Start::Newest);
+    core.take(Some(PULL | 1), Packet::Events(Events { chat_id: chat(1), events: Vec::new(), head: Seq(20) }));
+    core.unsubscribe(chat(1));
+    // It was on its way.
+    core.take(None, live(21));
+    for (heads, is_gone) in [(Vec::new(), false), (head(21), false), (Vec::new(), true), (Vec::new(), false)] {
+        core.lost();
+        core.hello(None);
+        let step = core.take(Some(HELLO), welcome(9, heads));
+        assert_eq!(gone(&step), is_gone, "{step:?}");
+        core.unsubscribe(chat(1));
+    }
+}
+
+#[test]
 fn a_pull_and_a_subscription_that_were_refused_for_now_are_asked_for_again() {
     let (mut core, _) = connected(Start::Beginning, head(5));
     core.subscribe(chat(2), Start::Beginning);

@@ -43,6 +43,10 @@ struct Place {
     not_heard: bool,
     /// The connection's heads named it, or it was heard live.
     listed: bool,
+    /// Heads named it: the user is, or was, a member.
+    member: bool,
+    /// The program unsubscribed from it, and is no member.
+    left: bool,
     /// The program was told that it is gone.
     gone: bool,
 }
@@ -57,6 +61,8 @@ impl Place {
             asked: false,
             not_heard: false,
             listed: false,
+            member: false,
+            left: false,
             gone: false,
         }
     }
@@ -139,7 +145,7 @@ impl Places {
     /// The program wants to hear a chat; its place.
     pub(super) fn ask(&mut self, chat: ChatId, from: Start) -> Option<Seq> {
         let place = self.places.entry(chat).or_insert_with(|| Place::new(from.place()));
-        (place.asked, place.gone) = (true, false);
+        (place.asked, place.left, place.gone) = (true, false, false);
         place.last
     }
 
@@ -147,6 +153,7 @@ impl Places {
     pub(super) fn unask(&mut self, chat: ChatId) {
         if let Some(place) = self.places.get_mut(&chat) {
             place.asked = false;
+            place.left = !place.member;
         }
     }
 
@@ -185,18 +192,20 @@ impl Places {
             begins = true;
             Place::new(start)
         });
-        (place.listed, place.gone) = (true, false);
+        (place.listed, place.member) = (true, true);
+        (place.left, place.gone) = (false, false);
         begins |= place.last.is_none();
         let last = *place.last.get_or_insert(head.seq);
         place.heard = place.heard.max(head.seq);
         (begins && last > Seq::ZERO).then_some((head.chat_id, last))
     }
 
-    /// Chats that no head names and that nobody asked for; each is told once.
+    /// Chats that no head names and that nobody asked for; each is told once. What the program left itself is no news.
     pub(super) fn unlisted(&mut self) -> Vec<ChatId> {
-        let lost = self.places.iter_mut().filter(|(_, place)| !place.listed && !place.asked && !place.gone);
+        let is_lost = |place: &Place| !place.listed && !place.asked && !place.left && !place.gone;
+        let lost = self.places.iter_mut().filter(|(_, place)| is_lost(place));
         lost.map(|(chat, place)| {
-            place.gone = true;
+            (place.member, place.gone) = (false, true);
             *chat
         })
         .collect()
@@ -350,7 +359,7 @@ impl Places {
         }
         place.heard = place.last.unwrap_or_default();
         place.ahead.clear();
-        place.asked = false;
+        (place.asked, place.member) = (false, false);
         !std::mem::replace(&mut place.gone, true)
     }
 
