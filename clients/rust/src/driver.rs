@@ -106,6 +106,10 @@ impl Driver {
             }
         }
         match reason.next() {
+            // It was the protocol until then.
+            Next::Stop if was_live && matches!(reason, Disconnect::Unexpected(_)) => {
+                Some(self.backoff.next((self.options.random)()))
+            }
             Next::Stop => None,
             Next::In(wait) => Some(wait),
             Next::AtOnce if was_live => Some(Duration::ZERO),

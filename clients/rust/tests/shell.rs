@@ -277,6 +277,34 @@ async fn who_is_turned_away_in_json_before_a_word_was_read_comes_again() {
 }
 
 #[tokio::test]
+async fn what_is_newer_than_the_client_is_passed_over_and_what_is_no_packet_ends_only_the_connection() {
+    let (listener, address) = listen().await;
+    let (_client, mut updates) = begin(Options::new(&address).unwrap());
+    let mut peer = accept(&listener).await;
+    peer.welcome(&[]).await;
+    // Length; flags; no request_id; a tag of days to come; and something.
+    peer.0.write_all(&[0, 0, 0, 7, 0, 0, 99, 0, 0, 0, 1]).await.unwrap();
+    peer.say(None, Packet::Event(Arc::new(event(1, 1)))).await;
+    until(&mut updates, |update| match update {
+        Update::Event(_) => Some(()),
+        Update::Disconnected { .. } => panic!("{update:?}"),
+        _ => None,
+    })
+    .await;
+    let unexpected = |update| match update {
+        Update::Disconnected { reason: Disconnect::Unexpected(_), retry_in } => Some(retry_in.is_some()),
+        _ => None,
+    };
+    peer.0.write_all(&[0, 0, 0, 2, 77, 77]).await.unwrap();
+    assert!(until(&mut updates, unexpected).await, "it does not come back");
+    // What never was the protocol will not be.
+    let mut peer = accept(&listener).await;
+    peer.next().await;
+    peer.0.write_all(b"HTTP/1.1 400 Bad Request").await.unwrap();
+    assert!(!until(&mut updates, unexpected).await);
+}
+
+#[tokio::test]
 async fn a_program_that_does_not_read_stops_the_reading_of_the_socket() {
     let (listener, address) = listen().await;
     let (_client, mut updates) = begin(Options::new(&address).unwrap().updates(4));
