@@ -263,6 +263,34 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
 }
 
 #[test]
+fn a_value_that_does_not_fit_is_a_usage_error_but_for_a_servers_settings() {
+    for (args, code) in [
+        (&["send", "xx", "hi"][..], 2),
+        (&["tail", "1", "--after", "x"], 2),
+        (&["token", "create", "--user", "0"], 2),
+        (&["token", "create", "--user", "1", "--ttl", "5"], 2),
+        (&["serve", "--http", "x"], 3),
+    ] {
+        let run = chappe(args);
+        assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn who_asks_for_tls_is_not_spoken_to_plainly() {
+    let plain = "tcp://127.0.0.1:9";
+    for command in [&["send", "1", "hi", "--retries", "0"][..], &["tail", "1"]] {
+        for flags in [&["--insecure"][..], &["--tls-ca", "ca.pem"]] {
+            for (variable, argument) in [(&[("CHAPPE_TCP", plain)][..], &[][..]), (&[], &["--tcp", plain])] {
+                let run = chappe_in(Path::new("."), variable, &[command, flags, argument].concat());
+                assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+                assert!(run.stderr.contains("tls://"), "{run:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn codes_are_explained() {
     for (code, parts) in [
         ("rate_limited", &["HTTP status 429, a retry can help", "client:", "operator:"][..]),

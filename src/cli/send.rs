@@ -6,12 +6,12 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chappe_client::{BadOptions, Disconnect, Next, SendError, Update, random};
+use chappe_client::{Disconnect, Next, SendError, Update, random};
 use chappe_proto::packet::Ack;
 use chappe_proto::request::NewMessage;
 use chappe_proto::{ChatId, ClientId, Code};
 
-use super::client::{Retries, Server, exit_of};
+use super::client::{BadServer, Retries, Server, exit_of};
 use crate::client::block_on;
 use crate::exit::Exit;
 
@@ -57,6 +57,9 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe send: {error}");
+            if let SendFailure::Server(error) = &error {
+                return error.exit().into();
+            }
             let SendFailure::GaveUp(reason) = &error else { return Exit::Failed.into() };
             if !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop {
                 unknown(&client_id);
@@ -70,7 +73,7 @@ pub fn run(args: &Args) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum SendFailure {
     #[error(transparent)]
-    Options(#[from] BadOptions),
+    Server(#[from] BadServer),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(transparent)]
@@ -99,7 +102,7 @@ fn content(text: &str) -> io::Result<Box<str>> {
 
 async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, SendFailure> {
     let options = args.server.options()?.backoff(Duration::from_millis(200), Duration::from_secs(3));
-    let (client, mut updates) = options.start_client()?;
+    let (client, mut updates) = options.start_client().map_err(BadServer::from)?;
     let message = NewMessage {
         chat_id: args.chat,
         sender_id: None,
