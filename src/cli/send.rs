@@ -57,14 +57,14 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe send: {error}");
-            if let SendFailure::Server(error) = &error {
-                return error.exit().into();
-            }
-            let SendFailure::GaveUp(reason) = &error else { return Exit::Failed.into() };
-            if !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop {
+            if may_be_kept(&error) {
                 unknown(&client_id);
             }
-            exit_of(reason).into()
+            match &error {
+                SendFailure::GaveUp(reason) => exit_of(reason).into(),
+                SendFailure::Server(error) => error.exit().into(),
+                _ => Exit::Failed.into(),
+            }
         }
     }
 }
@@ -79,9 +79,22 @@ enum SendFailure {
     #[error(transparent)]
     Refused(#[from] SendError),
     #[error("{code}: {reason}")]
-    Delayed { code: Code, reason: Box<str> },
+    Delayed {
+        code: Code,
+        reason: Box<str>,
+        /// A connection on which it may have been sent broke before.
+        was_cut: bool,
+    },
     #[error("{0}")]
     GaveUp(Disconnect),
+}
+
+fn may_be_kept(error: &SendFailure) -> bool {
+    match error {
+        SendFailure::GaveUp(reason) => !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop,
+        SendFailure::Delayed { code, was_cut, .. } => *was_cut || matches!(code, Code::UnknownOutcome | Code::Internal),
+        _ => false,
+    }
 }
 
 fn unknown(client_id: &ClientId) {
@@ -113,6 +126,7 @@ async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, S
         signature: None,
     };
     let mut retries = Retries::new(Some(args.retries));
+    let (mut is_connected, mut was_cut) = (false, false);
     let sending = client.send_message(message);
     tokio::pin!(sending);
     loop {
@@ -122,12 +136,18 @@ async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, S
                 other => Ok(other?),
             },
             update = updates.next() => match update {
-                Some(Update::Connected(_)) => retries.connected(),
-                Some(Update::Disconnected { reason, .. }) if !retries.goes_on(&reason) => {
-                    return Err(SendFailure::GaveUp(reason));
+                Some(Update::Connected(_)) => {
+                    is_connected = true;
+                    retries.connected();
+                }
+                Some(Update::Disconnected { reason, .. }) => {
+                    was_cut |= is_connected;
+                    if !retries.goes_on(&reason) {
+                        return Err(SendFailure::GaveUp(reason));
+                    }
                 }
                 Some(Update::Delayed { code, reason, .. }) if !retries.again() => {
-                    return Err(SendFailure::Delayed { code, reason });
+                    return Err(SendFailure::Delayed { code, reason, was_cut });
                 }
                 _ => {}
             },
