@@ -38,7 +38,7 @@ pub enum Exit {
     NotEmpty = 10,
     /// The disk is full, or takes no writes.
     Full = 11,
-    /// Interrupted a second time, before the stop was complete.
+    /// Interrupted: a server a second time, before its stop was complete; `chappe tail` by Ctrl-C.
     Interrupted = 130,
 }
 
@@ -108,7 +108,7 @@ impl Exit {
                 "Make room, or let it be written to, and run it again. Nothing was lost.",
             ),
             Self::Interrupted => (
-                "Interrupted a second time, before the stop was complete.",
+                "Interrupted: a server a second time, before its stop was complete; `chappe tail` by Ctrl-C.",
                 "Nothing: what was acknowledged is on disk.",
             ),
         }

@@ -31,10 +31,32 @@ pub(super) struct Server {
     insecure: bool,
 }
 
+/// The arguments describe no client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadServer {
+    #[error(transparent)]
+    Options(#[from] BadOptions),
+    /// Speaking plainly would show a token to everybody on the way who was to be kept out.
+    #[error("--tls-ca and --insecure ask for TLS, and {0} for none: leave tcp:// out, or write tls://")]
+    Plain(String),
+}
+
+impl BadServer {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Options(_) => Exit::Configuration,
+            Self::Plain(_) => Exit::Usage,
+        }
+    }
+}
+
 impl Server {
     /// A client as the arguments describe it.
-    pub(super) fn options(&self) -> Result<Options, BadOptions> {
+    pub(super) fn options(&self) -> Result<Options, BadServer> {
         let asks_for_tls = self.insecure || self.tls_ca.is_some();
+        if asks_for_tls && self.tcp.starts_with("tcp://") {
+            return Err(BadServer::Plain(self.tcp.clone()));
+        }
         let address =
             if asks_for_tls && !self.tcp.contains("://") { format!("tls://{}", self.tcp) } else { self.tcp.clone() };
         let mut options = Options::new(&address)?.agent(concat!("chappe/", env!("CARGO_PKG_VERSION")));

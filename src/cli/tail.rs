@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chappe_client::{BadOptions, Disconnect, Start, Update};
+use chappe_client::{Disconnect, Start, Update};
 use chappe_proto::event::Event;
 use chappe_proto::{ChatId, Code, Seq};
 use futures_util::FutureExt;
 
-use super::client::{Retries, Server, exit_of};
+use super::client::{BadServer, Retries, Server, exit_of};
 use crate::client::block_on;
 use crate::exit::Exit;
 
@@ -42,7 +42,7 @@ pub struct Args {
 #[derive(Debug, thiserror::Error)]
 enum TailError {
     #[error(transparent)]
-    Options(#[from] BadOptions),
+    Server(#[from] BadServer),
     #[error("{0}")]
     Ended(Disconnect),
     #[error("{code}: {reason}")]
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> ExitCode {
             eprintln!("chappe tail: {error}");
             let exit = match &error {
                 TailError::Ended(reason) => exit_of(reason),
-                TailError::Options(_) => Exit::Configuration,
+                TailError::Server(error) => error.exit(),
                 _ => Exit::Failed,
             };
             exit.into()
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn tail(args: &Args) -> Result<(), TailError> {
     // Only this chat is printed: what else the user hears begins where it is, and costs no history.
-    let (client, mut updates) = args.server.options()?.start(Start::Newest).start_client()?;
+    let (client, mut updates) = args.server.options()?.start(Start::Newest).start_client().map_err(BadServer::from)?;
     let from = args.after.map_or(Start::Newest, |after| Start::After(Seq(after)));
     // Refused only by a client that was closed, which then says why.
     let _ = client.subscribe(args.chat, from).await;
@@ -99,6 +99,7 @@ async fn tail(args: &Args) -> Result<(), TailError> {
                     }
                     eprintln!("chappe tail: {reason}; trying again");
                 }
+                Update::NotRenewed { reason } => eprintln!("chappe tail: no fresh token: {reason}; trying again"),
                 Update::Afresh { .. } => eprintln!("chappe tail: the server's log is another one; from its beginning:"),
                 Update::Skipped { chat_id, after, to } if chat_id == args.chat => {
                     printer.print(&mut events).map_err(TailError::Output)?;

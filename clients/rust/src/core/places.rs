@@ -43,6 +43,10 @@ struct Place {
     not_heard: bool,
     /// The connection's heads named it, or it was heard live.
     listed: bool,
+    /// Heads named it: the user is, or was, a member.
+    member: bool,
+    /// The program unsubscribed from it, and is no member.
+    left: bool,
     /// The program was told that it is gone.
     gone: bool,
 }
@@ -57,6 +61,8 @@ impl Place {
             asked: false,
             not_heard: false,
             listed: false,
+            member: false,
+            left: false,
             gone: false,
         }
     }
@@ -77,6 +83,12 @@ impl Place {
     fn pass_over(&mut self, chat_id: ChatId, to: Seq, updates: &mut Vec<Update>) {
         updates.push(Update::Skipped { chat_id, after: self.last.unwrap_or_default(), to });
         self.skip_to(to, updates);
+    }
+
+    /// Begins behind a number that was not known until now, and says so.
+    fn begin(&mut self, chat_id: ChatId, at: Seq, updates: &mut Vec<Update>) {
+        updates.push(Update::Begun { chats: vec![(chat_id, at)] });
+        self.skip_to(at, updates);
     }
 
     /// Goes on behind a number; what waited there comes out.
@@ -133,7 +145,7 @@ impl Places {
     /// The program wants to hear a chat; its place.
     pub(super) fn ask(&mut self, chat: ChatId, from: Start) -> Option<Seq> {
         let place = self.places.entry(chat).or_insert_with(|| Place::new(from.place()));
-        (place.asked, place.gone) = (true, false);
+        (place.asked, place.left, place.gone) = (true, false, false);
         place.last
     }
 
@@ -141,6 +153,7 @@ impl Places {
     pub(super) fn unask(&mut self, chat: ChatId) {
         if let Some(place) = self.places.get_mut(&chat) {
             place.asked = false;
+            place.left = !place.member;
         }
     }
 
@@ -171,25 +184,28 @@ impl Places {
         self.places.iter().filter(|(_, place)| fits(place)).map(|(chat, place)| (*chat, place.last)).collect()
     }
 
-    /// A chat's head, as a connection begins.
-    pub(super) fn head(&mut self, head: &Head) {
-        let first = match self.start {
-            Start::Newest => Some(head.seq),
-            other => other.place(),
-        };
-        let place = self.places.entry(head.chat_id).or_insert_with(|| Place::new(first));
-        (place.listed, place.gone) = (true, false);
-        if place.last.is_none() {
-            place.last = Some(head.seq);
-        }
+    /// A chat's head, as a connection begins. Returns behind which number it is read, where that was not known yet.
+    pub(super) fn head(&mut self, head: &Head) -> Option<(ChatId, Seq)> {
+        let start = self.start.place();
+        let mut begins = false;
+        let place = self.places.entry(head.chat_id).or_insert_with(|| {
+            begins = true;
+            Place::new(start)
+        });
+        (place.listed, place.member) = (true, true);
+        (place.left, place.gone) = (false, false);
+        begins |= place.last.is_none();
+        let last = *place.last.get_or_insert(head.seq);
         place.heard = place.heard.max(head.seq);
+        (begins && last > Seq::ZERO).then_some((head.chat_id, last))
     }
 
-    /// Chats that no head names and that nobody asked for; each is told once.
+    /// Chats that no head names and that nobody asked for; each is told once. What the program left itself is no news.
     pub(super) fn unlisted(&mut self) -> Vec<ChatId> {
-        let lost = self.places.iter_mut().filter(|(_, place)| !place.listed && !place.asked && !place.gone);
+        let is_lost = |place: &Place| !place.listed && !place.asked && !place.left && !place.gone;
+        let lost = self.places.iter_mut().filter(|(_, place)| is_lost(place));
         lost.map(|(chat, place)| {
-            place.gone = true;
+            (place.member, place.gone) = (false, true);
             *chat
         })
         .collect()
@@ -209,9 +225,13 @@ impl Places {
     }
 
     /// Events were left out.
-    pub(super) fn gap(&mut self, gap: &Gap, start: Start) {
+    pub(super) fn gap(&mut self, gap: &Gap, start: Start, updates: &mut Vec<Update>) {
+        let begins = self.places.get(&gap.chat_id).is_none_or(|place| place.last.is_none());
         let place = self.heard(gap.chat_id, gap.from, start);
-        place.last.get_or_insert(Seq(gap.from.0.saturating_sub(1)));
+        let last = *place.last.get_or_insert(Seq(gap.from.0.saturating_sub(1)));
+        if begins {
+            updates.push(Update::Begun { chats: vec![(gap.chat_id, last)] });
+        }
         place.heard = place.heard.max(gap.to);
     }
 
@@ -232,7 +252,7 @@ impl Places {
         place.heard = place.heard.max(page.head);
         let Some(before) = place.last else {
             // Only the head was of interest.
-            return place.skip_to(page.head, updates);
+            return place.begin(page.chat_id, page.head, updates);
         };
         for event in page.events {
             // Live events may have been faster than the page.
@@ -258,7 +278,7 @@ impl Places {
         let Some(last) = place.last else {
             // Only the head was of interest.
             place.heard = place.heard.max(reset.head);
-            place.skip_to(reset.head, updates);
+            place.begin(reset.chat_id, reset.head, updates);
             return None;
         };
         if asked.is_some_and(|asked| asked > reset.head) {
@@ -339,7 +359,7 @@ impl Places {
         }
         place.heard = place.last.unwrap_or_default();
         place.ahead.clear();
-        place.asked = false;
+        (place.asked, place.member) = (false, false);
         !std::mem::replace(&mut place.gone, true)
     }
 
