@@ -54,6 +54,7 @@ async fn what_nobody_takes_stays_within_the_budget_and_goes_when_it_is_in_the_wa
         pending_writes: 1000,
         heartbeat_ms: 30_000,
         connections_per_user: 100,
+        open: true,
         epoch: 1,
     };
     let engine = EngineLink::from(&CacheActor::new(State::new(settings), clock).start());
