@@ -83,6 +83,7 @@ impl Engine {
         let folder = Folder::lock(folder)?;
         let mut log = folder.open_log(epoch)?;
         let Rebuilt { mut state, scribe, unread } = rebuild(&folder, &mut log, settings)?;
+        log.keep_room(folder.path());
         state.set_epoch(log.epoch());
         if state.head() == Position::default() {
             let first = log.append(State::beginning(clock.now())).map_err(|source| folder.log_error(source))?;

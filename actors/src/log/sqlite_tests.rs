@@ -36,6 +36,25 @@ fn a_full_disk_keeps_nothing_of_the_batch_and_skips_no_number() {
 }
 
 #[test]
+fn the_index_of_the_write_ahead_file_has_its_room_before_it_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat(), post(1, "before")]).unwrap();
+    for turn in 0..2 {
+        if turn == 0 {
+            log.keep_room(folder.path());
+        } else {
+            log.probe().unwrap();
+        }
+        let index = std::fs::metadata(folder.path().join("log.db-shm")).unwrap();
+        assert_eq!(index.len(), checkpoint::INDEX_BYTES);
+        assert!(index.blocks() * 512 >= checkpoint::INDEX_BYTES, "with blocks, and not only with a size");
+        kept.extend(log.append(vec![post(1, "behind")]).unwrap());
+        assert_eq!(SqliteLog::reader(folder.path()).unwrap().scan(Position(0), 9).unwrap(), kept);
+    }
+}
+
+#[test]
 fn a_log_that_lost_its_end_is_another_log() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
