@@ -273,6 +273,8 @@ fn tables_in_which_damage_was_found_are_built_again_once() {
     let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
     let file = folder.path().join(FILE);
     tables::doubt(folder.path());
+    Tables::open(&folder.path().join("verify.db"), EPOCH).unwrap();
+    assert_eq!(tables::limited(folder.path()).unwrap().unwrap().position, Position(2), "those beside them are others");
     let mut tables = Tables::open(&file, EPOCH).unwrap();
     assert_eq!(tables.position(), Position(0));
     tables.project(&batch(&log.scan(Position(0), 10).unwrap())).unwrap();
