@@ -89,7 +89,7 @@ impl Exit {
             ),
             Self::Differences => (
                 "`chappe verify` found that the query tables or the snapshot differ from the log.",
-                "The log is right; stdout lists what differs, and what to delete.",
+                "The log is right; stdout lists what differs, and what to do.",
             ),
             Self::Unfinished => (
                 "A restore or an import into the data folder was cut off.",

@@ -12,7 +12,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use self::rebuild::{Rebuilt, rebuild};
-pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified, verify};
+pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, SNAPSHOT_AHEAD, UNREADABLE, Verified, verify};
 use crate::afterwards::Afterwards;
 use crate::cache::{CacheActor, Connect, Drain};
 use crate::clock::Clock;
