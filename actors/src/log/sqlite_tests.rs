@@ -162,6 +162,43 @@ fn a_refused_write_may_be_tried_again_and_a_failed_flush_is_in_doubt() {
 }
 
 #[test]
+fn what_a_row_does_not_count_is_never_passed_over_by_a_start() {
+    let recount = |log: &SqliteLog, first: u64, by: i64| {
+        let sql = format!("UPDATE batch SET count = count + {by} WHERE first = {first}");
+        log.connection.execute(&sql, ()).unwrap();
+    };
+    for by in [-1, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+        let mut kept = log.append(vec![new_chat(), post(1, "a")]).unwrap();
+        kept.extend(log.append(vec![post(1, "b"), post(1, "c")]).unwrap());
+        recount(&log, 3, by);
+        drop(log);
+        let (log, torn) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+        assert_eq!(torn.map(|torn| (torn.position, torn.bytes)), Some((Position(5), Vec::new())));
+        assert_eq!(reopened(folder.path()), kept, "records are known by their checksums");
+        recount(&log, 1, by);
+        drop(log);
+        let Err(error) = SqliteLog::open(folder.path(), 1, |_| {}) else { panic!("{by}") };
+        assert!(matches!(error, LogError::Damaged(_)), "{error}");
+    }
+}
+
+#[test]
+fn what_a_row_does_not_count_is_damage_to_whoever_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    log.append(vec![new_chat(), post(1, "a"), post(1, "b")]).unwrap();
+    let damaged = |error: LogError| matches!(error, LogError::Damaged(record::Damage::Uncounted(3)));
+    log.connection.execute("UPDATE batch SET count = 2", ()).unwrap();
+    assert!(log.scan(Position(0), 9).is_err_and(damaged));
+    assert!(log.record(Position(3)).is_err_and(damaged));
+    assert!(log.visit_rows(Position(0), Position(2), |_, _, _| Ok(true)).is_err_and(damaged));
+    let mut compaction = crate::log::compact::Compaction::begin(&log, Position(0)).unwrap();
+    assert!(compaction.next(&mut log).is_err_and(damaged));
+}
+
+#[test]
 fn a_write_ahead_file_is_emptied_once_nobody_reads_there_and_waits_for_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
