@@ -224,7 +224,7 @@ pub fn log_error(folder: &Path, source: LogError) -> FolderError {
         LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
         LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
         LogError::Full(_) => ". Nothing was lost: make room there, or let it be written to, and start again",
-        LogError::Failed(_) | LogError::Behind(_) | LogError::TooLarge(_) => "",
+        LogError::Failed(_) | LogError::Busy(_) | LogError::Behind(_) | LogError::TooLarge(_) => "",
     };
     FolderError::Log { folder: folder.display().to_string(), source, advice }
 }

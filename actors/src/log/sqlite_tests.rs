@@ -162,6 +162,24 @@ fn a_refused_write_may_be_tried_again_and_a_failed_flush_is_in_doubt() {
 }
 
 #[test]
+fn a_file_that_another_program_has_locked_takes_writes_once_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    log.connection.busy_timeout(Duration::ZERO).unwrap();
+    let other = Connection::open(folder.path().join(FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for batch in [vec![post(1, "a")], vec![post(1, &"a".repeat(ROW_BYTES)), post(1, "in a row of its own")]] {
+        let error = log.append(batch).unwrap_err();
+        assert!(matches!(error, LogError::Busy(_)) && error.is_passing(), "{error}");
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    kept.extend(log.append(vec![post(1, "a")]).unwrap());
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}
+
+#[test]
 fn what_a_row_does_not_count_is_never_passed_over_by_a_start() {
     let recount = |log: &SqliteLog, first: u64, by: i64| {
         let sql = format!("UPDATE batch SET count = count + {by} WHERE first = {first}");
