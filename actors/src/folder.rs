@@ -160,7 +160,13 @@ impl Folder {
             refuse_lost_log(&self.path)?;
         }
         let report = whole_wal(&self.path)?;
-        if report.dropped_bytes > 0 {
+        if report.is_in_doubt {
+            tracing::warn!(
+                bytes = report.dropped_bytes,
+                "drop the end of the log: frames are missing before its last commit. A power cut leaves that of one commit, of \
+                 which nobody was told; if there was none, the disk lost up to two that were acknowledged"
+            );
+        } else if report.dropped_bytes > 0 {
             tracing::warn!(
                 bytes = report.dropped_bytes,
                 "drop the end of the log, which is not whole. A crash leaves an unfinished commit there, of which nobody \
