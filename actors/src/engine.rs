@@ -12,7 +12,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use self::rebuild::{Rebuilt, rebuild};
-pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified, verify};
+pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, SNAPSHOT_AHEAD, UNREADABLE, Verified, verify};
 use crate::afterwards::Afterwards;
 use crate::cache::{CacheActor, Connect, Drain};
 use crate::clock::Clock;
@@ -83,6 +83,7 @@ impl Engine {
         let folder = Folder::lock(folder)?;
         let mut log = folder.open_log(epoch)?;
         let Rebuilt { mut state, scribe, unread } = rebuild(&folder, &mut log, settings)?;
+        log.keep_room(folder.path());
         state.set_epoch(log.epoch());
         if state.head() == Position::default() {
             let first = log.append(State::beginning(clock.now())).map_err(|source| folder.log_error(source))?;

@@ -74,8 +74,7 @@ impl Work {
             from = next;
             self.pause(PAUSE)?;
         }
-        self.trim_deleted(&mut history)?;
-        match failed {
+        match failed.or(self.trim_deleted(&mut history)?) {
             Some(error) => {
                 if error.is_corrupt() {
                     tables::damaged(&self.folder);
@@ -86,23 +85,29 @@ impl Work {
         }
     }
 
-    /// What nobody can read any more goes as a whole.
-    fn trim_deleted(&mut self, history: &mut History) -> Result<(), Halt> {
-        for chat in history.deleted()? {
+    /// What nobody can read any more goes as a whole. Why something could not be read, if so.
+    fn trim_deleted(&mut self, history: &mut History) -> Result<Option<LogError>, Halt> {
+        let mut failed = None;
+        let deleted = history.deleted().unwrap_or_else(|error| {
+            failed = Some(error);
+            Vec::new()
+        });
+        for chat in deleted {
             if self.ended.contains(&chat) {
                 continue;
             }
-            match history.last_message(chat)? {
-                Some((up_to, messages)) => {
+            match history.last_message(chat) {
+                Ok(Some((up_to, messages))) => {
                     self.links.trim.do_send(TrimChats(vec![Trim { chat, up_to, messages }]));
                     self.pause(PAUSE)?;
                 }
-                None => {
+                Ok(None) => {
                     self.ended.insert(chat);
                 }
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(())
+        Ok(failed)
     }
 }
 
