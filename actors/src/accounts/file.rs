@@ -8,7 +8,7 @@ use std::time::Duration;
 use chappe_proto::UserId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::folder::FolderError;
+use crate::folder::{FolderError, refuse_unfinished};
 use crate::log::wal;
 
 /// The file in the data folder.
@@ -41,6 +41,9 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// The folder is not whole.
+    #[error(transparent)]
+    Unfinished(FolderError),
     /// SQLite says no.
     #[error("{path}: {source}")]
     Sqlite {
@@ -105,6 +108,7 @@ pub fn is_whole(folder: &Path) -> Result<Option<bool>, StoreError> {
 
 /// Opens the file in `folder`, or makes it.
 pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
+    refuse_unfinished(folder).map_err(StoreError::Unfinished)?;
     let path = folder.join(FILE);
     let shown = || path.display().to_string();
     // SQLite gives the files beside it the rights of this one.
