@@ -103,6 +103,7 @@ impl Sweep {
             ended: BTreeSet::new(),
             erasing: None,
             erased: BTreeSet::new(),
+            begun: BTreeSet::new(),
         };
         let thread = std::thread::Builder::new().name("chappe-retain".to_owned()).spawn(move || work.run())?;
         Ok(Self { _stay: stay, thread })
@@ -150,6 +151,8 @@ struct Work {
     erasing: Option<Erasing>,
     /// Who is erased but for the log's bytes.
     erased: BTreeSet<UserId>,
+    /// With whose erasure this server has begun: what one before it has said is known.
+    begun: BTreeSet<UserId>,
 }
 
 impl Work {
