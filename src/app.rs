@@ -90,6 +90,9 @@ pub enum AppError {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// No time that is written down would be right.
+    #[error("the machine's clock shows a time {0}: set it (chrony, systemd-timesyncd), and start again")]
+    Clock(&'static str),
     /// The operating system refused something.
     #[error("{what}: {source}")]
     System {
@@ -106,10 +109,11 @@ impl AppError {
         match self {
             Self::Listen(_) => Exit::Address,
             Self::Origin(_) | Self::Tls(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
-            Self::Engine(EngineError::Folder(error)) => error.into(),
-            Self::Auth(AuthError::Secret(SecretError::Io { source, .. }))
-            | Self::Accounts(StoreError::Io { source, .. }) => source.into(),
-            Self::Engine(_) | Self::Auth(_) | Self::Accounts(_) | Self::System { .. } => Exit::Failed,
+            Self::Engine(error) => error.into(),
+            Self::Accounts(error) => error.into(),
+            Self::Auth(AuthError::Secret(SecretError::Io { source, .. })) => source.into(),
+            // The clock may be set right any moment.
+            Self::Auth(_) | Self::System { .. } | Self::Clock(_) => Exit::Failed,
         }
         .code()
     }
@@ -122,6 +126,7 @@ impl AppError {
 /// [`AppError`]: the server could not start.
 pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
     let began = Instant::now();
+    refuse_clock(SystemTime::now())?;
     vital::guard_panics();
     files::allow(config.connection_limits.all);
     let listeners = Listeners::bind(config)?;
@@ -221,6 +226,18 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         drop(serving.await);
         Ok(())
     })
+}
+
+/// The last second that can be told in a header of HTTP.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Refuses a clock by which nothing can be dated.
+fn refuse_clock(now: SystemTime) -> Result<(), AppError> {
+    match now.duration_since(UNIX_EPOCH) {
+        Err(_) => Err(AppError::Clock("before 1970")),
+        Ok(since) if since.as_secs() > LAST_SECOND => Err(AppError::Clock("after the year 9999")),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// What UDP sessions are made from: other bytes at every start.
@@ -342,4 +359,23 @@ async fn stop(engine: Engine, server: &ServerHandle, shutdown: Shutdown) {
     server.stop(false).await;
     engine.stop();
     tracing::info!("stopped");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_shows_no_time_of_ours_is_refused() {
+        let second = Duration::from_secs(1);
+        let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
+        for (now, told) in [(UNIX_EPOCH - second, "before 1970"), (last + second, "after the year 9999")] {
+            let refused = refuse_clock(now).unwrap_err();
+            assert!(refused.to_string().contains(told), "{refused}");
+            assert_eq!(refused.exit_code(), 1, "the clock may be set meanwhile");
+        }
+        for now in [UNIX_EPOCH, last, SystemTime::now()] {
+            assert!(refuse_clock(now).is_ok());
+        }
+    }
 }

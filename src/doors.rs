@@ -28,7 +28,7 @@ use crate::tls::Tls;
 use crate::tls::stream::Stream;
 use crate::transport::http_io::{self, HttpIo};
 use crate::transport::udp::UdpHandler;
-use crate::transport::{self, HttpConnection, tcp, websocket};
+use crate::transport::{self, HttpConnection, tcp, turned_away, websocket};
 
 /// Gives each thread that has connections its hub.
 #[derive(Clone)]
@@ -119,9 +119,21 @@ impl Doors<'_> {
                 transport::prepare(&socket, heartbeat);
                 let from = proxies.direct(transport::peer(&socket));
                 let peer = socket.peer_addr().ok();
-                let io = Stream::new(socket, tls.as_ref().map(Tls::http));
-                let mut io = HttpIo::new(io, |quiet| HttpConnection::opened(from, quiet));
+                let tls = tls.as_ref().map(Tls::http);
+                let io = match hub::enter(from) {
+                    Ok(permit) => {
+                        let io = Stream::new(socket, tls);
+                        Some(HttpIo::new(io, |quiet| HttpConnection::opened(permit, quiet)))
+                    }
+                    // A handshake costs more than all that its address has too much of.
+                    Err(_) if tls.is_some() => None,
+                    Err(reject) => {
+                        turned_away::tell(socket, reject);
+                        None
+                    }
+                };
                 async move {
+                    let mut io = io.ok_or_else(|| io::Error::from(io::ErrorKind::QuotaExceeded))?;
                     io.secure().await.inspect_err(|error| {
                         tracing::debug!(%error, "refuse an HTTP connection");
                     })?;

@@ -5,6 +5,8 @@
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
+use chappe_actors::accounts::store::StoreError;
+use chappe_actors::engine::EngineError;
 use chappe_actors::folder::FolderError;
 use chappe_actors::log::LogError;
 
@@ -24,7 +26,7 @@ pub enum Exit {
     Address = 4,
     /// Another server uses the data folder.
     Locked = 5,
-    /// The log is damaged, or was written by a newer version.
+    /// The log is damaged or gone, or was written by a newer version; or the accounts are gone.
     Log = 6,
     /// `chappe verify` found that the query tables or the snapshot differ from the log.
     Differences = 7,
@@ -36,7 +38,7 @@ pub enum Exit {
     NotEmpty = 10,
     /// The disk is full, or takes no writes.
     Full = 11,
-    /// Interrupted a second time, before the stop was complete.
+    /// Interrupted: a server a second time, before its stop was complete; `chappe tail` by Ctrl-C.
     Interrupted = 130,
 }
 
@@ -82,7 +84,7 @@ impl Exit {
                 "Stop the other server, or give this one a folder of its own (`--data`).",
             ),
             Self::Log => (
-                "The log is damaged, or was written by a newer version.",
+                "The log is damaged or gone, or was written by a newer version; or the accounts are gone.",
                 "Read stderr: restore a backup, or install the version it names. Starting again does not help.",
             ),
             Self::Differences => (
@@ -106,7 +108,7 @@ impl Exit {
                 "Make room, or let it be written to, and run it again. Nothing was lost.",
             ),
             Self::Interrupted => (
-                "Interrupted a second time, before the stop was complete.",
+                "Interrupted: a server a second time, before its stop was complete; `chappe tail` by Ctrl-C.",
                 "Nothing: what was acknowledged is on disk.",
             ),
         }
@@ -122,7 +124,8 @@ impl From<&FolderError> for Exit {
             FolderError::Unfinished { .. } => Self::Unfinished,
             FolderError::NotEmpty { .. } => Self::NotEmpty,
             FolderError::Io { source, .. } => source.into(),
-            FolderError::NoLog(_) => Self::Failed,
+            // It names the folder wrongly.
+            FolderError::NoLog(_) => Self::Configuration,
         }
     }
 }
@@ -131,6 +134,29 @@ impl From<&io::Error> for Exit {
     fn from(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => Self::Full,
+            // A file where a folder is to be.
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => Self::NotEmpty,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<&EngineError> for Exit {
+    fn from(error: &EngineError) -> Self {
+        match error {
+            EngineError::Folder(error) => error.into(),
+            EngineError::NoLog(_) => Self::Configuration,
+            EngineError::UnknownUser(_) | EngineError::NoChance | EngineError::Thread(_) => Self::Failed,
+        }
+    }
+}
+
+impl From<&StoreError> for Exit {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Io { source, .. } => source.into(),
+            StoreError::Lost { .. } => Self::Log,
+            StoreError::Unknowable(error) | StoreError::Unfinished(error) => error.into(),
             _ => Self::Failed,
         }
     }

@@ -4,6 +4,7 @@ pub mod app;
 pub mod auth;
 pub mod banner;
 pub mod bench;
+mod bounded;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on should say so")]
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -250,6 +252,29 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn what_has_no_end_is_refused_before_it_fills_the_memory() {
+    let (check, token) = (&["check-config"][..], &["send", "1", "x", "--token-file", "/dev/zero"][..]);
+    let cert = [("CHAPPE_TLS_CERT_FILE", "/dev/zero"), ("CHAPPE_TLS_KEY_FILE", "/dev/zero")];
+    for (variables, args, code) in [
+        (&[][..], &["check-config", "--config", "/dev/zero"][..], 3),
+        (&[("CHAPPE_AUTH_MODE", "token"), ("CHAPPE_AUTH_JWKS_FILE", "/dev/zero")], check, 3),
+        (&cert, check, 3),
+        (&[], &["send", "1", "-"], 1),
+        (&[], token, 3),
+    ] {
+        // Not the machine's memory, should it go wrong.
+        let limited = "ulimit -v 4000000; exec \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_chappe")]).args(args).envs(variables.iter().copied());
+        let zeros = std::fs::File::open("/dev/zero").expect("there are zeros");
+        let run = command.stdin(zeros).output().expect("it runs");
+        let told = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(code), "{args:?}: {told}");
+        assert!(told.contains("it is larger than") && told.len() < 500, "{args:?}: {told}");
+    }
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     for args in [&["--htpp", "x"][..], &["serv"], &["--http"], &["explain", "rate_limitd"], &["--http", "x", "verify"]]
     {
@@ -260,6 +285,75 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     }
     assert!(chappe(&["explain", "rate_limitd"]).stderr.contains("did you mean rate_limited?"));
     assert!(chappe(&["--htpp", "x"]).stderr.contains("--http"));
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_a_usage_error_but_for_a_servers_settings() {
+    for (args, code) in [
+        (&["send", "xx", "hi"][..], 2),
+        (&["tail", "1", "--after", "x"], 2),
+        (&["token", "create", "--user", "0"], 2),
+        (&["token", "create", "--user", "1", "--ttl", "5"], 2),
+        (&["serve", "--http", "x"], 3),
+    ] {
+        let run = chappe(args);
+        assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn who_asks_for_tls_is_not_spoken_to_plainly() {
+    let plain = "tcp://127.0.0.1:9";
+    for command in [&["send", "1", "hi", "--retries", "0"][..], &["tail", "1"]] {
+        for flags in [&["--insecure"][..], &["--tls-ca", "ca.pem"]] {
+            for (variable, argument) in [(&[("CHAPPE_TCP", plain)][..], &[][..]), (&[], &["--tcp", plain])] {
+                let run = chappe_in(Path::new("."), variable, &[command, flags, argument].concat());
+                assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+                assert!(run.stderr.contains("tls://"), "{run:?}");
+            }
+        }
+    }
+}
+
+/// Runs `chappe send` without retries against somebody who answers every message with this code.
+fn sent_and_refused(code: &str) -> Run {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it has an address").to_string();
+    let refusal = format!(
+        r#"{{"packet_type":"Ack","request_id":1,"message_id":0,"success":false,"error":"so it is","code":"{code}"}}"#
+    );
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it connects");
+        for answer in [WELCOME, &refusal] {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).expect("a frame comes");
+            let mut body = vec![0; usize::try_from(u32::from_be_bytes(length)).expect("it fits")];
+            stream.read_exact(&mut body).expect("all of it");
+            writeln!(stream, "{answer}").expect("it listens");
+        }
+        // Until it goes.
+        let _ = stream.read(&mut [0]);
+    });
+    let run = chappe(&["send", "1", "hi", "--retries", "0", "--client-id", "mine", "--tcp", &address]);
+    peer.join().expect("the peer ends well");
+    run
+}
+
+const WELCOME: &str = concat!(
+    r#"{"packet_type":"Welcome","version":1,"connection_id":1,"user_id":1,"epoch":1,"server_time""#,
+    r#":0,"heartbeat_ms":25000,"limits":{"frame_bytes":65536,"content_bytes":32768,"window":256,""#,
+    r#"outbox_bytes":1048576,"page":500,"members":10,"chats":10,"connection_rate":{"per_sec":0,"b"#,
+    r#"urst":1},"user_rate":{"per_sec":0,"burst":1},"chat_rate":{"per_sec":0,"burst":1}},"heads":"#,
+    r#"[]}"#,
+);
+
+#[test]
+fn who_gives_up_without_knowing_whether_it_was_kept_is_told_how_to_send_it_once() {
+    for (code, is_told) in [("unknown", true), ("internal", true), ("busy", false)] {
+        let run = sent_and_refused(code);
+        assert_eq!(run.code, Some(1), "{code}: {run:?}");
+        assert_eq!(run.stderr.contains("--client-id mine"), is_told, "{code}: {run:?}");
+    }
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn what_cannot_be_done_is_said_and_nothing_is_asked_without_a_terminal() {
         ("", &["user", "add", "bob", "--id", "0", "--no-password"], 2, "an id is an integer"),
         ("", &["user", "disable", "nobody"], 1, "\"nobody\" has no account"),
         ("", &["user", "passwd", "9", "--no-password"], 1, "user 9 has no account"),
-        ("", &["user", "list", "--data", "elsewhere"], 1, "there is no folder elsewhere"),
+        ("", &["user", "list", "--data", "elsewhere"], 3, "there is no folder elsewhere"),
         ("", &["token", "create", "--user", "1", "--ttl", "1w"], 2, "15m, 24h or 30d"),
         ("", &["token", "create", "--user", "ann"], 2, "an id is an integer"),
         ("", &["token", "create"], 2, "--user"),

@@ -80,15 +80,21 @@ pub fn seq(name: &str, seq: Seq) -> Result<(), Reject> {
     Ok(())
 }
 
-/// How many things a page holds: 50 unless asked for, and 1 to 500 whatever was asked for.
-pub fn page_limit(asked: Option<u32>) -> u32 {
-    asked.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
+/// How many things a page holds: 50 unless asked for, and at most 500 however many were asked for.
+///
+/// # Errors
+/// `invalid_field` for 0: there would be no next page to go on with.
+pub fn page_limit(asked: Option<u32>) -> Result<u32, Reject> {
+    match asked.unwrap_or(DEFAULT_PAGE) {
+        0 => Err(Reject::new(Code::InvalidField, "limit, or per_page, is at least 1")),
+        asked => Ok(asked.min(MAX_PAGE)),
+    }
 }
 
 /// Which messages are asked for, and how many: a `page` of `per_page`, or `limit` of them `before` or `after` a number.
 ///
 /// # Errors
-/// `invalid_field` if the two ways are mixed, for page 0, and for a page that lies too deep.
+/// `invalid_field` if the two ways are mixed, for page 0 and pages of 0, and for a page that lies too deep.
 pub fn page(asked: &GetMessages) -> Result<(Page, u32), Reject> {
     let &GetMessages { chat_id: _, page, per_page, before, after, limit } = asked;
     let refuse = |message: &'static str| Err(Reject::new(Code::InvalidField, message));
@@ -104,7 +110,7 @@ pub fn page(asked: &GetMessages) -> Result<(Page, u32), Reject> {
     if per_page.is_some() && limit.is_some() {
         return refuse("per_page and limit mean the same: give one of them");
     }
-    let size = page_limit(per_page.or(limit));
+    let size = page_limit(per_page.or(limit))?;
     let page = match (before, after) {
         (Some(_), Some(_)) => return refuse("before and after do not go together"),
         (Some(before), None) => Page::Before(before),

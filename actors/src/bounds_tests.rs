@@ -38,9 +38,10 @@ fn a_list_has_at_most_a_thousand_entries() {
 
 #[test]
 fn a_page_is_of_1_to_500_and_50_if_nothing_is_said() {
-    for (asked, expected) in [(None, 50), (Some(0), 1), (Some(7), 7), (Some(501), 500), (Some(u32::MAX), 500)] {
-        assert_eq!(page_limit(asked), expected);
+    for (asked, expected) in [(None, 50), (Some(1), 1), (Some(501), 500), (Some(u32::MAX), 500)] {
+        assert_eq!(page_limit(asked), Ok(expected));
     }
+    assert_eq!(code(page_limit(Some(0)).map(drop)), Some(Code::InvalidField));
 }
 
 #[test]

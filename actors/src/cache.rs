@@ -28,7 +28,7 @@ use crate::session::outbox::{Change, Topic};
 use crate::snapshot::scribe::ToScribe;
 use crate::state::State;
 use crate::state::step::{Ask, Changed, Delivery, Step};
-use crate::vital::AreYouThere;
+use crate::vital::Pulse;
 
 /// How often presence is told around.
 const TICK: Duration = Duration::from_secs(1);
@@ -81,6 +81,8 @@ pub struct CacheActor {
     damage: Option<Box<str>>,
     /// The keys, if they are not those of the start any more.
     auth: Option<NewAuth>,
+    /// Beats with each command, and with all else that may come in numbers.
+    pulse: Pulse,
 }
 
 impl CacheActor {
@@ -100,10 +102,12 @@ impl CacheActor {
             storage: Storage::Writable,
             damage: None,
             auth: None,
+            pulse: Pulse::default(),
         }
     }
 
     fn carry_out(&mut self, mut step: Step) {
+        self.pulse.beat();
         // What cannot be asked is answered at once, and may lead to more; never to the same question again.
         while let Some(answers) = self.ask(std::mem::take(&mut step.ask)) {
             for answer in answers {
@@ -266,6 +270,7 @@ impl Handler<Batch> for CacheActor {
         let now = self.clock.now();
         let mut step = Step::default();
         for (origin, command) in commands {
+            self.pulse.beat();
             if self.draining && command.is_write() {
                 let (reject, client_id) = (Reject::plain(Code::ShuttingDown), command.client_id().cloned());
                 step.deliver.push(Delivery::Reply { to: origin, reply: Reply::Rejected { reject, client_id } });
@@ -361,15 +366,6 @@ impl Handler<CloseAll> for CacheActor {
         for link in self.hubs.iter().flatten() {
             link.close.do_send(message);
         }
-    }
-}
-
-impl Handler<AreYouThere> for CacheActor {
-    type Result = ();
-
-    fn handle(&mut self, AreYouThere(answer): AreYouThere, _: &mut Self::Context) {
-        // Nobody waits any more: the watchdog has given up already.
-        let _ = answer.send(());
     }
 }
 

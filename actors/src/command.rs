@@ -99,6 +99,8 @@ pub enum Command {
     },
     /// No longer hears these chats.
     Unsubscribe {
+        /// Who asks.
+        user: Option<UserId>,
         /// At most 1,000.
         chats: Vec<ChatId>,
     },
@@ -304,7 +306,7 @@ impl Command {
         matches!(self, Self::Typing { .. } | Self::Status { .. })
     }
 
-    /// Whose rate it counts for. What ends things costs nothing, and a connection's first Hello neither: one device that
+    /// Whose rate it counts for. A goodbye costs nothing, and a connection's first Hello neither: one device that
     /// asks too much does not lock the others out. `again` says that this is not its first.
     pub fn charged(&self, again: bool) -> Option<UserId> {
         match self {
@@ -321,6 +323,7 @@ impl Command {
             | Self::GetMessages { user, .. }
             | Self::GetEvents { user, .. }
             | Self::Subscribe { user, .. }
+            | Self::Unsubscribe { user, .. }
             | Self::GetPresence { user, .. }
             | Self::CreateChat { user, .. }
             | Self::GetChat { user, .. }
@@ -330,7 +333,6 @@ impl Command {
             | Self::AddMember { user, .. }
             | Self::RemoveMember { user, .. } => *user,
             Self::Bye
-            | Self::Unsubscribe { .. }
             | Self::CreateUser { .. }
             | Self::GetUser { .. }
             | Self::GetUsers { .. }

@@ -111,8 +111,11 @@ impl Engine {
                 vital::name_thread(name);
             });
         }
-        let cache = CacheActor::start_in_arbiter(&arbiter.handle(), move |_| CacheActor::new(state, clock));
+        let cache = CacheActor::new(state, clock);
+        let pulse = cache.pulse();
+        let cache = CacheActor::start_in_arbiter(&arbiter.handle(), move |_| cache);
         let persist = PersistActor::new(Box::new(log), cache.clone().recipient(), move || nudge.nudge());
+        let pulse_of_log = persist.pulse();
         let persist = PersistActor::start_in_arbiter(&beside.handle(), move |_| persist);
         let (path, warm, to) = (folder.path().to_owned(), settings.messages_per_chat, cache.clone().recipient());
         let readers = SyncArbiter::start(READERS, move || Reader::new(&path, warm, to.clone()));
@@ -125,10 +128,10 @@ impl Engine {
         scribe.link().source(cache.clone().recipient(), of_epoch);
 
         let (watched, writer) = (cache.clone(), persist.clone());
-        let patience = vital::PATIENCE;
-        vital::watch("the cache actor does not answer", patience, move |question| vital::ask(&watched, question))?;
-        let patience = vital::PATIENCE_WITH_THE_DISK;
-        vital::watch("the log's writer does not answer", patience, move |question| vital::ask(&persist, question))?;
+        let name = "the cache actor does not answer";
+        vital::watch(name, vital::PATIENCE, pulse, move |question| vital::ask(&watched, question))?;
+        let (name, patience) = ("the log's writer does not answer", vital::PATIENCE_WITH_THE_DISK);
+        vital::watch(name, patience, pulse_of_log, move |question| vital::ask(&persist, question))?;
         Ok(Self {
             cache,
             clock,

@@ -11,6 +11,8 @@ pub struct Health {
     pub storage: Storage,
     /// What is damaged of the log, if something is that the start did not read. The server goes on.
     pub damage: Option<Box<str>>,
+    /// Whether damage was found in the query tables, and they are not built again yet: some history cannot be read.
+    pub are_tables_damaged: bool,
     /// The position of the newest event on disk; 0 in an empty log.
     pub log_position: u64,
     /// Up to which position the query tables are built; never beyond `log_position`.

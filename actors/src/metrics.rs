@@ -77,7 +77,7 @@ pub struct RateLimited {
     pub address: Counter,
 }
 
-/// Connections that took too long, by what they did not say in time.
+/// Connections that took too long, by what they did not say, or take, in time.
 #[derive(Debug)]
 pub struct TooSlow {
     /// Hello.
@@ -86,6 +86,8 @@ pub struct TooSlow {
     pub packet: Counter,
     /// Anything.
     pub idle: Counter,
+    /// What they asked for: they did not take it while there was no room for others.
+    pub answers: Counter,
 }
 
 /// See the module. A field's documentation is its help text in `register`.
@@ -115,7 +117,9 @@ pub struct Metrics {
     pub users: Level,
     pub sessions: Level,
     pub unknown_users: Counter,
+    pub inbox_bytes: Level,
     pub outbox_bytes: Level,
+    pub outbox_promised_bytes: Level,
     pub outbox_limit_bytes: Level,
     pub outbox_dropped: Counter,
     pub presence_packets: Counter,
@@ -139,6 +143,8 @@ pub struct Metrics {
     pub projector_lag: Gauge<u64, AtomicU64>,
     pub storage_writable: Level,
     pub log_damaged: Level,
+    pub query_tables_damaged: Level,
+    pub query_tables_rebuilt: Counter,
     registry: Registry,
 }
 
@@ -206,7 +212,12 @@ impl Metrics {
                 chat: limited_by("chat"),
                 address: limited_by("address"),
             },
-            too_slow: TooSlow { hello: ended_for("hello"), packet: ended_for("packet"), idle: ended_for("idle") },
+            too_slow: TooSlow {
+                hello: ended_for("hello"),
+                packet: ended_for("packet"),
+                idle: ended_for("idle"),
+                answers: ended_for("answers"),
+            },
             packets: RULES
                 .iter()
                 .map(|rule| packets.get_or_create(&PacketType { packet_type: rule.name }).clone())
@@ -228,7 +239,9 @@ impl Metrics {
             users: Level::default(),
             sessions: Level::default(),
             unknown_users: Counter::default(),
+            inbox_bytes: Level::default(),
             outbox_bytes: Level::default(),
+            outbox_promised_bytes: Level::default(),
             outbox_limit_bytes: Level::default(),
             outbox_dropped: Counter::default(),
             presence_packets: Counter::default(),
@@ -252,6 +265,8 @@ impl Metrics {
             projector_lag: Gauge::default(),
             storage_writable: Level::default(),
             log_damaged: Level::default(),
+            query_tables_damaged: Level::default(),
+            query_tables_rebuilt: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections", doors);
@@ -280,8 +295,12 @@ impl Metrics {
         registry.register("sessions", "Connections that hear a chat or said Hello", metrics.sessions.clone());
         let unknown = "Presence of users that nobody knows, dropped";
         registry.register("unknown_users", unknown, metrics.unknown_users.clone());
+        let inbox = "Come from connections, of packets that are not whole or not read on";
+        registry.register_with_unit("inbox", inbox, Unit::Bytes, metrics.inbox_bytes.clone());
         let outbox = metrics.outbox_bytes.clone();
         registry.register_with_unit("outbox", "Waiting to be sent to connections", Unit::Bytes, outbox);
+        let promised = metrics.outbox_promised_bytes.clone();
+        registry.register_with_unit("outbox_promised", "Pages that were asked for, at most", Unit::Bytes, promised);
         let limit = metrics.outbox_limit_bytes.clone();
         limit.set(ALL_OUTBOXES);
         registry.register_with_unit("outbox_limit", "What may wait to be sent to all connections", Unit::Bytes, limit);
@@ -311,6 +330,10 @@ impl Metrics {
         metrics.storage_writable.set(1);
         let damaged = "Whether damage was found in a part of the log that the start did not read: 1 or 0";
         registry.register("log_damaged", damaged, metrics.log_damaged.clone());
+        let damaged = "Whether damage was found in the query tables and they are not built again yet: 1 or 0";
+        registry.register("query_tables_damaged", damaged, metrics.query_tables_damaged.clone());
+        let rebuilt = "How often damaged query tables were built again by the running server";
+        registry.register("query_tables_rebuilt", rebuilt, metrics.query_tables_rebuilt.clone());
         Self { registry, ..metrics }
     }
 }

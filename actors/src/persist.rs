@@ -17,7 +17,7 @@ use crate::messages::{Deliver, Item, Tick};
 use crate::metrics::metrics;
 use crate::origin::Origin;
 use crate::reply::{Accepted, Reply};
-use crate::vital::{AreYouThere, end_process};
+use crate::vital::{AreYouThere, Pulse, end_process};
 
 /// A commit is closed at so many drafts: then the first of them need not wait for the last of a flood.
 const MAX_BATCH: usize = 16_384;
@@ -106,6 +106,8 @@ pub struct PersistActor {
     called: bool,
     /// Whether the disk took the last commit.
     healthy: bool,
+    /// Beats with each message of which there may be many.
+    pulse: Pulse,
 }
 
 impl PersistActor {
@@ -119,10 +121,17 @@ impl PersistActor {
             hubs: Vec::new(),
             called: false,
             healthy: true,
+            pulse: Pulse::default(),
         }
     }
 
+    /// What tells that it is at work.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     fn commit(&mut self) {
+        self.pulse.beat();
         let Some(Append(mut batch, mut tell)) = self.waiting.pop_front() else { return };
         while batch.len() < MAX_BATCH
             && let Some(Append(drafts, origins)) = self.waiting.pop_front()
@@ -233,6 +242,7 @@ impl Handler<Append> for PersistActor {
     type Result = ();
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) {
+        self.pulse.beat();
         self.waiting.push_back(append);
         if !self.called {
             self.called = true;

@@ -11,7 +11,7 @@ use crate::command::Page;
 use crate::history::{History, tables};
 use crate::log::LogError;
 use crate::origin::Origin;
-use crate::page::fit;
+use crate::page::{PAGE_BYTES, fit};
 use crate::reply::Reply;
 use crate::state::holds::Key;
 use crate::state::step::{Answer, Ask, Question};
@@ -55,6 +55,9 @@ impl Reader {
     }
 
     fn history(&mut self) -> Result<&mut History, LogError> {
+        if self.history.as_ref().is_some_and(History::is_replaced) {
+            self.history = None;
+        }
         match &mut self.history {
             Some(history) => Ok(history),
             empty => Ok(empty.insert(History::open(&self.folder)?)),
@@ -81,7 +84,15 @@ impl Reader {
             }
             Ask::Chats { to, ref chats } => {
                 let mut chats = chats.clone();
-                chats.chats.iter_mut().try_for_each(|chat| tell_newest(history, chat))?;
+                let mut bytes = 0;
+                for chat in &mut chats.chats {
+                    if bytes > PAGE_BYTES {
+                        // What `fit` cuts off need not be read.
+                        break;
+                    }
+                    tell_newest(history, chat)?;
+                    bytes += chat.last_message.as_ref().map_or(0, |message| message.content.len());
+                }
                 fit(&mut chats);
                 Looked::Reply(to, Reply::Chats(chats))
             }
@@ -146,8 +157,8 @@ impl Handler<Look> for Reader {
             }
             tracing::error!(%error, ?ask, "read the history");
             if error.is_corrupt() {
-                tracing::error!("the query tables are damaged: the next start builds them again from the log");
-                tables::doubt(&self.folder);
+                tracing::error!("the query tables are damaged: they are built again from the log");
+                tables::damaged(&self.folder);
             }
             // The next one opens the files anew.
             self.history = None;

@@ -137,6 +137,11 @@ impl Reply {
         matches!(self, Self::Accepted(_) | Self::Done | Self::Quiet | Self::Rejected { .. } | Self::TurnedAway(_))
     }
 
+    /// Whether it may be as large as a page, and can be asked for again.
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::Messages(_) | Self::Events(_) | Self::Chats(_) | Self::Presence(_))
+    }
+
     /// As a packet for a connection. `acked` says that the request is answered by an `Ack`.
     ///
     /// `None` for pages, and for replies that connections do not see.

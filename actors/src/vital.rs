@@ -2,13 +2,14 @@
 //! (nothing acknowledged is lost) and is started again from the disk.
 
 use std::cell::Cell;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-/// How long a vital actor may take to answer the watchdog.
+/// How long a vital actor may handle nothing at all while the watchdog waits for its answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the one may that waits for the disk: a flush on a tired one takes seconds.
 pub const PATIENCE_WITH_THE_DISK: Duration = Duration::from_secs(60);
@@ -17,6 +18,23 @@ pub const PATIENCE_WITH_THE_DISK: Duration = Duration::from_secs(60);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AreYouThere(pub mpsc::Sender<()>);
+
+/// How far an actor has come: it tells with all that it handles, its watchdog reads. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// Something was handled. To be called by one thread.
+    pub fn beat(&self) {
+        // Nobody else writes: no need to lock the bus for each message.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Differs from what it was if something was handled since.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Ends the process: what is in doubt must not be acknowledged, and what is gone does not come back by itself.
 pub fn end_process(reason: &str) -> ! {
@@ -77,13 +95,16 @@ where
     actor.connected()
 }
 
-/// Starts a thread that asks `ask` every second whether it lives, and ends the process when it does not answer.
+/// Starts a thread that asks `ask` every second whether it lives, and ends the process when it does not answer and its
+/// `pulse` stands still, for as long as `patience`. The question stands behind all that waits for the actor: one that
+/// has much to do answers late.
 ///
 /// # Errors
 /// If no thread can be started.
 pub fn watch(
     name: &'static str,
     patience: Duration,
+    pulse: Pulse,
     ask: impl Fn(AreYouThere) -> bool + Send + 'static,
 ) -> std::io::Result<()> {
     let watchdog = thread::Builder::new().name(format!("watch-{name}"));
@@ -91,14 +112,17 @@ pub fn watch(
         loop {
             let (sender, answer) = mpsc::channel();
             let asked = Instant::now();
+            let mut before = pulse.count();
             if !ask(AreYouThere(sender)) {
                 return;
             }
-            match answer.recv_timeout(patience) {
-                Ok(()) => {}
-                // A dropped question means that the actor ended; at a stop the process ends before this matters.
-                Err(mpsc::RecvTimeoutError::Disconnected) => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => end_process(name),
+            // A dropped question means that the actor ended; at a stop the process ends before this matters.
+            while answer.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let now = pulse.count();
+                if now == before {
+                    end_process(name);
+                }
+                before = now;
             }
             thread::sleep(Duration::from_secs(1).saturating_sub(asked.elapsed()));
         }

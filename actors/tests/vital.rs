@@ -6,10 +6,11 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chappe_actors::vital;
+use chappe_actors::vital::{self, AreYouThere, Pulse};
 
 const DEED: &str = "CHAPPE_TEST_DEED";
 /// What `abort` ends a process with.
@@ -43,6 +44,11 @@ fn an_actor_that_does_not_answer_the_watchdog_ends_the_process() {
 }
 
 #[test]
+fn an_actor_that_has_more_to_do_than_the_watchdog_has_patience_lives() {
+    assert_eq!(child("be busy").code(), Some(0));
+}
+
+#[test]
 fn an_actor_that_answers_the_watchdog_lives() {
     assert_eq!(child("answer").code(), Some(0));
 }
@@ -72,14 +78,33 @@ fn the_child() {
                 std::mem::forget(question);
                 true
             };
-            vital::watch("a silent actor", Duration::from_millis(50), keep).expect("a thread starts");
+            let pulse = Pulse::default();
+            // What it did before it was asked is no sign of life.
+            pulse.beat();
+            vital::watch("a silent actor", Duration::from_millis(50), pulse, keep).expect("a thread starts");
             // The watchdog ends the process long before.
             thread::sleep(Duration::from_secs(60));
         }
+        Ok("be busy") => {
+            let patience = Duration::from_millis(500);
+            let (pulse, (asked, questions)) = (Pulse::default(), mpsc::channel());
+            let keep = move |question| asked.send(question).is_ok();
+            vital::watch("a busy actor", patience, pulse.clone(), keep).expect("a thread starts");
+            // One message after another is handled; the question stands behind all of them.
+            let began = Instant::now();
+            while began.elapsed() < 4 * patience {
+                pulse.beat();
+                thread::yield_now();
+            }
+            let AreYouThere(answer) = questions.recv().expect("it asks");
+            assert!(questions.try_recv().is_err(), "one question at a time");
+            answer.send(()).expect("it still waits");
+            questions.recv().expect("it asks again");
+        }
         Ok("answer") => {
-            let (asked, twice) = std::sync::mpsc::channel();
-            let answer = move |vital::AreYouThere(answer)| answer.send(()).is_ok() && asked.send(()).is_ok();
-            vital::watch("an actor", Duration::from_secs(10), answer).expect("a thread starts");
+            let (asked, twice) = mpsc::channel();
+            let answer = move |AreYouThere(answer)| answer.send(()).is_ok() && asked.send(()).is_ok();
+            vital::watch("an actor", Duration::from_secs(10), Pulse::default(), answer).expect("a thread starts");
             twice.recv().and_then(|()| twice.recv()).expect("it asks every second");
         }
         other => panic!("no such deed: {other:?}"),

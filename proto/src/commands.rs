@@ -28,7 +28,7 @@ pub struct Rule {
     pub weight: u32,
 }
 
-/// What a page of history takes of the window: its answer may be large.
+/// What a page of history, or another request whose answer may be as large, takes of the window.
 pub const PAGE_WEIGHT: u32 = 128;
 
 const fn rule(name: &'static str, answer: Answer) -> Rule {
@@ -62,7 +62,7 @@ pub const RULES: &[Rule] = &[
     rule("Unsubscribe", Answer::Ack),
     datagram("Typing", Answer::None),
     datagram("Status", Answer::None),
-    rule("GetPresence", Answer::Data),
+    page("GetPresence"),
     datagram("Ping", Answer::Data),
 ];
 
@@ -98,5 +98,13 @@ impl Request {
     /// The rule for this packet.
     pub const fn rule(&self) -> &'static Rule {
         &RULES[self.kind()]
+    }
+
+    /// How much of the window it takes until its answer has left: as its rule says, but for a `Hello` that asks for heads.
+    pub const fn weight(&self) -> u32 {
+        match self {
+            Self::Hello(hello) if hello.heads => PAGE_WEIGHT,
+            _ => self.rule().weight,
+        }
     }
 }

@@ -103,13 +103,23 @@ pub fn encode_into(packet: &impl Body, request_id: Option<u64>, out: &mut Vec<u8
 /// # Errors
 /// A sentence, if the bytes are not such a packet.
 pub fn decode_packet_expanding(frame: &[u8], expander: &mut Expander) -> Result<(Option<u64>, Packet), String> {
-    match frame.split_first() {
+    decode_known_packet(frame, expander)?.ok_or_else(|| "a tag names nothing that is known".to_owned())
+}
+
+/// As [`decode_packet_expanding`]; `None` for a binary packet of a kind that is newer than this crate.
+///
+/// # Errors
+/// A sentence, if the bytes are not a packet.
+pub fn decode_known_packet(frame: &[u8], expander: &mut Expander) -> Result<Option<(Option<u64>, Packet)>, String> {
+    let body = match frame.split_first() {
         Some((&FLAG_ZSTD, packed)) => {
-            let body = expander.expand(packed, format::MAX_BODY_BYTES).map_err(|reject| reject.to_string())?;
-            decode_packet_body(body)
+            expander.expand(packed, format::MAX_BODY_BYTES).map_err(|reject| reject.to_string())?
         }
-        _ => decode_packet(frame),
-    }
+        Some((0, body)) => body,
+        _ => return decode_packet(frame).map(Some),
+    };
+    let tag = format::decode_prefix::<(Option<u64>, u32)>(body).map_err(|error| error.to_string())?.0.1;
+    if tag < Packet::KINDS { decode_packet_body(body).map(Some) } else { Ok(None) }
 }
 
 /// Reads flags and body of a server's packet, as a client does.

@@ -51,6 +51,11 @@ pub enum Packet {
     Event(Arc<Event>),
 }
 
+impl Packet {
+    /// How many kinds there are: the binary tags are below this.
+    pub(crate) const KINDS: u32 = 16;
+}
+
 /// See [`Packet::Welcome`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Welcome {
@@ -344,6 +349,17 @@ pub struct StatusNow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format;
+
+    #[test]
+    fn tags_below_the_number_of_kinds_are_known_and_no_others() {
+        let is_known = |tag: u32| match format::decode::<Packet>(&tag.to_le_bytes()) {
+            Ok(_) => true,
+            Err(error) => !error.is_bad_value(),
+        };
+        assert!((0..Packet::KINDS).all(is_known));
+        assert!(!is_known(Packet::KINDS));
+    }
 
     #[test]
     fn what_datagrams_are_sealed_with_is_not_shown() {

@@ -219,7 +219,7 @@ pub struct GetChats {
     /// Chats with a greater id than this; from the first if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ChatId>,
-    /// At most so many, 1 to 500; 50 if absent.
+    /// At most so many, at least 1, and more than 500 counts as 500; 50 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
@@ -232,7 +232,7 @@ pub struct GetMessages {
     /// 1 is the newest page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
-    /// Messages a page, 1 to 500; 50 if absent.
+    /// Messages a page, at least 1, and more than 500 counts as 500; 50 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_page: Option<u32>,
     /// The newest messages before this number.
@@ -241,7 +241,7 @@ pub struct GetMessages {
     /// The oldest messages after this number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
-    /// At most so many, 1 to 500; 50 if absent.
+    /// At most so many, at least 1, and more than 500 counts as 500; 50 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
@@ -253,7 +253,7 @@ pub struct GetEvents {
     pub chat_id: ChatId,
     /// Exclusive; 0 asks from the beginning.
     pub after: Seq,
-    /// At most so many, 1 to 500; 50 if absent.
+    /// At most so many, at least 1, and more than 500 counts as 500; 50 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }

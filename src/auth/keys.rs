@@ -13,6 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 
 use super::AuthError;
 use super::issue::KEY_ID;
+use crate::bounded;
 use crate::config::AuthConfig;
 
 /// The shortest secret, in bytes: as long as what HS256 makes of it. Shorter ones are guessed.
@@ -77,12 +78,7 @@ pub(super) fn read(config: &AuthConfig) -> Result<Vec<Key>, AuthError> {
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > MAX_FILE {
-        return Err(format!("has {length} bytes, which is no key"));
-    }
-    std::fs::read(path).map_err(unreadable)
+    bounded::read_file(path, MAX_FILE).map_err(|error| format!("cannot be read: {error}"))
 }
 
 /// A file that is a secret; the end of a line at its end is not part of it.

@@ -9,9 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::report::plain;
 use super::server_use::rounded;
+use crate::bounded;
 
 /// Settings that say where the server is, not what is asked of it.
 const WHERE: [&str; 4] = ["http", "tcp", "udp", "server_pid"];
+
+/// Far more than any run prints.
+const MAX_REPORT: u64 = 16 << 20;
 
 /// What to compare with.
 #[derive(Debug, Clone, clap::Args)]
@@ -95,7 +99,8 @@ impl Earlier {
         settings: &[(&'static str, Value)],
     ) -> Result<Self, CompareError> {
         let file = path.display().to_string();
-        let text = std::fs::read(path).map_err(|error| CompareError::Unreadable(file.clone(), error))?;
+        let text =
+            bounded::read_file(path, MAX_REPORT).map_err(|error| CompareError::Unreadable(file.clone(), error))?;
         let not = |why: String| CompareError::NotAReport(file.clone(), why);
         let report: Value = serde_json::from_slice(&text).map_err(|error| not(error.to_string()))?;
         let (Some(found), Some(old), Some(_)) =

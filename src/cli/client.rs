@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chappe_client::{BadOptions, Disconnect, Options, Trust};
 use chappe_proto::UserId;
 
+use crate::bounded;
 use crate::exit::Exit;
 
 /// The variable that holds a token. There is no flag for it: arguments are seen by everybody on the machine.
@@ -30,10 +31,32 @@ pub(super) struct Server {
     insecure: bool,
 }
 
+/// The arguments describe no client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadServer {
+    #[error(transparent)]
+    Options(#[from] BadOptions),
+    /// Speaking plainly would show a token to everybody on the way who was to be kept out.
+    #[error("--tls-ca and --insecure ask for TLS, and {0} for none: leave tcp:// out, or write tls://")]
+    Plain(String),
+}
+
+impl BadServer {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Options(_) => Exit::Configuration,
+            Self::Plain(_) => Exit::Usage,
+        }
+    }
+}
+
 impl Server {
     /// A client as the arguments describe it.
-    pub(super) fn options(&self) -> Result<Options, BadOptions> {
+    pub(super) fn options(&self) -> Result<Options, BadServer> {
         let asks_for_tls = self.insecure || self.tls_ca.is_some();
+        if asks_for_tls && self.tcp.starts_with("tcp://") {
+            return Err(BadServer::Plain(self.tcp.clone()));
+        }
         let address =
             if asks_for_tls && !self.tcp.contains("://") { format!("tls://{}", self.tcp) } else { self.tcp.clone() };
         let mut options = Options::new(&address)?.agent(concat!("chappe/", env!("CARGO_PKG_VERSION")));
@@ -62,7 +85,9 @@ impl Server {
 }
 
 fn token_in(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::File::open(path)
+        .and_then(|file| bounded::read_text(file, bounded::SETTINGS_BYTES))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.trim().to_owned())
 }
 
@@ -70,6 +95,8 @@ fn token_in(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sy
 pub(super) fn exit_of(reason: &Disconnect) -> Exit {
     match reason {
         Disconnect::Unreachable { .. } | Disconnect::Tls { .. } => Exit::Address,
+        // The file that was named has none.
+        Disconnect::NoToken(_) => Exit::Configuration,
         _ => Exit::Failed,
     }
 }

@@ -164,9 +164,10 @@ impl CommandError {
             Self::Config(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Backup(error) => of_backup(error),
             Self::Transfer(error) => of_transfer(error),
-            Self::Engine(EngineError::Folder(error))
-            | Self::Store(StoreError::Unknowable(error) | StoreError::Unfinished(error))
-            | Self::Secret(SecretError::Unfinished(error)) => error.into(),
+            Self::Engine(error) => error.into(),
+            Self::Store(error) => error.into(),
+            Self::Secret(SecretError::Unfinished(error)) => error.into(),
+            Self::NoFolder(_) => Exit::Configuration,
             _ => Exit::Failed,
         }
     }

@@ -2,18 +2,22 @@
 //!
 //! Whatever goes wrong on the way, the retry carries the same `client_id`, so the message is stored once.
 
-use std::io::{self, Read};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chappe_client::{BadOptions, Disconnect, Next, SendError, Update, random};
+use chappe_client::{Disconnect, Next, SendError, Update, random};
 use chappe_proto::packet::Ack;
 use chappe_proto::request::NewMessage;
 use chappe_proto::{ChatId, ClientId, Code};
 
-use super::client::{Retries, Server, exit_of};
+use super::client::{BadServer, Retries, Server, exit_of};
+use crate::bounded;
 use crate::client::block_on;
 use crate::exit::Exit;
+
+/// No server takes more: `limits.content_bytes` goes up to it.
+const MAX_CONTENT: u64 = 16 << 20;
 
 /// Posts a message and prints its id and its number in the chat.
 #[derive(Debug, clap::Args)]
@@ -57,11 +61,14 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(error) => {
             eprintln!("chappe send: {error}");
-            let SendFailure::GaveUp(reason) = &error else { return Exit::Failed.into() };
-            if !matches!(exit_of(reason), Exit::Address) && reason.next() != Next::Stop {
+            if may_be_kept(&error) {
                 unknown(&client_id);
             }
-            exit_of(reason).into()
+            match &error {
+                SendFailure::GaveUp(reason) => exit_of(reason).into(),
+                SendFailure::Server(error) => error.exit().into(),
+                _ => Exit::Failed.into(),
+            }
         }
     }
 }
@@ -70,15 +77,28 @@ pub fn run(args: &Args) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum SendFailure {
     #[error(transparent)]
-    Options(#[from] BadOptions),
+    Server(#[from] BadServer),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
     #[error(transparent)]
     Refused(#[from] SendError),
     #[error("{code}: {reason}")]
-    Delayed { code: Code, reason: Box<str> },
+    Delayed {
+        code: Code,
+        reason: Box<str>,
+        /// A connection on which it may have been sent broke before.
+        was_cut: bool,
+    },
     #[error("{0}")]
     GaveUp(Disconnect),
+}
+
+fn may_be_kept(error: &SendFailure) -> bool {
+    match error {
+        SendFailure::GaveUp(reason) => exit_of(reason) == Exit::Failed && reason.next() != Next::Stop,
+        SendFailure::Delayed { code, was_cut, .. } => *was_cut || matches!(code, Code::UnknownOutcome | Code::Internal),
+        _ => false,
+    }
 }
 
 fn unknown(client_id: &ClientId) {
@@ -90,8 +110,7 @@ fn content(text: &str) -> io::Result<Box<str>> {
     if text != "-" {
         return Ok(text.into());
     }
-    let mut read = String::new();
-    io::stdin().read_to_string(&mut read)?;
+    let read = bounded::read_text(io::stdin().lock(), MAX_CONTENT)?;
     // The line's end is the shell's, not the message's.
     let trimmed = read.strip_suffix('\n').unwrap_or(&read);
     Ok(trimmed.strip_suffix('\r').unwrap_or(trimmed).into())
@@ -99,7 +118,7 @@ fn content(text: &str) -> io::Result<Box<str>> {
 
 async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, SendFailure> {
     let options = args.server.options()?.backoff(Duration::from_millis(200), Duration::from_secs(3));
-    let (client, mut updates) = options.start_client()?;
+    let (client, mut updates) = options.start_client().map_err(BadServer::from)?;
     let message = NewMessage {
         chat_id: args.chat,
         sender_id: None,
@@ -110,6 +129,7 @@ async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, S
         signature: None,
     };
     let mut retries = Retries::new(Some(args.retries));
+    let (mut is_connected, mut was_cut) = (false, false);
     let sending = client.send_message(message);
     tokio::pin!(sending);
     loop {
@@ -119,12 +139,18 @@ async fn send(args: &Args, content: &str, client_id: &ClientId) -> Result<Ack, S
                 other => Ok(other?),
             },
             update = updates.next() => match update {
-                Some(Update::Connected(_)) => retries.connected(),
-                Some(Update::Disconnected { reason, .. }) if !retries.goes_on(&reason) => {
-                    return Err(SendFailure::GaveUp(reason));
+                Some(Update::Connected(_)) => {
+                    is_connected = true;
+                    retries.connected();
+                }
+                Some(Update::Disconnected { reason, .. }) => {
+                    was_cut |= is_connected;
+                    if !retries.goes_on(&reason) {
+                        return Err(SendFailure::GaveUp(reason));
+                    }
                 }
                 Some(Update::Delayed { code, reason, .. }) if !retries.again() => {
-                    return Err(SendFailure::Delayed { code, reason });
+                    return Err(SendFailure::Delayed { code, reason, was_cut });
                 }
                 _ => {}
             },

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chappe_client::{BadOptions, Disconnect, Start, Update};
+use chappe_client::{Disconnect, Start, Update};
 use chappe_proto::event::Event;
 use chappe_proto::{ChatId, Code, Seq};
 use futures_util::FutureExt;
 
-use super::client::{Retries, Server, exit_of};
+use super::client::{BadServer, Retries, Server, exit_of};
 use crate::client::block_on;
 use crate::exit::Exit;
 
@@ -27,7 +27,7 @@ pub struct Args {
     chat: ChatId,
     #[command(flatten)]
     server: Server,
-    /// Begin behind this number; 0 prints the whole history. Only what is new if absent.
+    /// Begin behind this number; 0 prints all that is kept. Only what is new if absent.
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
     /// One JSON object a line, as on the wire.
@@ -42,7 +42,7 @@ pub struct Args {
 #[derive(Debug, thiserror::Error)]
 enum TailError {
     #[error(transparent)]
-    Options(#[from] BadOptions),
+    Server(#[from] BadServer),
     #[error("{0}")]
     Ended(Disconnect),
     #[error("{code}: {reason}")]
@@ -67,7 +67,11 @@ pub fn run(args: &Args) -> ExitCode {
         Err(TailError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine.into(),
         Err(error) => {
             eprintln!("chappe tail: {error}");
-            let exit = if let TailError::Ended(reason) = &error { exit_of(reason) } else { Exit::Failed };
+            let exit = match &error {
+                TailError::Ended(reason) => exit_of(reason),
+                TailError::Server(error) => error.exit(),
+                _ => Exit::Failed,
+            };
             exit.into()
         }
     }
@@ -75,7 +79,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 async fn tail(args: &Args) -> Result<(), TailError> {
     // Only this chat is printed: what else the user hears begins where it is, and costs no history.
-    let (client, mut updates) = args.server.options()?.start(Start::Newest).start_client()?;
+    let (client, mut updates) = args.server.options()?.start(Start::Newest).start_client().map_err(BadServer::from)?;
     let from = args.after.map_or(Start::Newest, |after| Start::After(Seq(after)));
     // Refused only by a client that was closed, which then says why.
     let _ = client.subscribe(args.chat, from).await;
@@ -95,9 +99,11 @@ async fn tail(args: &Args) -> Result<(), TailError> {
                     }
                     eprintln!("chappe tail: {reason}; trying again");
                 }
+                Update::NotRenewed { reason } => eprintln!("chappe tail: no fresh token: {reason}; trying again"),
                 Update::Afresh { .. } => eprintln!("chappe tail: the server's log is another one; from its beginning:"),
-                Update::Skipped { chat_id, to, .. } if chat_id == args.chat => {
-                    eprintln!("chappe tail: the log no longer reaches back; going on after {to}");
+                Update::Skipped { chat_id, after, to } if chat_id == args.chat => {
+                    printer.print(&mut events).map_err(TailError::Output)?;
+                    eprintln!("chappe tail: {}", skipped(after, to));
                 }
                 Update::Gone { chat_id, code, reason } if chat_id == args.chat => {
                     printer.print(&mut events).map_err(TailError::Output)?;
@@ -112,6 +118,14 @@ async fn tail(args: &Args) -> Result<(), TailError> {
         }
     }
     Ok(())
+}
+
+fn skipped(after: Seq, to: Seq) -> String {
+    if to < after {
+        format!("the chat has come only to {to}, and not to {after}; going on from there")
+    } else {
+        format!("the events {} to {to} are not kept any more; going on behind them", after.next())
+    }
 }
 
 /// Writes events to stdout.

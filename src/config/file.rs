@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::bounded;
 use crate::config::nearest::nearest;
 use crate::config::problem::{Entry, Problem, Source};
 use crate::config::settings::{SETTINGS, Setting};
@@ -20,7 +21,7 @@ pub(crate) struct File {
 pub(crate) fn read(path: &Path) -> File {
     let name = path.display().to_string();
     let unreadable = |text: String| File { entries: Vec::new(), problems: vec![Problem::with(&name, text)] };
-    let bytes = match std::fs::read(path) {
+    let bytes = match bounded::read_file(path, bounded::SETTINGS_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => return unreadable(format!("cannot be read: {error}")),
     };

@@ -4,13 +4,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chappe_actors::accounts::store;
+use chappe_actors::accounts::store::{self, StoreError};
 use chappe_actors::checkup::{self, End};
 use chappe_actors::folder::{FolderError, Use};
 use chappe_actors::snapshot::names_file;
 use chappe_proto::Millis;
 
 use super::Check;
+use super::disk::READ_ONLY;
 use crate::app;
 use crate::auth::SECRET_FILE;
 use crate::config::{AuthMode, Config, about};
@@ -62,6 +63,8 @@ fn accounts(config: &Config) -> Option<Check> {
     match store::is_whole(&config.data) {
         Ok(Some(true)) => Some(Check::ok(NAME, "they can be read")),
         Ok(Some(false)) => Some(Check::fail(NAME, format!("{} is damaged", store::FILE), lost)),
+        // It says what to do.
+        Err(error @ StoreError::Lost { .. }) => Some(Check::fail(NAME, error.to_string(), "")),
         Err(error) => Some(Check::fail(NAME, error.to_string(), lost)),
         Ok(None) if config.auth.mode == AuthMode::Open => None,
         Ok(None) if config.data.join(SECRET_FILE).exists() => {
@@ -80,7 +83,11 @@ fn permissions(data: &Path) -> Check {
             "see who owns the folders above it",
         );
     };
-    if rustix::fs::access(data, rustix::fs::Access::WRITE_OK).is_err() {
+    let access = rustix::fs::access(data, rustix::fs::Access::WRITE_OK);
+    if access == Err(rustix::io::Errno::ROFS) {
+        return Check::fail(NAME, format!("{} cannot be written to", data.display()), READ_ONLY);
+    }
+    if access.is_err() {
         let owner = format!("it belongs to user {}", folder.uid());
         return Check::fail(
             NAME,

@@ -1,13 +1,17 @@
 //! The disk under the data folder: how long a flush takes, how much room there is, and what sort of disk it is.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chappe_actors::checkup;
 
-use super::Check;
+use super::{Check, Verdict};
 use crate::config::about;
 
+/// About a file system that takes no writes.
+pub(super) const READ_ONLY: &str =
+    "the file system is read-only: mount it for writing; if it became so by itself, dmesg says why";
 /// So often a flush is tried.
 const FLUSHES: usize = 20;
 /// Longer than this every ack waits noticeably.
@@ -17,10 +21,12 @@ const LITTLE: u64 = 128 << 20;
 /// Less room is soon less than that.
 const SOON: u64 = 1 << 30;
 
-/// Looks at the disk under `data`, which need not be there yet.
-pub(super) fn all(data: &Path) -> Vec<Check> {
+/// Looks at the disk under `data`, which need not be there yet. Also whether it takes writes.
+pub(super) fn all(data: &Path) -> (Vec<Check>, bool) {
     let place = existing(data);
-    vec![flush(&place), space(&place), sort(&place)]
+    let flush = flush(&place);
+    let takes_writes = flush.verdict != Verdict::Fail;
+    (vec![flush, space(&place), sort(&place)], takes_writes)
 }
 
 /// The folder, or the nearest one above it that is there.
@@ -33,10 +39,19 @@ fn flush(place: &Path) -> Check {
     const NAME: &str = "flush";
     match checkup::flushes(place, FLUSHES) {
         Ok(taken) => how_slow(&taken),
-        Err(error) => {
-            let advice = "the user that the server runs as has to be able to write there";
-            Check::fail(NAME, format!("{}: {error}", place.display()), advice)
+        Err(error) => Check::fail(NAME, format!("{}: {error}", place.display()), what_to_do(error.kind())),
+    }
+}
+
+/// About a disk that takes no write.
+fn what_to_do(error: ErrorKind) -> &'static str {
+    match error {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room, or move the folder to a larger disk (stop, copy, --data); nothing was lost"
         }
+        ErrorKind::ReadOnlyFilesystem => READ_ONLY,
+        ErrorKind::PermissionDenied => "the user that the server runs as has to be able to write there",
+        _ => "see what the kernel says of the disk (dmesg)",
     }
 }
 
@@ -108,7 +123,6 @@ fn sort_of(magic: u64) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
     use super::*;
 
     #[test]

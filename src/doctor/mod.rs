@@ -77,11 +77,22 @@ pub fn examine(config: &Config, deep: bool, progress: &mut dyn FnMut(u64, u64)) 
     let mut checks = vec![doors::certificate(config), doors::keys(config)];
     checks.extend(doors::ports(config, &holder));
     checks.push(doors::open_files(config, &holder));
-    checks.extend(disk::all(&config.data));
-    checks.extend(data::all(config, &holder, deep, progress));
+    let (disk, takes_writes) = disk::all(&config.data);
+    checks.extend(disk);
+    let data = data::all(config, &holder, deep, progress);
+    checks.extend(data.into_iter().map(|check| if takes_writes { check } else { disk_first(check) }));
     let passed = SystemTime::now().duration_since(wall);
     checks.push(clock_runs(began.elapsed(), passed.ok()));
     checks
+}
+
+/// What cannot be opened on a disk that takes no writes may be whole: neither restoring nor deleting would help.
+fn disk_first(mut check: Check) -> Check {
+    if check.verdict == Verdict::Fail && ["log", "accounts", "query tables", "every record"].contains(&check.name) {
+        "first let the disk take writes, and look again: on one that does not, whole files may not open"
+            .clone_into(&mut check.advice);
+    }
+    check
 }
 
 /// Whether the wall clock went as the monotonic one did.

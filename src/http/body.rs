@@ -9,13 +9,16 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::HttpSettings;
+use super::identity;
 use super::problem::Problem;
 
-/// Reads the body as JSON. Fields that `T` does not know are passed over; one that stands twice is an error.
+/// Reads the body as JSON. Fields that `T` does not know are passed over; one that stands twice is an error. A body may
+/// take its time: who asks has to be believed at its end as well.
 ///
 /// # Errors
 /// `unsupported_media_type` unless it is plain `application/json`, `too_large` beyond `limits.frame_bytes`, 408 beyond
-/// the time allowed, `malformed` if it is not JSON, `too_deep`, and `invalid_field` if it is other JSON than `T`'s.
+/// the time allowed, `malformed` if it is not JSON, `too_deep`, and `invalid_field` if it is other JSON than `T`'s;
+/// `not_authenticated` and `token_expired` where that has come meanwhile.
 pub(crate) async fn json<T: DeserializeOwned>(
     request: &HttpRequest,
     payload: web::Payload,
@@ -27,6 +30,7 @@ pub(crate) async fn json<T: DeserializeOwned>(
     let bytes = tokio::time::timeout(settings.body_time, read(request, payload, limit))
         .await
         .map_err(|_| Problem::body_too_slow())??;
+    identity::is_still_believed(request)?;
     parse(&bytes)
 }
 

@@ -32,8 +32,8 @@ pub(crate) struct ChatsQuery {
     #[serde(default, deserialize_with = "extract::cursor")]
     #[param(value_type = u64, required = false, maximum = 9007199254740991_u64)]
     after: Option<ChatId>,
-    /// At most so many; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// At most so many; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     limit: Option<u32>,
     /// Whose chats, in open mode; absent: the open ones.
     #[param(value_type = schema::UserId, required = false)]
@@ -76,7 +76,7 @@ pub(crate) struct ChatPatch {
 pub(crate) async fn list_chats(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query: ChatsQuery = extract::query(&request)?;
     let user = extract::user(&request, None, query.user_id)?;
-    let limit = bounds::page_limit(query.limit);
+    let limit = bounds::page_limit(query.limit)?;
     match engine::ask(Command::GetChats { user, after: query.after, limit }).await {
         Reply::Chats(chats) => Ok(answer::json_of_about(chats.chats.len() * 512, StatusCode::OK, &chats)),
         other => Err(Problem::instead(other)),

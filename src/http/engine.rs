@@ -3,7 +3,7 @@
 #[cfg(not(test))]
 pub(crate) use chappe_actors::hub::{ask, health};
 // Who is believed is no question to the engine.
-pub(crate) use chappe_actors::hub::{authenticate, now};
+pub(crate) use chappe_actors::hub::{authenticate, believes, now};
 #[cfg(not(test))]
 pub(crate) use chappe_actors::metrics::encode as metrics;
 
@@ -41,6 +41,7 @@ mod scripted {
         phase: Phase::Serving,
         storage: Storage::Writable,
         damage: None,
+        are_tables_damaged: false,
         log_position: 0,
         projected_position: 0,
         connections: Connections { websocket: 0, tcp: 0 },

@@ -22,8 +22,8 @@ pub(crate) struct EventsQuery {
     #[serde(default)]
     #[param(value_type = schema::Seq, required = false)]
     after: Seq,
-    /// At most so many; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// At most so many; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     limit: Option<u32>,
     /// Who asks, in open mode.
     #[param(value_type = schema::UserId, required = false)]
@@ -56,7 +56,7 @@ pub(crate) async fn list_events(request: HttpRequest) -> Result<HttpResponse, Pr
     let EventsQuery { after, limit, user_id } = extract::query(&request)?;
     bounds::seq("after", after)?;
     let user = extract::user(&request, None, user_id)?;
-    let limit = bounds::page_limit(limit);
+    let limit = bounds::page_limit(limit)?;
     match engine::ask(Command::GetEvents { user, chat, after, limit }).await {
         Reply::Events(page) => Ok(answer::written(StatusCode::OK, page.to_json())),
         Reply::Reset(Reset { chat_id, head, reason }) => {

@@ -27,6 +27,10 @@ pub(crate) struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     damage: Option<&'a str>,
+    /// What is wrong with the query tables, if something is: until they are built again, some history cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    query_tables: Option<&'static str>,
     /// The position of the newest event on disk.
     log_position: u64,
     /// How many events the query tables are behind the log.
@@ -76,10 +80,13 @@ impl<'a> Report<'a> {
             Storage::Writable => None,
             Storage::Unavailable { reason } => Some(&**reason),
         };
+        let rebuilding = "damaged: they are being built again from the log";
+        let query_tables = health.are_tables_damaged.then_some(rebuilding);
+        let is_damaged = health.damage.is_some() || health.are_tables_damaged;
         let status = match health.phase {
             Phase::Starting => Status::Starting,
             Phase::Draining => Status::Draining,
-            Phase::Serving if reason.is_some() || health.damage.is_some() => Status::Degraded,
+            Phase::Serving if reason.is_some() || is_damaged => Status::Degraded,
             Phase::Serving => Status::Ok,
         };
         Self {
@@ -88,6 +95,7 @@ impl<'a> Report<'a> {
             uptime_s,
             storage: StorageReport { writable: reason.is_none(), reason },
             damage: health.damage.as_deref(),
+            query_tables,
             log_position: health.log_position,
             projector_lag: health.projector_lag(),
             connections: ConnectionsReport { websocket: health.connections.websocket, tcp: health.connections.tcp },

@@ -191,6 +191,18 @@ pub(crate) fn holder(request: &HttpRequest) -> Result<(Principal, Via), Reject> 
     }
 }
 
+/// Whether who asks is still believed, where some time has passed since the gate asked: the word that a token is
+/// worth nothing any more may have come meanwhile.
+///
+/// # Errors
+/// `not_authenticated` and `token_expired`.
+pub(crate) fn is_still_believed(request: &HttpRequest) -> Result<(), Reject> {
+    match of(request) {
+        Some(Who::Holder(principal, _)) => engine::believes(&principal),
+        Some(Who::Nobody) | None => Ok(()),
+    }
+}
+
 /// In open mode there are neither sessions nor passwords.
 pub(crate) fn no_sessions() -> Reject {
     Reject::new(Code::NotFound, "in open mode there are no sessions: name the user; auth.mode = \"token\" has them")

@@ -25,8 +25,8 @@ pub(crate) struct MembersQuery {
     #[serde(default, deserialize_with = "extract::cursor")]
     #[param(value_type = u64, required = false, maximum = 9007199254740991_u64)]
     after: Option<UserId>,
-    /// At most so many; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// At most so many; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     limit: Option<u32>,
     /// Who asks, in open mode.
     #[param(value_type = schema::UserId, required = false)]
@@ -93,7 +93,7 @@ pub(crate) async fn list_members(request: HttpRequest) -> Result<HttpResponse, P
     let chat = extract::path_id(&request, "chat_id")?;
     let query: MembersQuery = extract::query(&request)?;
     let user = extract::user(&request, None, query.user_id)?;
-    let limit = bounds::page_limit(query.limit);
+    let limit = bounds::page_limit(query.limit)?;
     match engine::ask(Command::GetMembers { user, chat, after: query.after, limit }).await {
         Reply::Members(page) => Ok(answer::json(StatusCode::OK, &Members::from(page))),
         other => Err(Problem::instead(other)),

@@ -25,8 +25,8 @@ pub(crate) struct MessagesQuery {
     /// 1 is the newest page.
     #[param(nullable = false, minimum = 1, default = 1)]
     page: Option<u32>,
-    /// Messages a page; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// Messages a page; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     per_page: Option<u32>,
     /// The newest messages before this number.
     #[param(value_type = schema::Seq, required = false)]
@@ -34,8 +34,8 @@ pub(crate) struct MessagesQuery {
     /// The oldest messages after this number.
     #[param(value_type = schema::Seq, required = false)]
     after: Option<Seq>,
-    /// At most so many, with `before` or `after`; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// At most so many, with `before` or `after`; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     limit: Option<u32>,
     /// Who asks, in open mode.
     #[param(value_type = schema::UserId, required = false)]

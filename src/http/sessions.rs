@@ -206,6 +206,8 @@ pub(crate) async fn renew_session(
         Code::UnknownUser => Reject::new(Code::Forbidden, "only users with an account here renew their sessions"),
         _ => reject,
     })?;
+    // Logging out everywhere may have come meanwhile: what is made now would be from after that.
+    identity::is_still_believed(&request)?;
     // Never more than either of the two.
     let account = Account { standing: account.standing.min(principal.standing), ..account };
     let issued = tokens.authority.issue(&account, engine::now().wall, jti);

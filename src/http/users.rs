@@ -26,8 +26,8 @@ pub(crate) struct UsersQuery {
     #[serde(default, deserialize_with = "extract::cursor")]
     #[param(value_type = u64, required = false, maximum = 9007199254740991_u64)]
     after: Option<UserId>,
-    /// At most so many; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// At most so many; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     limit: Option<u32>,
 }
 
@@ -35,8 +35,8 @@ pub(crate) struct UsersQuery {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OnlineQuery {
-    /// At most so many; less than 1 counts as 1, more than 500 as 500.
-    #[param(nullable = false, default = 50)]
+    /// At most so many; more than 500 counts as 500.
+    #[param(nullable = false, minimum = 1, default = 50)]
     limit: Option<u32>,
 }
 
@@ -89,7 +89,7 @@ impl From<reply::User> for User {
 pub(crate) async fn list_users(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let UsersQuery { after, limit } = extract::query(&request)?;
     extract::holder(&request)?;
-    match engine::ask(Command::GetUsers { after, limit: bounds::page_limit(limit) }).await {
+    match engine::ask(Command::GetUsers { after, limit: bounds::page_limit(limit)? }).await {
         Reply::Users(page) => {
             let users = page.users.into_iter().map(User::from).collect();
             Ok(answer::json(StatusCode::OK, &Users { users, has_more: page.has_more }))
@@ -191,7 +191,7 @@ pub(crate) async fn get_user(request: HttpRequest) -> Result<HttpResponse, Probl
 pub(crate) async fn list_online(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let OnlineQuery { limit } = extract::query(&request)?;
     let user = extract::holder(&request)?;
-    match engine::ask(Command::GetOnline { user, limit: bounds::page_limit(limit) }).await {
+    match engine::ask(Command::GetOnline { user, limit: bounds::page_limit(limit)? }).await {
         Reply::Presence(presence) => Ok(answer::json(StatusCode::OK, &presence)),
         other => Err(Problem::instead(other)),
     }

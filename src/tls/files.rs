@@ -14,6 +14,7 @@ use rustls::server::{ServerConfig, WebPkiClientVerifier};
 
 use super::error::TlsError;
 use super::validity;
+use crate::bounded;
 
 /// Where the certificates are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Files {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    bounded::read_file(path, bounded::SETTINGS_BYTES).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

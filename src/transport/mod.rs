@@ -5,6 +5,7 @@ pub mod http_io;
 #[cfg(test)]
 mod listening;
 pub mod tcp;
+pub mod turned_away;
 pub mod udp;
 pub mod websocket;
 
@@ -23,22 +24,28 @@ use crate::tls::stream::Stream;
 
 /// Counts an HTTP connection while it lives; one that becomes a WebSocket goes on being counted here too.
 pub struct HttpConnection {
-    permit: Result<Permit, Reject>,
+    room: Result<(), Reject>,
     quiet: Weak<Quiet>,
+    _permit: Permit,
 }
 
 impl HttpConnection {
-    /// One more, which is counted for `address`. Where it finds no room, its first request is told so.
-    pub fn opened(address: Option<IpAddr>, quiet: Weak<Quiet>) -> Self {
+    /// One more, of an address that lets it in. Where it finds no room, its first request is told so; it takes nobody's
+    /// place until then.
+    pub fn opened(permit: Permit, quiet: Weak<Quiet>) -> Self {
         metrics().connections[2].inc();
         metrics().connections_total[2].inc();
         // As for a WebSocket: it is counted already.
-        Self { permit: hub::has_room(Door::WebSocket).and_then(|()| hub::enter(address)), quiet }
+        let room = hub::has_room(Door::WebSocket);
+        if room.is_err() {
+            metrics().connections[2].dec();
+        }
+        Self { room, quiet, _permit: permit }
     }
 
     /// Why it was not let in, if it was not.
     pub fn refused(&self) -> Option<&Reject> {
-        self.permit.as_ref().err()
+        self.room.as_ref().err()
     }
 
     /// The socket goes to `next` once all is sent that is to be sent at present.
@@ -51,7 +58,9 @@ impl HttpConnection {
 
 impl Drop for HttpConnection {
     fn drop(&mut self) {
-        metrics().connections[2].dec();
+        if self.room.is_ok() {
+            metrics().connections[2].dec();
+        }
     }
 }
 

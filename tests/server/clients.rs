@@ -8,6 +8,7 @@ use crate::support::flood::history;
 use crate::support::http::Http;
 use crate::support::programs::{Talk, run};
 use crate::support::server::{CHAPPE, TestServer, command};
+use crate::support::until;
 
 fn chappe(server: &TestServer, arguments: &[&str]) -> Command {
     let mut command = command(&[CHAPPE.to_owned()], &[]);
@@ -34,6 +35,19 @@ fn tail_prints_each_event_once_and_in_order_across_a_crash() {
     post(&server, "said last");
     let seqs: Vec<u64> = tail.end().iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn tail_prints_what_is_kept_of_a_chat_whose_beginning_is_gone_and_says_so() {
+    let server = TestServer::with(&[("CHAPPE_RETENTION_MAX_MESSAGES_PER_CHAT", "3"), ("CHAPPE_RETENTION_EVERY", "1s")]);
+    for nth in 1..=9 {
+        post(&server, &format!("message {nth}"));
+    }
+    until("the old ones to go", || (history(&server, 1, 1).len() == 3).then_some(()));
+    let tail = run(&mut chappe(&server, &["tail", "1", "--after", "0", "--count", "3"])).fine();
+    let said: Vec<&str> = tail.stdout.lines().filter_map(|line| line.split_once(": ")).map(|(_, said)| said).collect();
+    assert_eq!(said, ["message 7", "message 8", "message 9"], "{tail:?}");
+    assert!(tail.stderr.contains("are not kept any more"), "{tail:?}");
 }
 
 #[test]

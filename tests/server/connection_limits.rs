@@ -62,6 +62,23 @@ fn an_address_has_so_many_connections_over_all_doors_and_threads_and_no_more() {
 }
 
 #[test]
+fn who_holds_connections_that_are_refused_takes_nobody_elses_place() {
+    let server = TestServer::with(&[
+        NO_PROXY,
+        ("CHAPPE_LIMITS_CONNECTIONS", "20"),
+        ("CHAPPE_LIMITS_CONNECTIONS_PER_IP", "5"),
+        // They are let in or not in the order in which they come.
+        ("CHAPPE_HTTP_SERVER_WORKERS", "1"),
+    ]);
+    let _held: Vec<_> = (0..40).map(|_| Http::from([127, 0, 0, 2], &server)).collect();
+    let refused = Http::from([127, 0, 0, 2], &server).get("/api/chats");
+    assert_eq!(refused.refusal(), (429, "rate_limited".to_owned()));
+    assert_eq!(refused.header("connection"), Some("close"));
+    Http::to(&server).get("/api/chats").expect(200);
+    Client::hello(&server, Door::TcpJson, 1).post(1, "and by the other door");
+}
+
+#[test]
 fn behind_a_proxy_each_client_is_counted_and_the_proxy_is_not() {
     let server = TestServer::with(&[("CHAPPE_LIMITS_CONNECTIONS_PER_IP", "2")]);
     let from = |address: &'static str| {
@@ -116,11 +133,21 @@ fn a_user_has_so_many_connections_and_no_more_on_every_door() {
 
 #[test]
 fn a_full_server_can_still_be_watched() {
-    let server = TestServer::with(&[("CHAPPE_LIMITS_CONNECTIONS", "3")]);
-    let _inside: Vec<_> = (1..=3).map(|user| Client::hello(&server, Door::TcpJson, user)).collect();
-    assert_eq!(Http::to(&server).get("/api/chats").refusal(), (503, "busy".to_owned()));
+    // One thread, which takes connections in their order.
+    let server = TestServer::with(&[("CHAPPE_LIMITS_CONNECTIONS", "3"), ("CHAPPE_HTTP_SERVER_WORKERS", "1")]);
+    let mut inside: Vec<_> = (1..=3).map(|user| Client::hello(&server, Door::TcpJson, user)).collect();
+    let busy = (503, "busy".to_owned());
+    assert_eq!(Http::to(&server).get("/api/chats").refusal(), busy);
     Http::to(&server).get("/health").expect(200);
     assert!(server.metric("chappe_connections_refused_total{reason=\"all\"}") >= 1.0);
+    // Those that are refused do not keep it full, though they stay until they have asked, and are told.
+    let mut held: Vec<_> = (0..5).map(|_| Http::to(&server)).collect();
+    Http::to(&server).get("/health").expect(200);
+    inside.pop();
+    until("the place", || (Http::to(&server).get("/api/chats").status == 200).then_some(()));
+    for http in &mut held {
+        assert_eq!(http.get("/api/chats").refusal(), busy);
+    }
 }
 
 #[test]

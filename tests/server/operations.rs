@@ -298,7 +298,7 @@ fn a_stopped_server_s_folder_is_backed_up_and_exported_and_left_as_it_was() {
     world.server.restart();
     world.server.caught_up();
     let nothing = run(&mut chappe(&["backup", path(&world.path("b")), "--data", path(&world.path("nowhere"))]));
-    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    assert_eq!(nothing.code, Some(3), "{nothing:?}");
     assert!(nothing.stderr.contains("there is no log in"), "{nothing:?}");
 }
 

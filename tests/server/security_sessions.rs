@@ -216,3 +216,36 @@ fn a_refused_login_costs_one_hash_whatever_it_is_refused_for() {
     server.login("Ann");
     assert_eq!(hashed() - before, 1.0, "and so does a good one");
 }
+
+#[test]
+fn what_is_asked_with_a_token_that_ends_before_the_request_does_is_not_done() {
+    let server = TestServer::with_tokens(&[]);
+    let ann = server.account("Ann");
+    let of_bob = format!("Bearer {}", server.token(server.account("Bob")));
+    let password = format!("/api/users/{ann}/password");
+    let requests = [
+        ("POST", "/api/chats/1/messages", json!({"content": "after the end"})),
+        ("POST", "/api/chats", json!({"title": "after the end", "kind": "group", "members": []})),
+        ("PUT", password.as_str(), json!({"current": PASSWORD, "password": "another good password"})),
+    ];
+    for (method, path, body) in requests {
+        let of_ann = format!("Bearer {}", server.token(ann));
+        let body = body.to_string();
+        let mut http = Http::to(&server);
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {of_ann}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            server.http,
+            body.len()
+        );
+        http.raw(head.as_bytes());
+        assert_eq!(http.answer(method).status, 100, "who asks is believed");
+        let leave = [("Authorization", of_ann.as_str())];
+        Http::to(&server).call("DELETE", "/api/sessions/current", &leave, None).expect(204);
+        http.raw(body.as_bytes());
+        assert_eq!(http.answer(method).refusal(), (401, "not_authenticated".to_owned()), "{method} {path}");
+    }
+    let heard = Http::to(&server).call("GET", "/api/chats/1/messages", &[("Authorization", &of_bob)], None);
+    assert!(!heard.text().contains("after the end"));
+    Browser::login(&server, "Ann", None);
+}

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::operations::{chappe, check, doctor, path};
 use crate::support::client::{Client, Door};
+use crate::support::disk::SmallDisk;
 use crate::support::flood::history;
 use crate::support::programs::run;
-use crate::support::server::TestServer;
+use crate::support::server::{TestServer, command};
 
 /// A server that has said something, and was stopped.
 fn stopped(messages: u64) -> TestServer {
@@ -99,7 +100,7 @@ fn a_server_that_logs_nothing_says_why_it_does_not_start() {
             "--udp",
             "off",
         ]));
-        assert_eq!(told.code, Some(1), "{told:?}");
+        assert_eq!(told.code, Some(10), "{told:?}");
         assert!(told.stderr.contains("error: ") && told.stderr.contains(path(&file)), "{log}: {told:?}");
     }
 }
@@ -145,6 +146,50 @@ fn a_log_that_is_gone_is_not_begun_anew_and_what_follows_from_it_stays() {
 }
 
 #[test]
+fn on_a_disk_that_takes_no_writes_the_doctor_sees_to_that_first() {
+    let disk = SmallDisk::of_mib(64);
+    let mut server = TestServer::launched(disk.launch(), &disk.inside("data"), None, &[("CHAPPE_AUTH_MODE", "token")]);
+    assert_eq!(server.stop(), Some(0));
+    let looks = || {
+        let mut look = command(&disk.launch(), &[]);
+        let told = run(look.args(["doctor", "--json", "--auth", "token", "--data"]).arg(disk.inside("data")));
+        assert_eq!(told.code, Some(1), "{told:?}");
+        for harm in ["restore", "delete", "chown", "run as that user", "user that the server runs as"] {
+            assert!(!told.stdout.contains(harm), "{harm}: {}", told.stdout);
+        }
+        told.stdout
+    };
+    disk.remount(true);
+    assert!(looks().contains("mount it for writing"));
+    disk.remount(false);
+    let ballast = disk.fill();
+    assert!(looks().contains("make room, or move the folder"));
+    fs::remove_file(ballast).unwrap();
+}
+
+#[test]
+fn paths_that_are_slips_have_the_codes_of_what_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let (nowhere, file) = (place.path().join("nowhere"), place.path().join("file"));
+    fs::write(&file, "no folder").unwrap();
+    let (nowhere, file) = (path(&nowhere), path(&file));
+    let below = format!("{file}/data");
+    for (arguments, code) in [
+        (&["verify", "--data", nowhere][..], 3),
+        (&["export", file, "--data", nowhere], 3),
+        (&["compact", "--data", nowhere], 3),
+        (&["user", "list", "--data", nowhere], 3),
+        (&["send", "1", "x", "--token-file", nowhere], 3),
+        (&["tail", "1", "--tls-ca", nowhere], 3),
+        (&["send", "1", "x", "--tcp", "no address"], 3),
+        (&["serve", "--data", &below], 10),
+    ] {
+        let told = run(&mut chappe(arguments));
+        assert_eq!(told.code, Some(code), "{told:?}");
+    }
+}
+
+#[test]
 fn a_doctor_looks_at_the_accounts_and_at_the_secret() {
     let mut server = TestServer::with_tokens(&[]);
     let data = server.data().to_owned();
@@ -157,6 +202,13 @@ fn a_doctor_looks_at_the_accounts_and_at_the_secret() {
     fs::write(data.join("accounts.db"), "no accounts any more, only words").unwrap();
     assert_eq!(looks("accounts"), (Some(1), "fail".to_owned()));
     fs::remove_file(data.join("accounts.db")).unwrap();
+    assert_eq!(looks("accounts"), (Some(1), "fail".to_owned()));
+    let refused = TestServer::fails_with(&data, &[("CHAPPE_AUTH_MODE", "token")]);
+    assert_eq!(refused.code, Some(6), "revoked tokens would be believed again: {refused:?}");
+    assert!(refused.stderr.contains("accounts.db is gone or empty"), "{refused:?}");
+    assert!(!data.join("accounts.db").exists());
+    // A folder of before that was marked.
+    fs::remove_file(data.join("accounts.made")).unwrap();
     assert_eq!(looks("accounts").1, "warn");
     fs::write(data.join("token.secret"), "").unwrap();
     assert_eq!(looks("keys"), (Some(1), "fail".to_owned()));

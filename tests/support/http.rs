@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::client::ClientConfig;
 use serde_json::Value;
 
+use super::PATIENCE;
 use super::server::TestServer;
 use super::tls::Socket;
 
@@ -67,6 +68,16 @@ impl Http {
         Self { stream: BufReader::new(Socket::to(server.http, tls.as_ref())), address: server.http, tls, closes: false }
     }
 
+    /// Connects in the clear, from an address of this machine's own.
+    pub(crate) fn from(address: [u8; 4], server: &TestServer) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((address, 0)).into()).expect("the address is this machine's");
+        socket.connect(&server.http.into()).expect("the door is open");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
+        let stream = BufReader::new(Socket::Plain(socket.into()));
+        Self { stream, address: server.http, tls: None, closes: false }
+    }
+
     /// A request without a body.
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.call("GET", path, &[], None)
@@ -116,7 +127,7 @@ impl Http {
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
         self.closes = answer.header("connection") == Some("close");
-        if method == "HEAD" || matches!(status, 101 | 204 | 304) {
+        if method == "HEAD" || matches!(status, 100 | 101 | 204 | 304) {
             return answer;
         }
         if answer.header("transfer-encoding") == Some("chunked") {

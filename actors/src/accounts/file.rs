@@ -8,11 +8,13 @@ use std::time::Duration;
 use chappe_proto::UserId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::folder::{FolderError, refuse_unfinished};
+use crate::folder::{FolderError, flush, refuse_unfinished};
 use crate::log::wal;
 
 /// The file in the data folder.
 pub const FILE: &str = "accounts.db";
+/// Says that there was such a file: without it, tokens that were revoked would be believed again.
+pub(crate) const MARK: &str = "accounts.made";
 /// The layout this version writes.
 const SCHEMA: i64 = 1;
 /// `chac` in ASCII.
@@ -44,6 +46,16 @@ pub enum StoreError {
     /// The folder is not whole.
     #[error(transparent)]
     Unfinished(FolderError),
+    /// There was one, and it is gone.
+    #[error(
+        "{path} is gone or empty, with all accounts and with what was revoked. Nothing was changed: restore the folder from a \
+         backup; or delete {MARK} to begin anew, and token.secret as well, which ends all sessions, or tokens that were \
+         revoked are believed again"
+    )]
+    Lost {
+        /// The file.
+        path: String,
+    },
     /// SQLite says no.
     #[error("{path}: {source}")]
     Sqlite {
@@ -88,11 +100,12 @@ pub enum StoreError {
 /// Whether the file in `folder` is whole; `None` if there is none. Changes nothing of it.
 ///
 /// # Errors
-/// [`StoreError`]: it cannot be read, or is something else.
+/// [`StoreError`]: it is gone, cannot be read, or is something else.
 pub fn is_whole(folder: &Path) -> Result<Option<bool>, StoreError> {
     let path = folder.join(FILE);
     if !path.exists() {
-        return Ok(None);
+        let is_lost = folder.join(MARK).exists();
+        return if is_lost { Err(StoreError::Lost { path: path.display().to_string() }) } else { Ok(None) };
     }
     let sqlite = |source| StoreError::Sqlite { path: path.display().to_string(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -111,6 +124,10 @@ pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
     refuse_unfinished(folder).map_err(StoreError::Unfinished)?;
     let path = folder.join(FILE);
     let shown = || path.display().to_string();
+    let mark = folder.join(MARK);
+    if mark.exists() && std::fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
+        return Err(StoreError::Lost { path: shown() });
+    }
     // SQLite gives the files beside it the rights of this one.
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -144,6 +161,13 @@ pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
         [_, APPLICATION_ID, SCHEMA] => begin.rollback().map_err(sqlite)?,
         [_, APPLICATION_ID, found] => return Err(StoreError::Newer { path: shown(), found }),
         _ => return Err(StoreError::Foreign { path: shown() }),
+    }
+    if !mark.exists() {
+        // Behind the file and its name, and before anything is kept in it: whenever this is killed, the one that is told
+        // to be there is.
+        let make = || OpenOptions::new().create(true).append(true).mode(0o600).open(&mark)?.sync_all();
+        let made = flush(folder).and_then(|()| make()).and_then(|()| flush(folder));
+        made.map_err(|source| StoreError::Io { path: mark.display().to_string(), source })?;
     }
     connection
         .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;")

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::accounts::file::MARK;
 use crate::folder::FolderError;
 use crate::history::{tables, tests as history};
 use crate::log::conformance::{new_chat, post};
@@ -20,6 +21,24 @@ fn opened() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     (folder, store)
+}
+
+#[test]
+fn a_file_that_is_gone_is_not_made_anew_and_one_that_never_was_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mark) = (folder.path().join(FILE), folder.path().join(MARK));
+    // Killed before the mark: whatever is there was never used.
+    std::fs::write(&file, "").unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    assert!(mark.exists());
+    let ways: [fn(&Path); 2] = [|file| std::fs::remove_file(file).unwrap(), |file| std::fs::write(file, "").unwrap()];
+    for lose in ways {
+        lose(&file);
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Lost { .. })));
+        assert_eq!(std::fs::metadata(&file).map_or(0, |file| file.len()), 0, "nothing was changed");
+    }
+    std::fs::remove_file(&mark).unwrap();
+    Store::open(folder.path()).unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@ impl Handler<GetKept> for CacheActor {
     type Result = ();
 
     fn handle(&mut self, GetKept(from, answer): GetKept, _: &mut Self::Context) {
+        self.pulse.beat();
         // It has room for one, and waits for it.
         let _ = answer.try_send(self.state.kept(from));
     }

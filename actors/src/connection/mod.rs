@@ -5,8 +5,9 @@ mod tcp;
 mod websocket;
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context as Task, Poll, ready};
 
@@ -53,11 +54,17 @@ pub trait Framing: Unpin + 'static {
     /// Notices from the client's first bytes how it is to be answered, also with a refusal.
     fn begin(&self, _bytes: &[u8], _session: &Session) {}
 
-    /// Takes packets out of `bytes`, as many as the window has room for. What is left there is asked for again.
+    /// Takes packets out of `bytes`, as many as the session takes. What is left there is asked for again.
     fn take(&mut self, bytes: &mut &[u8], session: &mut Session);
 
     /// Whether the stream stands between two packets.
     fn is_between(&self) -> bool;
+
+    /// How much memory holds what has come of a packet.
+    fn held_bytes(&self) -> usize;
+
+    /// Nothing more is taken: what has come of a packet is for nobody.
+    fn forget(&mut self);
 }
 
 /// The socket, which the hub may write to as well.
@@ -74,7 +81,7 @@ pub struct Connection<S, F, K> {
     socket: Rc<Socket<S>>,
     session: Session,
     framing: F,
-    /// What was read beyond the window, to be gone on with when there is room.
+    /// What was read beyond the window or the turn, to be gone on with.
     unread: Vec<u8>,
     /// The client has sent its last byte.
     ended: bool,
@@ -103,9 +110,13 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
                 return Poll::Ready(Ok(()));
             }
             if outbox.closing().is_some() || self.ended {
+                self.unread = Vec::new();
+                self.framing.forget();
+                outbox.speech().set_amid(false, 0);
                 // The rest leaves; then this end closes as well.
-                let done = if self.ended { outbox.is_settled() } else { outbox.is_empty() };
-                if !done {
+                if self.ended {
+                    ready!(outbox.poll_settled(task));
+                } else if !outbox.is_empty() {
                     return Poll::Pending;
                 }
                 if outbox.finish() {
@@ -122,9 +133,7 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
                 self.take(&unread);
             }
         }
-        // It could go on; the others first.
-        task.waker().wake_by_ref();
-        Poll::Pending
+        others_first(task)
     }
 
     /// Passes over what a client still sends that was told goodbye: closed with bytes unread, the connection would be
@@ -143,8 +152,7 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            task.waker().wake_by_ref();
-            Poll::Pending
+            others_first(task)
         })
     }
 
@@ -182,8 +190,10 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
         })
     }
 
-    /// Takes the packets out of `bytes`, as many as the window has room for.
+    /// Takes the packets out of `bytes`, as many as the session takes.
     fn take(&mut self, mut bytes: &[u8]) {
+        // Woken by its own answers, it would have the next turn at once.
+        self.session.outbox().attend();
         self.framing.begin(bytes, &self.session);
         if self.socket.0.borrow().is_refused() {
             return self.session.close(CloseCode::TlsRequired, "this server speaks TLS here");
@@ -192,7 +202,9 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Connection<S, F, K> {
         if !bytes.is_empty() && self.session.outbox().closing().is_none() {
             self.unread = bytes.to_vec();
         }
-        self.session.outbox().speech().set_amid(!self.framing.is_between());
+        let held = self.framing.held_bytes() + self.unread.capacity();
+        let amid = !self.unread.is_empty() || !self.framing.is_between();
+        self.session.outbox().speech().set_amid(amid, held);
         self.session.flush();
     }
 }
@@ -209,6 +221,13 @@ impl<S: Io, F: Framing, K: Unpin + 'static> Actor for Connection<S, F, K> {
     fn stopped(&mut self, _: &mut Self::Context) {
         metrics().connections[F::DOOR].dec();
     }
+}
+
+/// It could go on; the others first. Also those of whose bytes the thread does not know yet: woken at once, a busy
+/// connection would have many turns before the thread looks at its sockets.
+fn others_first<T>(task: &mut Task<'_>) -> Poll<T> {
+    let _ = pin!(tokio::task::yield_now()).poll(task);
+    Poll::Pending
 }
 
 /// Drives a connection inside its actor.
@@ -232,3 +251,6 @@ impl<S: Io, F: Framing, K: Unpin + 'static> ActorFuture<Connection<S, F, K>> for
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ impl Framing for Splitter {
     }
 
     fn take(&mut self, bytes: &mut &[u8], session: &mut Session) {
-        while session.outbox().has_room() {
+        while session.takes_more() {
             match self.next(bytes) {
                 Ok(None) => break,
                 Ok(Some(piece)) => session.take(match piece {
@@ -47,6 +47,15 @@ impl Framing for Splitter {
 
     fn is_between(&self) -> bool {
         self.is_between()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn forget(&mut self) {
+        // No byte more is taken: whatever it may be for.
+        *self = Self::new(0);
     }
 }
 

@@ -14,18 +14,19 @@ impl Framing for Reader {
     const DOOR: usize = 0;
 
     fn take(&mut self, bytes: &mut &[u8], session: &mut Session) {
-        while session.outbox().has_room() {
+        while session.takes_more() {
             match self.next(bytes) {
                 Ok(None) => break,
                 Ok(Some(Incoming::Text(text))) => session.take(json::decode(text)),
                 Ok(Some(Incoming::Binary(body))) => session.take(frame::decode(body)),
                 Ok(Some(Incoming::Ping(payload))) => {
+                    session.take_control();
                     let mut pong = Vec::new();
                     put_header(OPCODE_PONG, payload.len(), &mut pong);
                     pong.extend_from_slice(payload);
                     session.outbox().ephemeral(Topic::Pong, Bytes::from(pong));
                 }
-                Ok(Some(Incoming::Pong)) => {}
+                Ok(Some(Incoming::Pong)) => session.take_control(),
                 Ok(Some(Incoming::Close(code))) => session.outbox().leave(code.unwrap_or(1000)),
                 Err(violation) => session.outbox().leave(violation.close_code()),
             }
@@ -34,5 +35,14 @@ impl Framing for Reader {
 
     fn is_between(&self) -> bool {
         self.is_between()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn forget(&mut self) {
+        // No byte more is taken: whatever it may be for.
+        *self = Self::new(0);
     }
 }

@@ -237,7 +237,7 @@ fn what_is_past_its_time_ends_with_the_first_message_that_is_not() {
             (0, 99, 2, (2, None)),
             (3, 25, 100, (1, Some(Millis(30)))),
         ] {
-            let found = history.older(chat, Seq(after), Millis(time), limit, 1).unwrap();
+            let found = history.older(chat, Seq(after), (Millis(time), Millis(u64::MAX)), limit, 1).unwrap();
             assert_eq!(found, expected, "after {after}, before {time}, at most {limit}");
         }
         assert_eq!(history.nth_message(chat, 3).unwrap(), Seq(4));

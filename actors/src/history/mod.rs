@@ -18,7 +18,8 @@ pub(crate) mod tests;
 mod together_tests;
 mod view;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chappe_proto::compression::Expander;
@@ -44,6 +45,9 @@ pub struct History {
     expander: Expander,
     log: SqliteLog,
     tail: Tail,
+    /// The tables' file, and its number there.
+    file: PathBuf,
+    number: Option<u64>,
 }
 
 impl History {
@@ -52,12 +56,22 @@ impl History {
     /// # Errors
     /// [`LogError::Failed`] if they cannot be opened.
     pub fn open(folder: &Path) -> Result<Self, LogError> {
+        let file = folder.join(tables::FILE);
+        // Before it is opened: were it replaced in between, it is opened once more.
+        let number = number(&file);
         Ok(Self {
-            tables: Tables::reader(&folder.join(tables::FILE))?,
+            tables: Tables::reader(&file)?,
             expander: Expander::default(),
             log: SqliteLog::reader(folder)?,
             tail: Tail::default(),
+            file,
+            number,
         })
+    }
+
+    /// Whether the tables were built again meanwhile, so that these are not written any more.
+    pub fn is_replaced(&self) -> bool {
+        number(&self.file).is_some_and(|now| Some(now) != self.number)
     }
 
     /// A page of a chat's messages in their current state, oldest first, and whether more lie in its direction.
@@ -204,7 +218,8 @@ impl History {
     }
 
     /// How many messages of a chat behind a number are from before a time, up to the first that is not; and when that was
-    /// posted. At most `limit` are looked at; then there is no such time.
+    /// posted. Those from after `now` are of a clock that was ahead, and as old as what is behind them. About `limit` are
+    /// looked at; then there is no such time.
     ///
     /// # Errors
     /// As for [`History::messages`].
@@ -212,18 +227,22 @@ impl History {
         &mut self,
         chat: ChatId,
         after: Seq,
-        time: Millis,
+        (time, now): (Millis, Millis),
         limit: u64,
         page: usize,
     ) -> Result<(u64, Option<Millis>), LogError> {
-        let (mut older, mut after) = (0, after);
-        while older < limit {
+        let (mut older, mut ahead, mut after) = (0, 0, after);
+        while older < limit && ahead < AHEAD * limit {
             let (messages, has_more) = self.messages(chat, Page::After(after), page)?;
             for message in messages {
-                if message.created_at >= time {
+                after = message.seq;
+                if message.created_at > now {
+                    ahead += 1;
+                } else if message.created_at >= time {
                     return Ok((older, Some(message.created_at)));
+                } else {
+                    (older, ahead) = (older + ahead + 1, 0);
                 }
-                (older, after) = (older + 1, message.seq);
             }
             if !has_more {
                 break;
@@ -293,6 +312,14 @@ impl History {
         read(&mut view)
     }
 }
+
+/// A file that is open keeps its number for itself.
+fn number(file: &Path) -> Option<u64> {
+    std::fs::metadata(file).ok().map(|file| file.ino())
+}
+
+/// So many times as many messages of a clock that was ahead are passed over: they would be in the way for ever.
+const AHEAD: u64 = 20;
 
 /// A number that no chat reaches.
 const LAST: Seq = Seq(chappe_proto::ids::MAX_ID);

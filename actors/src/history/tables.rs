@@ -1,6 +1,7 @@
 //! The query tables: what the log means, indexed for reading. Only the projector writes them; they can be thrown away
 //! and built again from the log at any time.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use chappe_proto::compression::Compressor;
@@ -11,13 +12,18 @@ use super::batch::Batch;
 use crate::log::record::Position;
 use crate::log::sqlite::rewrite::vacuum;
 use crate::log::{LogError, to_sql};
+use crate::metrics::metrics;
 
 /// The tables' file in the data folder.
 pub const FILE: &str = "query.db";
 /// The layout this version writes.
 pub const SCHEMA: i64 = 5;
-/// The file that says: the tables are damaged, build them again at the next start.
+/// The file that says: the tables may be damaged, build them again at the next start.
 const DOUBT: &str = "query.damaged";
+/// Stands in it where damage was found: build them again now.
+const DAMAGED: &[u8] = b"damaged";
+/// Where tables are built while the damaged ones are still read.
+const FRESH: &str = "query.new.db";
 /// `chaq` in ASCII.
 const APPLICATION_ID: i64 = 0x6368_6171;
 
@@ -51,13 +57,20 @@ CREATE TABLE reactions (
     PRIMARY KEY (chat, message_seq, user, emoji)) WITHOUT ROWID;
 ";
 
-/// Notes that the tables in `folder` are damaged.
+/// Notes that the tables in `folder` may be damaged: the next start builds them again.
 pub fn doubt(folder: &Path) {
-    let note = || {
-        std::fs::write(folder.join(DOUBT), "")?;
-        crate::folder::flush(folder)
-    };
-    if let Err(error) = note() {
+    // What stands in it stays.
+    note(folder, |file| OpenOptions::new().create(true).append(true).open(file).map(drop));
+}
+
+/// Notes that damage was found in the tables in `folder`: a running server builds them again, or the next start.
+pub fn damaged(folder: &Path) {
+    metrics().query_tables_damaged.set(1);
+    note(folder, |file| std::fs::write(file, DAMAGED));
+}
+
+fn note(folder: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) {
+    if let Err(error) = write(&folder.join(DOUBT)).and_then(|()| crate::folder::flush(folder)) {
         tracing::warn!(%error, "note that the query tables are damaged");
     }
 }
@@ -65,6 +78,11 @@ pub fn doubt(folder: &Path) {
 /// Whether it was noted that the tables in `folder` are damaged.
 pub(crate) fn are_doubted(folder: &Path) -> bool {
     folder.join(DOUBT).exists()
+}
+
+/// Whether damage was found in the tables in `folder`.
+pub fn are_damaged(folder: &Path) -> bool {
+    std::fs::read(folder.join(DOUBT)).is_ok_and(|found| found == DAMAGED)
 }
 
 /// Where the log says last that something is not kept, as far as the tables know.
@@ -118,12 +136,8 @@ impl Tables {
         if let Some(doubt) = file.parent().map(|folder| folder.join(DOUBT)).filter(|doubt| doubt.exists()) {
             tracing::warn!("rebuild query tables: damage was found in them");
             Self::remove(file)?;
-            // The note goes last: what it is about must not come back without it.
-            let forget = || {
-                doubt.parent().map_or(Ok(()), crate::folder::flush)?;
-                std::fs::remove_file(&doubt)
-            };
-            forget().map_err(|error: std::io::Error| LogError::Failed(error.to_string()))?;
+            Self::remove(&file.with_file_name(FRESH))?;
+            forget(&doubt)?;
         }
         match Self::open_as_is(file, epoch) {
             Ok(Some(tables)) => return Ok(tables),
@@ -135,11 +149,36 @@ impl Tables {
         Self::open_as_is(file, epoch)?.ok_or_else(|| LogError::Failed("new query tables are not ours".to_owned()))
     }
 
+    /// Empty tables beside those in `folder`, to be put in their place.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn beside(folder: &Path, epoch: u64) -> Result<Self, LogError> {
+        let file = folder.join(FRESH);
+        Self::remove(&file)?;
+        Self::open_as_is(&file, epoch)?.ok_or_else(|| LogError::Failed("new query tables are not ours".to_owned()))
+    }
+
+    /// Puts tables that were built beside those in `folder` in their place. Those must not be open for writing. Killed
+    /// in the middle, the next start builds them once more.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn put_in_place(mut self, folder: &Path) -> Result<(), LogError> {
+        self.settle()?;
+        // Its write-ahead file goes with it.
+        drop(self);
+        let file = folder.join(FILE);
+        Self::remove(&file)?;
+        std::fs::rename(folder.join(FRESH), file).map_err(failed)?;
+        forget(&folder.join(DOUBT))
+    }
+
     fn remove(file: &Path) -> Result<(), LogError> {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = file.as_os_str().to_owned();
             name.push(suffix);
-            crate::folder::remove(name).map_err(|error| LogError::Failed(error.to_string()))?;
+            crate::folder::remove(name).map_err(failed)?;
         }
         Ok(())
     }
@@ -241,6 +280,16 @@ impl Tables {
         plan_once(&connection)?;
         Ok(connection)
     }
+}
+
+/// Removes the note of damage. It goes last: what it is about must not come back without it.
+fn forget(doubt: &Path) -> Result<(), LogError> {
+    doubt.parent().map_or(Ok(()), crate::folder::flush).map_err(failed)?;
+    std::fs::remove_file(doubt).map_err(failed)
+}
+
+fn failed(error: std::io::Error) -> LogError {
+    LogError::Failed(error.to_string())
 }
 
 /// Has statements planned when they are prepared, and not anew for each value that is bound.

@@ -17,9 +17,15 @@ use super::{Door, HubActor, hub};
 use crate::clock::Clock;
 use crate::messages::Tick;
 use crate::metrics::metrics;
+use crate::session::speech;
 
 /// How often connections are looked at.
 pub(super) const TICK: Duration = Duration::from_secs(1);
+
+/// How long a packet may take where all connections together hold too much of what has begun.
+const CROWDED_TIME: Duration = Duration::from_secs(2);
+/// How long what waits for a connection may be in the way of others.
+const TAKING_TIME: Duration = Duration::from_secs(30);
 
 /// What connections are held to, besides what they are told in `Welcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +160,14 @@ pub fn close_code(reject: &Reject) -> CloseCode {
     if reject.code == Code::RateLimited { CloseCode::TooManyConnections } else { CloseCode::Overloaded }
 }
 
+/// For tests without a hub's timers: a second is over.
+#[cfg(test)]
+pub(crate) fn tick() {
+    if let Some(hub) = hub() {
+        hub.end_slow();
+    }
+}
+
 impl Handler<Tick> for HubActor {
     type Result = ();
 
@@ -163,30 +177,52 @@ impl Handler<Tick> for HubActor {
 }
 
 impl Core {
-    /// Ends connections that do not say Hello, do not finish a packet, or say nothing at all. To be called once a
-    /// [`TICK`]. Who only does not read is slow, not hostile, and stays.
+    /// Ends connections that do not say Hello, do not finish a packet, or say nothing at all; reads those again that were
+    /// far too fast. To be called once a [`TICK`]. Who only does not read is slow, not hostile, and stays while there is
+    /// room for others beside it.
     pub(super) fn end_slow(&self) {
+        self.end_slow_where(speech::is_crowded());
+    }
+
+    /// The same, where connections hold too much of what is not whole or not.
+    fn end_slow_where(&self, crowded: bool) {
         let limits = self.connection_limits.get();
         let has_to_greet = self.asks_for_tokens();
+        let packet_time = if crowded { limits.packet_time.min(CROWDED_TIME) } else { limits.packet_time };
         let over = |ticks: u16, most: Duration| TICK * u32::from(ticks) > most;
         let mut encoder = self.encoder.borrow_mut();
         for slot in self.slots.borrow_mut().iter_mut() {
-            let Slot::Connection { door: Door::WebSocket | Door::Tcp, outbox, greeted, unsaid, unfinished, .. } = slot
+            let Slot::Connection {
+                door: Door::WebSocket | Door::Tcp,
+                outbox,
+                greeted,
+                unsaid,
+                unfinished,
+                in_the_way,
+                ..
+            } = slot
             else {
                 continue;
             };
-            if outbox.closing().is_some() {
+            let slow = &metrics().too_slow;
+            *in_the_way = if outbox.is_in_the_way() { in_the_way.saturating_add(1) } else { 0 };
+            if over(*in_the_way, TAKING_TIME) {
+                // It would not take a goodbye either.
+                slow.answers.inc();
+                outbox.kill();
+            }
+            if outbox.closing().is_some() || outbox.is_dead() {
                 continue;
             }
             let waits = !*greeted && (has_to_greet || !outbox.speech().has_begun());
             *unsaid = if waits { unsaid.saturating_add(1) } else { 0 };
-            // Where its window is full it is the server that does not read on.
-            *unfinished =
-                if outbox.speech().stands_still() && outbox.has_room() { unfinished.saturating_add(1) } else { 0 };
-            let slow = &metrics().too_slow;
+            // Where its window is full it is the server that does not read on; where memory is short that does not count.
+            let stands_still = outbox.speech().stands_still() && (crowded || outbox.has_room());
+            *unfinished = if stands_still { unfinished.saturating_add(1) } else { 0 };
+            outbox.forgive();
             let (count, reason) = if has_to_greet && over(*unsaid, limits.hello_time) {
                 (&slow.hello, "no Hello came in time")
-            } else if over(*unfinished, limits.packet_time) {
+            } else if over(*unfinished, packet_time) {
                 (&slow.packet, "a packet that had begun was not whole in time")
             } else if !has_to_greet && over(*unsaid, limits.idle_time) {
                 (&slow.idle, "nothing was said at all")

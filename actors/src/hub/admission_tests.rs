@@ -1,5 +1,6 @@
 //! Connections that take too long, second by second, without waiting for any.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use actix::prelude::*;
@@ -71,11 +72,12 @@ fn connection(core: &Core, greeted: bool) -> Rc<Outbox> {
     core.slots.borrow_mut().insert(Slot::Connection {
         door: Door::Tcp,
         outbox: Rc::clone(&outbox),
-        hears: Vec::new(),
+        hears: BTreeSet::new(),
         greeted,
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     });
     outbox
@@ -85,7 +87,7 @@ fn connection(core: &Core, greeted: bool) -> Rc<Outbox> {
 fn ends(core: &Core, outbox: &Outbox, mut each: impl FnMut()) -> Option<(u32, String)> {
     (1..=400).find_map(|second| {
         each();
-        core.end_slow();
+        core.end_slow_where(false);
         let (code, reason) = outbox.closing()?;
         assert_eq!(code, CloseCode::TooSlow.number());
         Some((second, reason))
@@ -115,14 +117,14 @@ async fn where_no_hello_is_needed_only_who_never_says_anything_ends() {
 async fn a_packet_that_has_begun_is_whole_in_time_or_the_connection_ends() {
     let core = core(false);
     let drips = connection(&core, true);
-    drips.speech().set_amid(true);
-    let (second, reason) = ends(&core, &drips, || drips.speech().set_amid(true)).unwrap();
+    drips.speech().set_amid(true, 0);
+    let (second, reason) = ends(&core, &drips, || drips.speech().set_amid(true, 0)).unwrap();
     assert_eq!((second, reason.as_str()), (31, "a packet that had begun was not whole in time"));
     // One that ends a packet and begins another each second is never found between two, and is fine.
     let busy = connection(&core, true);
     let packet = || {
         busy.speech().took_packet();
-        busy.speech().set_amid(true);
+        busy.speech().set_amid(true, 0);
     };
     assert_eq!(ends(&core, &busy, packet), None);
 }
@@ -133,8 +135,26 @@ async fn who_does_not_read_is_slow_and_stays() {
     let slow = connection(&core, true);
     // Its window is used up: the server itself does not read on.
     slow.admit(1, false);
-    slow.speech().set_amid(true);
+    slow.speech().set_amid(true, 0);
     assert_eq!(ends(&core, &slow, || ()), None);
     slow.release(1);
     assert_eq!(ends(&core, &slow, || ()).map(|(second, _)| second), Some(31), "now it could go on");
+}
+
+#[actix::test]
+async fn where_all_together_hold_too_much_a_packet_that_has_begun_has_less_time() {
+    let core = core(false);
+    let (hoards, full, busy) = (connection(&core, true), connection(&core, true), connection(&core, true));
+    // A full window is no excuse then.
+    full.admit(1, false);
+    for _ in 0..3 {
+        busy.speech().took_packet();
+        for outbox in [&hoards, &full, &busy] {
+            outbox.speech().set_amid(true, 1);
+            assert_eq!(outbox.closing(), None);
+        }
+        core.end_slow_where(true);
+    }
+    assert!(hoards.closing().is_some() && full.closing().is_some());
+    assert_eq!(busy.closing(), None, "its packets come whole in time");
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
+use chappe_proto::commands::PAGE_WEIGHT;
 use chappe_proto::limits::Limits;
 use chappe_proto::outgoing::{Bodies, Encoder, Wire};
-use chappe_proto::{ChatId, Seq};
+use chappe_proto::{ChatId, Code, Reject, Seq};
 
 use super::admission::{Addresses, ConnectionLimits};
 use super::bearers::Expiries;
@@ -25,7 +26,8 @@ use crate::origin::{Origin, SessionId};
 use crate::passed::Passed;
 use crate::principal::Auth;
 use crate::reply::Reply;
-use crate::session::outbox::Topic;
+use crate::session::TOO_MUCH_WAITS;
+use crate::session::outbox::{Topic, is_used_up};
 
 /// The hub of one thread.
 pub(super) struct Core {
@@ -127,6 +129,10 @@ impl Core {
     fn reply(&self, to: Origin, mut reply: Reply, now: Now) {
         let mut slots = self.slots.borrow_mut();
         let SessionId { slot, generation, .. } = to.session;
+        if to.weight >= PAGE_WEIGHT && reply.is_large() && is_used_up() {
+            // Others were larger than they had been taken for.
+            reply = Reject::new(Code::Busy, TOO_MUCH_WAITS).into();
+        }
         count(&reply, to, now);
         match slots.get_mut(slot, generation) {
             Some(Slot::Connection { door, outbox, greeted, bearer, .. }) => {
@@ -232,7 +238,9 @@ impl Core {
         {
             self.listeners.borrow_mut().remove(session.slot, chats);
             outbox.forget(chats);
-            hears.retain(|chat| !chats.contains(chat));
+            for chat in chats {
+                hears.remove(chat);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a hub does about tokens, over outboxes that nobody has read yet.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -87,7 +88,7 @@ fn core() -> Core {
 /// A connection that its user has introduced, and which hears the chat.
 fn connected(core: &Core, id: u64) -> (SessionId, Rc<Outbox>) {
     let outbox = Rc::new(Outbox::new(Wire::JsonLines, 100_000, 10));
-    let (door, hears) = (Door::Tcp, Vec::new());
+    let (door, hears) = (Door::Tcp, BTreeSet::new());
     let connection = Slot::Connection {
         door,
         outbox: Rc::clone(&outbox),
@@ -96,6 +97,7 @@ fn connected(core: &Core, id: u64) -> (SessionId, Rc<Outbox>) {
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     };
     let (slot, generation) = core.slots.borrow_mut().insert(connection);

@@ -31,7 +31,7 @@ impl Listeners {
         }
     }
 
-    pub(super) fn remove(&mut self, slot: u32, chats: &[ChatId]) {
+    pub(super) fn remove<'a>(&mut self, slot: u32, chats: impl IntoIterator<Item = &'a ChatId>) {
         for chat in chats {
             let Some(slots) = self.chats.get_mut(chat) else { continue };
             slots.swap_remove(&slot);

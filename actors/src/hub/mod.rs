@@ -14,6 +14,7 @@ mod presence;
 mod slots;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use tokio::sync::oneshot;
 
 pub use self::addresses::AddressRates;
 use self::admission::TICK;
+#[cfg(test)]
+pub(crate) use self::admission::tick;
 pub use self::admission::{Addresses, ConnectionLimits, Permit, ask_from, close_code, enter, has_room};
 use self::core::Core;
 use self::due::Sending;
@@ -241,11 +244,12 @@ pub fn open(door: Door, outbox: Rc<Outbox>) -> Result<SessionId, Reject> {
     let (slot, generation) = slots.insert(Slot::Connection {
         door,
         outbox,
-        hears: Vec::new(),
+        hears: BTreeSet::new(),
         greeted: false,
         silent: 0,
         unsaid: 0,
         unfinished: 0,
+        in_the_way: 0,
         bearer: None,
     });
     Ok(SessionId { hub: hub.index, slot, generation })

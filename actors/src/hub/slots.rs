@@ -1,5 +1,6 @@
 //! The places of a hub: one for each connection, and one for each HTTP request that waits.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use chappe_proto::ChatId;
@@ -18,7 +19,7 @@ pub(super) enum Slot {
         door: Door,
         outbox: Rc<Outbox>,
         /// The chats it hears.
-        hears: Vec<ChatId>,
+        hears: BTreeSet<ChatId>,
         /// Whether it said Hello, and was welcomed.
         greeted: bool,
         /// For how many heartbeats nothing was heard of it.
@@ -29,6 +30,8 @@ pub(super) enum Slot {
         unsaid: u16,
         /// For how many seconds it has been amid the same packet.
         unfinished: u16,
+        /// For how many seconds it has been in the way of others by what it does not take.
+        in_the_way: u16,
     },
     /// An HTTP request that waits for its answer.
     Waiting(oneshot::Sender<Reply>),

@@ -63,7 +63,7 @@ pub fn admit(
             Ok(Command::MarkRead { user, chat: mark.chat_id, seq: mark.seq })
         }
         Request::GetChats(get) => {
-            Ok(Command::GetChats { user: identity.known(), after: get.after, limit: bounds::page_limit(get.limit) })
+            Ok(Command::GetChats { user: identity.known(), after: get.after, limit: bounds::page_limit(get.limit)? })
         }
         Request::GetMessages(get) => {
             let (page, limit) = bounds::page(&get)?;
@@ -71,7 +71,7 @@ pub fn admit(
         }
         Request::GetEvents(get) => {
             bounds::seq("after", get.after)?;
-            let limit = bounds::page_limit(get.limit);
+            let limit = bounds::page_limit(get.limit)?;
             Ok(Command::GetEvents { user: identity.known(), chat: get.chat_id, after: get.after, limit })
         }
         Request::Subscribe(subscribe) => {
@@ -80,7 +80,7 @@ pub fn admit(
         }
         Request::Unsubscribe(unsubscribe) => {
             bounds::list_len("chat_ids", unsubscribe.chat_ids.len())?;
-            Ok(Command::Unsubscribe { chats: unsubscribe.chat_ids })
+            Ok(Command::Unsubscribe { user: identity.known(), chats: unsubscribe.chat_ids })
         }
         Request::Typing(typing) => {
             let user = identity.user(typing.user_id)?;

@@ -29,6 +29,11 @@ use crate::origin::{Origin, SessionId};
 use crate::principal::Principal;
 use crate::rate::{self, Bucket};
 
+/// So many packets are taken before what they ask is sent on its way, and others have their turn.
+const AT_ONCE: u32 = 256;
+/// Why a page is refused as `busy`.
+pub(crate) const TOO_MUCH_WAITS: &str = "take what you asked for before: too much waits to be sent to slow clients";
+
 /// One client's connection, whatever its transport.
 #[derive(Debug)]
 pub struct Session {
@@ -40,6 +45,8 @@ pub struct Session {
     bucket: Option<Bucket>,
     /// When the packets read since the last flush came. They came together: the clock is read once for all of them.
     arrived: Option<Duration>,
+    /// How many those are.
+    taken: u32,
     /// Commands of the packets read since the last flush.
     commands: Vec<(Origin, Command)>,
     /// Who came, by a token that was shown before the first packet; or why it is not believed.
@@ -60,6 +67,7 @@ impl Session {
             limits: hub::shared_limits(),
             bucket: None,
             arrived: None,
+            taken: 0,
             commands: Vec::new(),
             came_with: None,
         })
@@ -79,6 +87,17 @@ impl Session {
     /// believed is told there as well: browsers show nobody why a handshake failed.
     pub fn came_with(&mut self, shown: Result<Principal, Reject>) {
         self.came_with = Some(Box::new(shown));
+    }
+
+    /// Whether it takes another packet before the next flush.
+    pub fn takes_more(&self) -> bool {
+        self.taken < AT_ONCE && self.outbox.has_room()
+    }
+
+    /// Takes what is no packet and costs as much as one: a control frame of the transport. It is answered however fast it
+    /// comes, and counts all the same.
+    pub fn take_control(&mut self) {
+        let _ = self.take_token();
     }
 
     /// Takes one packet, or what could not be read as one.
@@ -122,6 +141,7 @@ impl Session {
     /// Sends the commands on their way. To be called when no more packets are at hand.
     pub fn flush(&mut self) {
         let arrived = self.arrived.take();
+        self.taken = 0;
         if self.commands.is_empty() {
             return;
         }
@@ -140,6 +160,7 @@ impl Session {
 
     /// Whether the connection may ask something now.
     fn take_token(&mut self) -> Result<(), Reject> {
+        self.taken += 1;
         let rate = self.limits.get().connection_rate;
         if rate.per_sec == 0 {
             return Ok(());
@@ -157,8 +178,14 @@ impl Session {
         })
         .map_err(|too_fast| {
             metrics().rate_limited.connection.inc();
+            self.outbox.speech().was_too_fast();
             too_fast.reject("requests of this connection")
         })
+    }
+
+    /// Whether another answer as large as a page would be too much: for all, or for one that has not taken the last.
+    fn is_too_much(&self) -> bool {
+        outbox::is_promised_away() || (queue::is_crowded() && !self.outbox.is_empty())
     }
 
     fn request(&mut self, request_id: Option<u64>, mut request: Request, in_time: Result<(), Reject>) {
@@ -166,28 +193,31 @@ impl Session {
         if let Some(counter) = metrics().packets.get(request.kind()) {
             counter.inc();
         }
-        let ticket = self.outbox.admit(rule.weight, rule.answer == Answer::Ack);
+        let weight = request.weight();
+        let refused_for_good = matches!(request, Request::Hello(_)) && self.identity.known().is_none();
+        // Nobody is turned away at the door for what others do not take: that is one answer for each connection.
+        let is_too_much = weight >= PAGE_WEIGHT && !refused_for_good && self.is_too_much();
+        let ticket = self.outbox.admit(weight, rule.answer == Answer::Ack);
         if let Err(reject) = in_time {
             metrics().refuse(reject.code);
             let packet = match rule.answer {
                 Answer::Ack => Packet::Ack(Ack::refused(reject, client_id(&request))),
                 Answer::Data => Packet::Error(reject.into()),
                 // Typing and presence are lost without a word.
-                Answer::None => return self.outbox.release(rule.weight),
+                Answer::None => return self.outbox.release(weight),
             };
-            return self.put(packet, ticket, request_id, rule.weight);
+            return self.put(packet, ticket, request_id, weight);
         }
         if let Request::Ping(ping) = &request {
             let pong = Pong { nonce: ping.nonce, server_time: Some(hub::now().wall) };
-            return self.put(Packet::Pong(pong), None, request_id, rule.weight);
+            return self.put(Packet::Pong(pong), None, request_id, weight);
         }
-        let refused_for_good = matches!(request, Request::Hello(_)) && self.identity.known().is_none();
         if matches!(&request, Request::Hello(hello) if hello.zstd) {
             self.outbox.offer_zstd();
         }
         let client_id = client_id(&request);
-        let admitted = if rule.weight >= PAGE_WEIGHT && queue::is_crowded() && !self.outbox.is_empty() {
-            Err(Reject::new(Code::Busy, "take what you asked for before: too much waits to be sent to slow clients"))
+        let admitted = if is_too_much {
+            Err(Reject::new(Code::Busy, TOO_MUCH_WAITS))
         } else {
             self.shown(&mut request).and_then(|shown| {
                 let command = admit(&mut self.identity, &self.limits.get(), request, shown.as_ref())?;
@@ -198,7 +228,7 @@ impl Session {
             })
         };
         match admitted {
-            Ok(command) => self.send(ticket, request_id, rule.weight, command),
+            Ok(command) => self.send(ticket, request_id, weight, command),
             Err(reject) => {
                 metrics().refuse(reject.code);
                 let code = reject.code;
@@ -206,7 +236,7 @@ impl Session {
                     Answer::Ack => Packet::Ack(Ack::refused(reject, client_id)),
                     Answer::Data | Answer::None => Packet::Error(reject.into()),
                 };
-                self.put(packet, ticket, request_id, rule.weight);
+                self.put(packet, ticket, request_id, weight);
                 match code {
                     Code::UnsupportedVersion => {
                         self.close(CloseCode::UnsupportedVersion, "the server speaks another protocol version");

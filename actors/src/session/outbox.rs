@@ -9,13 +9,15 @@
 
 mod ephemera;
 mod leaving;
+mod promise;
+mod room;
 mod unkept;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use chappe_proto::code::CloseCode;
@@ -27,6 +29,7 @@ use chappe_proto::{ChatId, Seq};
 use self::ephemera::Ephemera;
 pub use self::ephemera::{Change, Changes, Topic};
 pub use self::leaving::Sink;
+pub(crate) use self::promise::{is_promised_away, is_used_up};
 use super::queue::Queue;
 use super::speech::Speech;
 use crate::metrics::metrics;
@@ -73,6 +76,8 @@ struct Inner {
     early: BTreeMap<u64, Early>,
     window: u32,
     in_flight: u32,
+    /// How many answers of a page's size are not there yet.
+    promised: u32,
     /// Events that were dropped and not told of yet.
     gaps: BTreeMap<ChatId, (Seq, Seq)>,
     reader: Option<Waker>,
@@ -107,6 +112,7 @@ impl Outbox {
             early: BTreeMap::new(),
             window,
             in_flight: 0,
+            promised: 0,
             gaps: BTreeMap::new(),
             reader: None,
             writer: None,
@@ -182,32 +188,12 @@ impl Outbox {
     pub fn admit(&self, weight: u32, acked: bool) -> Option<u64> {
         let mut inner = self.inner.borrow_mut();
         inner.in_flight = inner.in_flight.saturating_add(weight);
+        inner.promise(weight);
         acked.then(|| {
             let ticket = inner.next_ticket;
             inner.next_ticket += 1;
             ticket
         })
-    }
-
-    /// Ready while there is room in the window and in the outbox, and nobody asked to close.
-    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.borrow_mut();
-        if inner.has_room() {
-            return Poll::Ready(());
-        }
-        keep(&mut inner.reader, context);
-        Poll::Pending
-    }
-
-    /// Whether there is room in the window and in the outbox: who does not take what was asked for asks for no more.
-    pub fn has_room(&self) -> bool {
-        self.inner.borrow().has_room()
-    }
-
-    /// Whether all that was asked is answered, and all answers have left.
-    pub fn is_settled(&self) -> bool {
-        let inner = self.inner.borrow();
-        inner.in_flight == 0 && inner.queue.is_empty()
     }
 
     /// Whether nothing waits to be sent.
@@ -223,7 +209,9 @@ impl Outbox {
 
     /// Gives back what a request took of the window that is not answered.
     pub fn release(&self, weight: u32) {
-        self.inner.borrow_mut().release(weight);
+        let mut inner = self.inner.borrow_mut();
+        inner.keep_promise(weight);
+        inner.release(weight);
     }
 
     /// Puts in the answer to a request. With a ticket it waits until the acks before it are in.
@@ -237,6 +225,7 @@ impl Outbox {
     ) {
         let wire = self.wire.get();
         let mut inner = self.inner.borrow_mut();
+        inner.keep_promise(weight);
         if inner.dead || inner.finished {
             return;
         }
@@ -261,6 +250,7 @@ impl Outbox {
     /// Puts in a page that answers a request.
     pub fn page(&self, encoder: &mut Encoder, page: &impl Body, request_id: Option<u64>, weight: u32) {
         let mut inner = self.inner.borrow_mut();
+        inner.keep_promise(weight);
         if !inner.dead {
             inner.encode(encoder, self.wire.get(), page, request_id, weight);
             inner.wake_writer();
@@ -315,6 +305,7 @@ impl Outbox {
     pub fn kill(&self) {
         let mut inner = self.inner.borrow_mut();
         inner.dead = true;
+        inner.break_promises();
         inner.queue.clear();
         inner.ephemera = None;
         inner.early = BTreeMap::new();
@@ -345,13 +336,9 @@ impl Inner {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.in_flight < self.window && self.queue.is_half_free() && self.closing.is_none()
-    }
-
     fn release(&mut self, weight: u32) {
         self.in_flight = self.in_flight.saturating_sub(weight);
-        if self.has_room() {
+        if self.has_room() || self.is_settled() {
             self.wake_reader();
         }
     }

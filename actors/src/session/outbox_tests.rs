@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Wake, Waker};
 
 use chappe_proto::batch::StatusPart;
 use chappe_proto::packet::{Ack, Pong, StatusNow};
@@ -229,4 +230,31 @@ fn a_closed_outbox_says_goodbye_and_nothing_that_is_not_kept() {
     let text = drained(&outbox, usize::MAX);
     assert_eq!(text.lines().count(), 1);
     assert!(text.contains("\"Closing\""), "{text}");
+}
+
+#[test]
+fn who_waits_for_the_last_answer_is_woken_also_by_a_request_without_one() {
+    for closing in [false, true] {
+        let outbox = outbox(10_000);
+        outbox.admit(1, false);
+        if closing {
+            outbox.close(&mut Encoder::default(), CloseCode::TooSlow, "bye", None);
+            drained(&outbox, usize::MAX);
+        }
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(outbox.poll_settled(&mut Context::from_waker(&waker)).is_pending());
+        outbox.release(1);
+        assert!(woken.0.load(Ordering::Relaxed), "closing: {closing}");
+        assert!(outbox.poll_settled(&mut Context::from_waker(&waker)).is_ready());
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -200,8 +200,14 @@ pub(super) fn is_crowded() -> bool {
     metrics.outbox_bytes.get() > metrics.outbox_limit_bytes.get() / 2
 }
 
+/// Whether three quarters of what all outboxes may hold are in use.
+pub(super) fn is_nearly_full() -> bool {
+    let limit = metrics().outbox_limit_bytes.get();
+    metrics().outbox_bytes.get() > limit - limit / 4
+}
+
 /// What an outbox may hold once it is crowded.
-fn share() -> usize {
+pub(super) fn share() -> usize {
     let [websocket, tcp, _] = &metrics().connections;
     let share = metrics().outbox_limit_bytes.get() / 2 / websocket.get().saturating_add(tcp.get()).max(1);
     usize::try_from(share).unwrap_or(0)

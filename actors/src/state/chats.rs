@@ -43,7 +43,7 @@ impl State {
         }
         let keys: Vec<Key> = all.iter().map(|user| Key::User(*user)).collect();
         let command = Command::CreateChat { user: by, title, kind, members };
-        let Some(Command::CreateChat { title, .. }) = self.wait_for(&keys, origin, command) else { return };
+        let Some(Command::CreateChat { title, .. }) = self.wait_for(&keys, origin, command, step) else { return };
         let new: Vec<UserId> = all.iter().copied().filter(|user| !self.users.contains_key(user)).collect();
         let checked = self.may_make_chat(by).and_then(|()| {
             new.iter().filter(|user| Some(**user) != by).try_for_each(|user| self.may_name(*user))?;
@@ -77,7 +77,7 @@ impl State {
             Some(title) => Command::RenameChat { user, chat, title },
             None => Command::DeleteChat { user, chat },
         };
-        let Some(command) = self.wait_for(&[Key::Chat(chat)], origin, command) else { return };
+        let Some(command) = self.wait_for(&[Key::Chat(chat)], origin, command, step) else { return };
         let checked = self.admit_write().and_then(|()| self.chat(chat)).and_then(|found| {
             found.managed_by(user)?;
             Ok(found.title.clone())
@@ -109,7 +109,7 @@ impl State {
     ) {
         let keys = [Key::User(member), Key::Chat(chat), Key::Member(chat, member)];
         let command = Command::AddMember { user, chat, member };
-        if self.wait_for(&keys, origin, command).is_none() {
+        if self.wait_for(&keys, origin, command, step).is_none() {
             return;
         }
         let checked = self.admit_write().and_then(|()| self.chat(chat)).and_then(|found| {
@@ -149,7 +149,7 @@ impl State {
                 if self.holds.any(&[Key::Member(chat, member)]).is_some() {
                     // Being made, the user has just been let into this very chat.
                     let command = Command::AddMember { user, chat, member };
-                    return self.holds.park(Key::Member(chat, member), origin, command);
+                    return self.park(Key::Member(chat, member), origin, command, step);
                 }
                 self.append_join(member, chat, Role::Member, Some(origin), now, step);
             }
@@ -166,7 +166,7 @@ impl State {
         step: &mut Step,
     ) {
         let keys = [Key::Chat(chat), Key::Member(chat, member)];
-        if self.wait_for(&keys, origin, Command::RemoveMember { user, chat, member }).is_none() {
+        if self.wait_for(&keys, origin, Command::RemoveMember { user, chat, member }, step).is_none() {
             return;
         }
         let checked = self.admit_write().and_then(|()| self.chat(chat)).and_then(|found| {
@@ -205,7 +205,8 @@ impl State {
             return step.reply(origin, Reject::plain(Code::Internal));
         };
         let command = Command::CreateUser { user: Some(user), nickname };
-        let Some(Command::CreateUser { nickname, .. }) = self.wait_for(&[Key::User(user)], origin, command) else {
+        let Some(Command::CreateUser { nickname, .. }) = self.wait_for(&[Key::User(user)], origin, command, step)
+        else {
             return;
         };
         match self.users.get(&user) {

@@ -36,7 +36,7 @@ impl State {
         let keys = [Some(Key::User(user)), general.map(|chat| Key::Member(chat, user))];
         let keys: Vec<Key> = keys.into_iter().flatten().collect();
         let hello = Command::Hello { user, nickname, heads };
-        let Some(Command::Hello { nickname, .. }) = self.wait_for(&keys, origin, hello) else { return };
+        let Some(Command::Hello { nickname, .. }) = self.wait_for(&keys, origin, hello, step) else { return };
         if !self.users.contains_key(&user) {
             if let Err(reject) = self.admit_write() {
                 return step.reply(origin, reject);

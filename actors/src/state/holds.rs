@@ -55,6 +55,8 @@ pub struct Holds {
     keys: Map<Key, Hold>,
     lanes: Map<SessionId, Lane>,
     parked: usize,
+    /// How many of them are of a user; those of nobody in particular together.
+    parked_of: Map<Option<UserId>, u32>,
 }
 
 impl Holds {
@@ -63,9 +65,14 @@ impl Holds {
         self.parked
     }
 
+    /// How many of them a user asked for, or nobody in particular.
+    pub fn parked_of(&self, user: Option<UserId>) -> u32 {
+        if self.parked_of.is_empty() { 0 } else { self.parked_of.get(&user).copied().unwrap_or_default() }
+    }
+
     /// Whether all is settled, and nobody waits.
     pub fn is_clear(&self) -> bool {
-        self.keys.is_empty() && self.lanes.is_empty() && self.parked == 0
+        self.keys.is_empty() && self.lanes.is_empty() && self.parked == 0 && self.parked_of.is_empty()
     }
 
     /// The first of `keys` that is unsettled.
@@ -100,7 +107,10 @@ impl Holds {
         let lane = self.lanes.entry(origin.session).or_insert(Lane { key, commands: 0, hellos: 0 });
         lane.commands += 1;
         lane.hellos += usize::from(is_hello(&command));
-        self.parked += usize::from(command.is_write());
+        if command.is_write() {
+            self.parked += 1;
+            *self.parked_of.entry(command.charged(false)).or_default() += 1;
+        }
         self.keys.entry(key).or_default().waiting.push_back((origin, command));
     }
 
@@ -118,6 +128,15 @@ impl Holds {
         waiting
     }
 
+    /// Lets those go on waiting whose turn has not come, in order: for `key`, which is held again, or for what the commands
+    /// in front of theirs on the same connection wait for by now.
+    pub fn put_back(&mut self, key: Key, waiting: VecDeque<Waiting>) {
+        for (origin, command) in waiting {
+            let key = self.lanes.get(&origin.session).map_or(key, |lane| lane.key);
+            self.park(key, origin, command);
+        }
+    }
+
     /// The connection is gone: what it waits for is kept where it is a write, and dropped where only it would be told.
     pub fn forget(&mut self, session: SessionId) {
         let Some(key) = self.lanes.get(&session).map(|lane| lane.key) else { return };
@@ -131,7 +150,16 @@ impl Holds {
     }
 
     fn leave(&mut self, session: SessionId, command: &Command) {
-        self.parked -= usize::from(command.is_write());
+        if command.is_write() {
+            self.parked -= 1;
+            let user = command.charged(false);
+            if let Some(count) = self.parked_of.get_mut(&user) {
+                *count -= 1;
+                if *count == 0 {
+                    self.parked_of.remove(&user);
+                }
+            }
+        }
         let Some(lane) = self.lanes.get_mut(&session) else { return };
         lane.commands -= 1;
         lane.hellos -= usize::from(is_hello(command));

@@ -25,7 +25,7 @@ impl State {
         if let Err(reject) = self.admit_write() {
             return step.reply(origin, reject);
         }
-        if self.wait_for(&[Key::User(user)], origin, Command::SetKey { user, key }).is_none() {
+        if self.wait_for(&[Key::User(user)], origin, Command::SetKey { user, key }, step).is_none() {
             return;
         }
         match self.users.get(&user) {

@@ -35,10 +35,12 @@ impl State {
             return refuse(step, origin, reject, post.client_id);
         }
         let keys = [Key::User(sender), Key::Chat(chat), Key::Member(chat, sender)];
-        let Some(Command::Post(post)) = self.wait_for(&keys, origin, Command::Post(post)) else { return };
+        let Some(Command::Post(post)) = self.wait_for(&keys, origin, Command::Post(post), step) else { return };
         let Some(name) = &post.client_id else { return self.post_new(origin, post, None, now, step) };
         let print = self.dedup.print(chat, sender, name);
-        let Some(Command::Post(post)) = self.wait_for(&[Key::Name(print)], origin, Command::Post(post)) else { return };
+        let Some(Command::Post(post)) = self.wait_for(&[Key::Name(print)], origin, Command::Post(post), step) else {
+            return;
+        };
         self.post_named(origin, post, print, now, step);
     }
 
@@ -75,6 +77,8 @@ impl State {
         {
             return refuse(step, origin, Reject::plain(Code::Conflict), post.client_id);
         }
+        // That it was taken, its sender may know for ever; how it is by now only who still reads the chat.
+        let current = current.filter(|_| self.readable(Some(post.sender), post.chat).is_ok());
         let accepted = Accepted {
             chat: original.chat_id,
             seq: original.seq,
@@ -141,7 +145,7 @@ impl State {
             refuse(step, origin, reject, None);
             return Found::Waiting;
         }
-        let Some(command) = self.wait_for(&[Key::Message(message), Key::User(user)], origin, command) else {
+        let Some(command) = self.wait_for(&[Key::Message(message), Key::User(user)], origin, command, step) else {
             return Found::Waiting;
         };
         let spot = match self.known.spot(message, self.head.0) {
@@ -159,10 +163,12 @@ impl State {
             if spot.seq > chat.floor { Ok(spot) } else { Err(unknown) }
         });
         match visible {
-            Ok(spot) => match self.wait_for(&[Key::Chat(spot.chat), Key::Member(spot.chat, user)], origin, command) {
-                Some(_) => Found::Here(spot),
-                None => Found::Waiting,
-            },
+            Ok(spot) => {
+                match self.wait_for(&[Key::Chat(spot.chat), Key::Member(spot.chat, user)], origin, command, step) {
+                    Some(_) => Found::Here(spot),
+                    None => Found::Waiting,
+                }
+            }
             Err(reject) => {
                 refuse(step, origin, reject, None);
                 Found::Waiting
@@ -248,7 +254,7 @@ impl State {
         }
         let keys = [Key::User(user), Key::Chat(chat), Key::Member(chat, user), Key::ReadMark(chat, user)];
         let command = Command::MarkRead { user, chat, seq };
-        let Some(command) = self.wait_for(&keys, origin, command) else { return };
+        let Some(command) = self.wait_for(&keys, origin, command, step) else { return };
         let (seq, count) = match self.chat(chat) {
             Err(reject) => return step.reply(origin, reject),
             Ok(found) => {

@@ -29,6 +29,7 @@ pub mod step;
 pub(crate) mod tests;
 pub mod typing;
 pub(crate) mod varint;
+mod waiting;
 mod warming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,7 +50,7 @@ use self::quotas::Quotas;
 use self::rates::Rates;
 use self::recent::Keep;
 use self::roster::Roster;
-use self::step::{Answer, Ask, Question, Step};
+use self::step::{Answer, Question, Step};
 use self::typing::Typing;
 use crate::clock::Now;
 use crate::command::Command;
@@ -144,6 +145,9 @@ pub struct State {
     /// Chats that were in memory before the start, the most useful last.
     to_warm: Vec<ChatId>,
     tally: Tally,
+    /// How often a command was looked at.
+    #[cfg(test)]
+    taken_up: u64,
 }
 
 impl State {
@@ -172,6 +176,8 @@ impl State {
             outdated: BTreeSet::new(),
             to_warm: Vec::new(),
             tally: Tally::default(),
+            #[cfg(test)]
+            taken_up: 0,
         }
     }
 
@@ -206,14 +212,12 @@ impl State {
 
     /// Goes on with a command that was charged for, perhaps after it had to wait.
     fn take_up(&mut self, origin: Origin, command: Command, now: Now, step: &mut Step) {
+        #[cfg(test)]
+        {
+            self.taken_up += 1;
+        }
         if let Some(key) = self.holds.ahead(origin.session, &command) {
-            return match self.admit_write() {
-                Err(reject) if command.is_write() => {
-                    let client_id = command.client_id().cloned();
-                    step.reply(origin, Reply::Rejected { reject, client_id });
-                }
-                _ => self.holds.park(key, origin, command),
-            };
+            return self.park(key, origin, command, step);
         }
         match command {
             Command::Post(post) => self.post(origin, post, now, step),
@@ -226,7 +230,7 @@ impl State {
             Command::Hello { user, nickname, heads } => self.hello(origin, user, nickname, heads, now, step),
             Command::Bye => self.bye(origin, now, step),
             Command::Subscribe { user, chats } => self.subscribe(origin, user, chats, step),
-            Command::Unsubscribe { chats } => self.unsubscribe(origin, chats, step),
+            Command::Unsubscribe { user: _, chats } => self.unsubscribe(origin, chats, step),
             Command::Typing { user, chat, stop } => self.typing(origin, user, chat, stop, now, step),
             Command::Status { user, text } => self.status(origin, user, &text, now, step),
             Command::GetPresence { user, of } => self.get_presence(origin, user, of, now, step),
@@ -356,30 +360,6 @@ impl State {
 
     fn keep(&self) -> Keep {
         Keep { messages: self.settings.messages_per_chat }
-    }
-
-    fn resume(&mut self, key: Key, now: Now, step: &mut Step) {
-        for (origin, command) in self.holds.release(key) {
-            self.take_up(origin, command, now, step);
-        }
-    }
-
-    /// Lets `command` wait if one of `keys` is unsettled. Gives it back if none is.
-    fn wait_for(&mut self, keys: &[Key], origin: Origin, command: Command) -> Option<Command> {
-        match self.holds.any(keys) {
-            Some(key) => {
-                self.holds.park(key, origin, command);
-                None
-            }
-            None => Some(command),
-        }
-    }
-
-    /// Asks the reader, and goes on with `command` when it has answered.
-    fn ask(&mut self, question: Question, key: Key, origin: Origin, command: Command, step: &mut Step) {
-        self.holds.hold(key);
-        self.holds.park(key, origin, command);
-        step.ask.push(Ask::Question { question, key });
     }
 
     fn chat(&self, chat: ChatId) -> Result<&Chat, Reject> {

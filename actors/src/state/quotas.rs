@@ -87,11 +87,6 @@ fn count<K: Eq + Hash>(counts: &Map<K, u32>, key: &K) -> u32 {
 }
 
 impl State {
-    /// Whether there is room for another write.
-    pub(super) fn admit_write(&self) -> Result<(), Reject> {
-        if self.pending_writes() < self.settings.pending_writes { Ok(()) } else { Err(Reject::plain(Code::Busy)) }
-    }
-
     /// Whether there is room for so many more writes that one request brings. They take half of it at most, so that others
     /// have room beside them; what is more than that waits until nothing else does.
     pub(super) fn admit_writes(&self, count: usize) -> Result<(), Reject> {

@@ -13,7 +13,7 @@ use super::recent::{End, What};
 use super::step::{Ask, Step};
 use crate::command::Page;
 use crate::origin::Origin;
-use crate::page::fit;
+use crate::page::fitting;
 use crate::reply::{self, Members, Reply, Users};
 
 impl Chat {
@@ -75,7 +75,7 @@ impl State {
         self.warm.to_back(&chat);
     }
 
-    fn readable(&self, user: Option<UserId>, chat: ChatId) -> Result<&Chat, Reject> {
+    pub(super) fn readable(&self, user: Option<UserId>, chat: ChatId) -> Result<&Chat, Reject> {
         let chat = self.chat(chat)?;
         chat.readable_by(user)?;
         Ok(chat)
@@ -154,12 +154,16 @@ impl State {
         };
         let has_more = ids.len() > limit;
         ids.truncate(limit);
-        let found: Vec<_> = ids.iter().filter_map(|id| self.chats.get(id)).collect();
-        let mut chats = Chats { chats: found.iter().map(|chat| chat.summary(user)).collect(), has_more };
+        let mut found: Vec<_> = ids.iter().filter_map(|id| self.chats.get(id)).collect();
+        // What does not fit is not copied only to be cut off: everybody waits meanwhile. What memory does not hold counts
+        // when it was read.
+        let fits = fitting(found.iter().map(|chat| chat.recent.last_message_bytes()));
+        let has_more = has_more || fits < found.len();
+        found.truncate(fits);
+        let chats = Chats { chats: found.iter().map(|chat| chat.summary(user)).collect(), has_more };
         if found.iter().zip(&chats.chats).any(|(chat, summary)| chat.is_told_short(summary)) {
             return step.ask.push(Ask::Chats { to: origin, chats });
         }
-        fit(&mut chats);
         step.reply(origin, Reply::Chats(chats));
     }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use chappe_proto::event::{Event, MessageEdited, Reaction};
 use chappe_proto::message::Message;
-use chappe_proto::packed::{self, Entry, Packed};
+use chappe_proto::packed::{self, Entry, MessageView, Packed};
 use chappe_proto::{ChatId, MessageId, Seq};
 
 use self::leaf::Leaf;
@@ -197,8 +197,17 @@ impl Recent {
 
     /// The newest message held.
     pub fn last_message(&self) -> Option<Message> {
+        self.last_view()?.to_message()
+    }
+
+    /// How long its content is; 0 if none is held.
+    pub fn last_message_bytes(&self) -> usize {
+        self.last_view().map_or(0, |message| message.content.len())
+    }
+
+    fn last_view(&self) -> Option<MessageView<'_>> {
         let leaf = self.leaves.iter().rev().find(|leaf| leaf.count(What::Messages) > 0)?;
-        leaf.messages(self.chat).last()?.to_message()
+        leaf.messages(self.chat).last()
     }
 
     /// The message with this id.

@@ -15,5 +15,6 @@ mod reading;
 mod retention;
 mod signatures;
 mod typing;
+mod waiting;
 mod words;
 pub(crate) mod world;

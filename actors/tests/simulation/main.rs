@@ -40,7 +40,7 @@ const SEEDS: u64 = 200;
 /// And how many steps each has, until it comes to rest.
 const STEPS: u64 = 1_200;
 /// Within so many seeds a server that breaks a promise is caught.
-const CAUGHT_WITHIN: u64 = 60;
+const CAUGHT_WITHIN: u64 = 100;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))

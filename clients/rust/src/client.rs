@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use chappe_proto::commands::Answer;
+use chappe_proto::limits::MAX_STATUS_BYTES;
 use chappe_proto::message::MessageType;
 use chappe_proto::packet::{Ack, Packet};
 use chappe_proto::request::{DeleteMessage, EditMessage, MarkRead, NewMessage, React, Request, SendMessage, Typing};
-use chappe_proto::{ChatId, ClientId, MessageId, Seq};
+use chappe_proto::{ChatId, ClientId, Code, MessageId, Seq};
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Refusal, Start, Update};
+use crate::core::{Failure, Refusal, Start, Update};
 use crate::disconnect::Disconnect;
 
 /// Orders on their way to the driver. What waits for an answer is bounded by the outbox.
@@ -27,6 +28,10 @@ pub enum SendError {
     /// The server refused it, and would again.
     #[error("{0}")]
     Refused(Refusal),
+    /// The server's log was replaced before there was an answer. Ids count anew there: what the request named may be something
+    /// else by now, so look ([`Update::Afresh`]), and decide anew.
+    #[error("{}", Failure::Afresh)]
+    Afresh,
     /// The client has ended. Whether the request was done before is not known.
     #[error("{0}")]
     Stopped(Disconnect),
@@ -39,6 +44,15 @@ pub enum SendError {
     /// Too long, or empty.
     #[error("a client_id has 1 to 128 bytes")]
     ClientId,
+}
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Afresh => Self::Afresh,
+        }
+    }
 }
 
 /// What comes of a request.
@@ -57,7 +71,7 @@ pub(crate) enum Order {
 /// A client: sends. Cloned, it is the same client. It ends when all clones and the [`Updates`] are dropped.
 ///
 /// Requests wait while there is no connection, and are sent again, unchanged and in order, on each new one, until
-/// they are answered. A future that is dropped takes nothing back.
+/// they are answered, or the server's log is another one. A future that is dropped takes nothing back.
 #[derive(Debug, Clone)]
 pub struct Client {
     orders: mpsc::Sender<Order>,
@@ -93,7 +107,7 @@ impl Client {
     /// Posts a text; resolves once it is on disk. It is stored once, however often it had to be sent.
     ///
     /// # Errors
-    /// [`SendError`]. Lost connections and refusals that ask for patience are no errors: it goes on.
+    /// [`SendError`]. What is larger than the server takes (`limits.frame_bytes`) is refused without being sent. Lost connections and refusals that ask for patience are no errors: it goes on.
     pub async fn send(&self, chat_id: ChatId, content: &str) -> Result<Ack, SendError> {
         let message_type = MessageType::Text;
         let (content, sender_id, client_id, reply_to, signature) = (content.into(), None, None, None, None);
@@ -188,13 +202,18 @@ impl Client {
     /// Says how the user is (`online`, `away`, `busy`, `invisible`, or free text), on this connection and those to come.
     ///
     /// # Errors
-    /// [`SendError::Closed`].
+    /// [`SendError::Closed`], or [`SendError::Refused`] if it is longer than [`MAX_STATUS_BYTES`]: no answer would tell.
     pub async fn status(&self, text: &str) -> Result<(), SendError> {
+        if text.len() > MAX_STATUS_BYTES {
+            let message = format!("a status has at most {MAX_STATUS_BYTES} bytes").into();
+            return Err(SendError::Refused(Refusal { code: Code::TooLarge, message }));
+        }
         self.order(Order::Status(text.into())).await
     }
 
     /// Hears a chat that the user is no member of but may read, on this connection and those to come. If it may not, an
-    /// [`Update::Gone`] tells.
+    /// [`Update::Gone`] tells. One that is in the [`Positions`](crate::Positions) is subscribed to before the first connection
+    /// stands, or it is taken for one that the user was a member of.
     ///
     /// # Errors
     /// [`SendError::Closed`].

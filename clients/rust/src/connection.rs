@@ -114,23 +114,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// The next packet among the bytes that have come, with the `request_id` that it answers.
+    /// The next packet among the bytes that have come, with the `request_id` that it answers. One of a kind that is newer than
+    /// this crate is passed over.
     ///
     /// # Errors
     /// [`Disconnect::Unexpected`] if they are not the protocol.
     pub fn take(&mut self) -> Result<Option<(Option<u64>, Packet)>, Disconnect> {
         let unexpected = |what: String| Disconnect::Unexpected(what);
-        match *self.received {
-            [0, b, c, d, ..] => {
-                let end = 4 + (usize::from(b) << 16 | usize::from(c) << 8 | usize::from(d));
-                if self.received.len() < end {
-                    return Ok(None);
-                }
-                let packet =
-                    frame::decode_packet_expanding(&self.received[4..end], &mut self.expander).map_err(unexpected)?;
-                self.received.advance(end);
-                Ok(Some(packet))
+        while let [0, b, c, d, ..] = *self.received {
+            let end = 4 + (usize::from(b) << 16 | usize::from(c) << 8 | usize::from(d));
+            if self.received.len() < end {
+                return Ok(None);
             }
+            let packet = frame::decode_known_packet(&self.received[4..end], &mut self.expander).map_err(unexpected)?;
+            self.received.advance(end);
+            if packet.is_some() {
+                return Ok(packet);
+            }
+        }
+        match *self.received {
             // A server that turns us away before it has read anything says so in a line of JSON.
             [b'{', ..] => {
                 let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {

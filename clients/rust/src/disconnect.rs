@@ -44,7 +44,7 @@ pub enum Disconnect {
     /// `Hello` was refused.
     #[error("{0}")]
     Refused(Refusal),
-    /// The server said something that is not the protocol.
+    /// The server said something that is not the protocol. A client ends by it only where there was no `Welcome` yet.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
 }

@@ -35,6 +35,8 @@ pub(crate) struct Driver {
     tls: Option<Arc<ClientConfig>>,
     core: Core,
     backoff: Backoff,
+    /// Between attempts to renew the token.
+    renewals: Backoff,
     desk: Desk,
     /// Tokens refused in a row as too old.
     stale_tokens: u32,
@@ -77,7 +79,8 @@ impl Driver {
             pending: VecDeque::new(),
             replies: HashMap::new(),
         };
-        Self { options, tls, core, backoff, desk, stale_tokens: 0, heartbeat: WELCOME_TIMEOUT }
+        let renewals = backoff.clone();
+        Self { options, tls, core, backoff, renewals, desk, stale_tokens: 0, heartbeat: WELCOME_TIMEOUT }
     }
 
     pub(crate) async fn run(mut self) {
@@ -103,6 +106,10 @@ impl Driver {
             }
         }
         match reason.next() {
+            // It was the protocol until then.
+            Next::Stop if was_live && matches!(reason, Disconnect::Unexpected(_)) => {
+                Some(self.backoff.next((self.options.random)()))
+            }
             Next::Stop => None,
             Next::In(wait) => Some(wait),
             Next::AtOnce if was_live => Some(Duration::ZERO),
@@ -143,7 +150,8 @@ impl Driver {
         let mut renewal = None;
         loop {
             if connection.queued_bytes() < QUEUED_BYTES {
-                self.core.due(AT_A_TIME).iter().for_each(|frame| connection.queue(frame));
+                let due = self.core.due(AT_A_TIME);
+                self.carry_out(due, &mut connection, &mut pause, &mut renewal)?;
             }
             let reads = self.desk.pending.is_empty();
             let has_room = self.core.has_room();
@@ -171,8 +179,10 @@ impl Driver {
                 }
                 fresh = ready(&mut renewal), if renewal.is_some() => {
                     renewal = None;
-                    let hello = self.core.hello(fresh?);
-                    connection.queue(&hello);
+                    match fresh {
+                        Ok(token) => connection.queue(&self.core.hello(token)),
+                        Err(reason) => step.updates.push(Update::NotRenewed { reason }),
+                    }
                 }
                 () = sleep_until(silence), if reads => {
                     if asked || !self.core.is_live() {
@@ -203,9 +213,18 @@ impl Driver {
             match &update {
                 Update::Connected(welcome) => {
                     self.stale_tokens = 0;
+                    self.renewals.reset();
                     self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1000).into());
                 }
                 Update::CaughtUp => self.backoff.reset(),
+                Update::Renewed(_) => self.renewals.reset(),
+                Update::NotRenewed { .. } => {
+                    let (source, wait) = (self.options.token.clone(), self.renewals.next((self.options.random)()));
+                    *renewal = Some(Box::pin(async move {
+                        sleep(wait).await;
+                        token(source).await
+                    }));
+                }
                 _ => {}
             }
             self.desk.pending.push_back(update);
@@ -213,7 +232,7 @@ impl Driver {
         for (key, outcome) in step.settled {
             if let Some(reply) = self.desk.replies.remove(&key) {
                 // Who no longer waits does not want to know.
-                let _ = reply.send(outcome.map_err(SendError::Refused));
+                let _ = reply.send(outcome.map_err(SendError::from));
             }
         }
         if let Some(ms) = step.pause_ms {

@@ -30,8 +30,9 @@
 //!   the server refuses for now (`rate_limited`, `busy`, …) is sent again when it says; [`Update::Delayed`] tells.
 //! - **Repairs gaps**: after a reconnect it compares the heads of all chats, which come with the `Welcome`, and asks for what it
 //!   missed in all of them at once: three round trips, however many chats there are, and one more for each 500 events of a chat.
-//!   [`Update::CaughtUp`] tells when all is there.
-//! - **Renews its token** on the connection that stands: [`Options::token_source`].
+//!   [`Update::CaughtUp`] tells when all is there. What the server does not keep any more is passed over, and
+//!   [`Update::Skipped`] says so.
+//! - **Renews its token** on the connection that stands: [`Options::token_source`]. A source that fails is asked again.
 //! - **Waits**: while the program does not read its [`Updates`], the socket is not read, and the server queues or drops with a
 //!   `Gap`, which is repaired later. Acks come through the same socket: so wait for [`Client::send`] beside the reading, in another
 //!   task or a `select!`, and not between two updates.

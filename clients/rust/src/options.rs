@@ -98,7 +98,8 @@ impl Options {
     }
 
     /// Where tokens come from: asked before each connection, and when the token of the present one runs out. A new token
-    /// is shown on the connection that stands, so that nothing is interrupted.
+    /// is shown on the connection that stands, so that nothing is interrupted. Where there is none yet, or it is refused, the
+    /// source is asked again until the old one has run out ([`Update::NotRenewed`](crate::Update::NotRenewed)).
     #[must_use]
     pub fn token_source<F, T>(mut self, source: F) -> Self
     where

@@ -166,6 +166,24 @@ async fn a_message_goes_out_again_unchanged_until_it_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_message_that_no_packet_holds_is_refused_and_those_behind_it_go_out() {
+    let (listener, address) = listen().await;
+    let (client, _updates) = begin(Options::new(&address).unwrap());
+    let text = "x".repeat(70_000);
+    let sender = client.clone();
+    let sending = tokio::spawn(async move { sender.send(chat(1), &text).await });
+    let mut peer = accept(&listener).await;
+    peer.welcome(&[]).await;
+    let refused = timeout(PATIENCE, sending).await.unwrap().unwrap();
+    assert!(matches!(&refused, Err(SendError::Refused(refusal)) if refusal.code == Code::TooLarge), "{refused:?}");
+    assert!(matches!(client.status(&"x".repeat(65)).await, Err(SendError::Refused(_))));
+    let sending = tokio::spawn(async move { client.send(chat(1), "small").await });
+    let frame = peer.next().await;
+    assert!(matches!(&frame.request, Request::SendMessage(send) if &*send.message.content == "small"), "{frame:?}");
+    drop(sending);
+}
+
+#[tokio::test]
 async fn a_token_is_renewed_on_the_connection_that_stands_and_fetched_for_each_new_one() {
     let (listener, address) = listen().await;
     let count = Arc::new(AtomicU64::new(0));
@@ -182,6 +200,38 @@ async fn a_token_is_renewed_on_the_connection_that_stands_and_fetched_for_each_n
     peer.say(None, Packet::Closing(closing)).await;
     let mut peer = accept(&listener).await;
     assert_eq!(peer.welcome(&[]).await.as_deref(), Some("token 2"));
+}
+
+#[tokio::test]
+async fn a_renewal_that_goes_wrong_is_tried_again_on_the_connection_that_stands() {
+    let (listener, address) = listen().await;
+    let count = Arc::new(AtomicU64::new(0));
+    let source = move || {
+        std::future::ready(match count.fetch_add(1, Ordering::Relaxed) {
+            1 => Err("the file is gone".into()),
+            nth => Ok(format!("token {nth}")),
+        })
+    };
+    let (_client, mut updates) = begin(Options::new(&address).unwrap().token_source(source));
+    let mut peer = accept(&listener).await;
+    peer.welcome(&[]).await;
+    peer.say(None, Packet::Expiring(Expiring { expires_at: Millis(1) })).await;
+    let ClientFrame { request_id, request: Request::Hello(hello) } = peer.next().await else { panic!("no Hello") };
+    assert_eq!(hello.token.as_deref(), Some("token 2"));
+    peer.say(request_id, Packet::Error(Reject::plain(Code::NotAuthenticated).into())).await;
+    assert_eq!(peer.welcome(&[]).await.as_deref(), Some("token 3"));
+    let mut reasons = Vec::new();
+    for _ in 0..2 {
+        reasons.push(
+            until(&mut updates, |update| match update {
+                Update::NotRenewed { reason } => Some(reason),
+                Update::Disconnected { .. } => panic!("{update:?}"),
+                _ => None,
+            })
+            .await,
+        );
+    }
+    assert!(matches!(&reasons[..], [Disconnect::NoToken(_), Disconnect::Refused(_)]), "{reasons:?}");
 }
 
 #[tokio::test]
@@ -224,6 +274,34 @@ async fn who_is_turned_away_in_json_before_a_word_was_read_comes_again() {
     assert_eq!(until(&mut updates, code).await, CloseCode::Overloaded);
     accept(&listener).await.welcome(&[]).await;
     until(&mut updates, |update| matches!(update, Update::CaughtUp).then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_is_newer_than_the_client_is_passed_over_and_what_is_no_packet_ends_only_the_connection() {
+    let (listener, address) = listen().await;
+    let (_client, mut updates) = begin(Options::new(&address).unwrap());
+    let mut peer = accept(&listener).await;
+    peer.welcome(&[]).await;
+    // Length; flags; no request_id; a tag of days to come; and something.
+    peer.0.write_all(&[0, 0, 0, 7, 0, 0, 99, 0, 0, 0, 1]).await.unwrap();
+    peer.say(None, Packet::Event(Arc::new(event(1, 1)))).await;
+    until(&mut updates, |update| match update {
+        Update::Event(_) => Some(()),
+        Update::Disconnected { .. } => panic!("{update:?}"),
+        _ => None,
+    })
+    .await;
+    let unexpected = |update| match update {
+        Update::Disconnected { reason: Disconnect::Unexpected(_), retry_in } => Some(retry_in.is_some()),
+        _ => None,
+    };
+    peer.0.write_all(&[0, 0, 0, 2, 77, 77]).await.unwrap();
+    assert!(until(&mut updates, unexpected).await, "it does not come back");
+    // What never was the protocol will not be.
+    let mut peer = accept(&listener).await;
+    peer.next().await;
+    peer.0.write_all(b"HTTP/1.1 400 Bad Request").await.unwrap();
+    assert!(!until(&mut updates, unexpected).await);
 }
 
 #[tokio::test]

@@ -166,7 +166,13 @@ fn every_limit_stands_as_it_is() {
     let document = DOCUMENT.replace('\n', " ");
     assert!(document.contains(&pages), "missing: {pages}");
     assert_eq!(
-        document.matches(&format!("1 to {}; {} if absent", limits::MAX_PAGE, limits::DEFAULT_PAGE)).count(),
+        document
+            .matches(&format!(
+                "at least 1, and more than {most} counts as {most}; {} if absent",
+                limits::DEFAULT_PAGE,
+                most = limits::MAX_PAGE
+            ))
+            .count(),
         4,
         "every page size"
     );

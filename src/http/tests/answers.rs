@@ -94,6 +94,10 @@ async fn a_message_is_posted_once_and_told_apart_from_its_repeat() {
     let (answer, asked) = ask(post(), [accepted(true, None), Reply::Messages(page.into())]).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, repeated));
     assert!(matches!(asked[1], Command::GetMessages { page: Page::Before(Seq(5)), limit: 1, .. }), "{asked:?}");
+
+    // Nor does it show the message to who may not read the chat any more.
+    let (answer, _) = ask(post(), [accepted(true, None), Reject::plain(Code::NotAMember).into()]).await;
+    assert_eq!(answer.status.as_u16(), 403);
 }
 
 #[actix_web::test]
@@ -187,7 +191,7 @@ async fn what_is_asked_for_reaches_the_engine() {
             Command::GetMessages { user: None, chat, page: Page::Newest { skip: 20 }, limit: 20 },
         ),
         (
-            "/api/chats/1/messages?before=9&limit=0&user_id=3",
+            "/api/chats/1/messages?before=9&limit=1&user_id=3",
             Command::GetMessages { user, chat, page: Page::Before(Seq(9)), limit: 1 },
         ),
         ("/api/chats/1/events", Command::GetEvents { user: None, chat, after: Seq(0), limit: 50 }),

@@ -17,8 +17,9 @@ async fn health_says_what_is_wrong_and_answers_all_the_same() {
     let connections = Connections { websocket: 3, tcp: 2 };
     let (log_position, projected_position) = (9, 7);
     let storage = broken();
-    let damage = None;
-    let health = Health { phase: Phase::Serving, storage, damage, log_position, projected_position, connections };
+    let (damage, are_tables_damaged) = (None, false);
+    let phase = Phase::Serving;
+    let health = Health { phase, storage, damage, are_tables_damaged, log_position, projected_position, connections };
     engine::script_health(Some(health));
     let answer = send(request("GET", "/health")).await;
     let expected = json!({
@@ -31,6 +32,16 @@ async fn health_says_what_is_wrong_and_answers_all_the_same() {
         "connections": {"websocket": 3, "tcp": 2},
     });
     assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
+}
+
+#[actix_web::test]
+async fn damaged_query_tables_are_told_and_the_server_stays_ready() {
+    let health = Health { phase: Phase::Serving, are_tables_damaged: true, ..Health::default() };
+    engine::script_health(Some(health));
+    let report = send(request("GET", "/health")).await.json();
+    assert_eq!(report["status"], "degraded");
+    assert!(report["query_tables"].as_str().is_some_and(|what| what.starts_with("damaged")), "{report}");
+    assert_eq!(send(request("GET", "/health/ready")).await.status.as_u16(), 200);
 }
 
 #[actix_web::test]

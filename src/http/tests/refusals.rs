@@ -79,6 +79,8 @@ async fn what_is_wrong_with_a_query_is_told() {
     for (query, named) in [
         ("limit=x", "limit=x"),
         ("limit=-1", "limit=-1"),
+        ("limit=0", "limit"),
+        ("per_page=0", "per_page"),
         ("limit=1&limit=2", "limit"),
         ("page=1&per%5Fpage=2&per_page=2", "per_page"),
         ("page=0", "page"),
@@ -98,9 +100,17 @@ async fn what_is_wrong_with_a_query_is_told() {
         let problem = refused(request("GET", &path), 422, Code::InvalidField, query).await;
         assert!(problem["detail"].as_str().unwrap().contains(named), "{query}: {problem}");
     }
-    for path in
-        ["/api/chats?after=-1", "/api/users?limit=1e3", "/api/users/online?limit=", "/api/chats/1/events?after=x"]
-    {
+    for path in [
+        "/api/chats?after=-1",
+        "/api/chats?limit=0",
+        "/api/chats/1/members?limit=0",
+        "/api/chats/1/events?after=0&limit=0",
+        "/api/users?limit=0",
+        "/api/users/online?limit=0",
+        "/api/users?limit=1e3",
+        "/api/users/online?limit=",
+        "/api/chats/1/events?after=x",
+    ] {
         refused(request("GET", path), 422, Code::InvalidField, path).await;
     }
 }

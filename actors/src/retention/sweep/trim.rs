@@ -39,7 +39,7 @@ impl Measure {
         if let (Some(oldest), Some(age)) = (self.retention.oldest(surely), self.retention.max_age)
             && self.due.get(&kept.chat).is_none_or(|due| *due <= surely)
         {
-            let (older, next) = history.older(kept.chat, kept.floor, oldest, LOOKED_AT, PAGE)?;
+            let (older, next) = history.older(kept.chat, kept.floor, (oldest, now), LOOKED_AT, PAGE)?;
             rank = rank.max(kept.trimmed + older);
             let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             match next {
@@ -83,7 +83,7 @@ impl Work {
         match failed {
             Some(error) => {
                 if error.is_corrupt() {
-                    tables::doubt(&self.folder);
+                    tables::damaged(&self.folder);
                 }
                 Err(error.into())
             }
@@ -142,6 +142,7 @@ mod tests {
         assert_eq!(expired(2, 30_000), None);
         assert_eq!(expired(2, 31_001), Some(Trim { up_to: Seq(4), messages: 3, ..two }));
     }
+
     #[test]
     fn a_clock_that_is_ahead_makes_nothing_old() {
         let (folder, ..) = folder(&[vec![new_chat(), Draft { at: Millis(10), ..post(1, "words") }]], usize::MAX, 2);
@@ -159,5 +160,24 @@ mod tests {
         assert_eq!(trimmed(500, year), None);
         assert_eq!(trimmed(1011, 500), None, "nor one that is behind");
         assert_eq!(trimmed(1011, year), Some(1));
+    }
+
+    #[test]
+    fn what_was_said_while_the_clock_was_far_ahead_holds_nothing_up_and_takes_nothing_with_it() {
+        let year = 31_536_000_000;
+        let posts = [10, year, year + 1, 20, 9_000, year + 2].map(|at| Draft { at: Millis(at), ..post(1, "words") });
+        let (folder, ..) = folder(&[std::iter::once(new_chat()).chain(posts).collect()], usize::MAX, 2);
+        let mut history = History::open(folder.path()).unwrap();
+        let second = Duration::from_secs(1);
+        let retention =
+            Retention { max_age: Some(second), max_messages_per_chat: None, every: second, compact_every: second };
+        let mut expired = |now| {
+            Measure::new(retention).expired(&mut history, kept(6, 0), Millis(now)).unwrap().map(|trim| trim.messages)
+        };
+        assert_eq!(expired(1_000), None);
+        assert_eq!(expired(1_015), Some(1), "whether those behind are old is not known yet");
+        assert_eq!(expired(2_000), Some(4));
+        assert_eq!(expired(10_001), Some(5), "nothing old is behind the last");
+        assert_eq!(expired(year + 5_000), Some(6), "in the end they are as old as they say");
     }
 }

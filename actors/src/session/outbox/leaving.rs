@@ -55,6 +55,11 @@ impl Outbox {
         inner.wake_writer();
     }
 
+    /// The connection's task is at it, and comes to [`Outbox::drain`] next: what is put in until then need not wake it.
+    pub(crate) fn attend(&self) {
+        self.inner.borrow_mut().writer = None;
+    }
+
     /// Hands the bytes at the front to `write`, which says how many of them it took; until none are left, or it takes
     /// none. Remembers whom to wake when there are more.
     ///

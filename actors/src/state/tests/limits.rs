@@ -359,3 +359,14 @@ fn other_limits_count_from_the_next_command_on() {
     world.create("ann", "two", ChatKind::Group, &[]);
     assert_eq!(world.create("ann", "three", ChatKind::Group, &[]).replies, ["ann: refused rate_limited"]);
 }
+
+#[test]
+fn who_unsubscribes_over_and_over_is_held_to_their_rate_as_well() {
+    let settings = with(|limits| limits.user_rate = Rate { per_sec: 1, burst: 2 });
+    let mut world = World::with_chat_and(settings, "ops", ["ann"]);
+    world.wait(10);
+    let ops = world.chat("ops");
+    assert_eq!(world.unsubscribe("ann", &[ops]).replies, ["ann: done"]);
+    assert_eq!(world.subscribe("ann", &[ops]).replies, ["ann: done"]);
+    assert_eq!(world.unsubscribe("ann", &[ops]).replies, ["ann: refused rate_limited"]);
+}

@@ -133,7 +133,7 @@ impl World {
     }
 
     pub(crate) fn unsubscribe(&mut self, who: &str, chats: &[ChatId]) -> Seen {
-        self.ask(who, Command::Unsubscribe { chats: chats.to_vec() })
+        self.ask(who, Command::Unsubscribe { user: Some(user(who)), chats: chats.to_vec() })
     }
 
     pub(crate) fn typing(&mut self, who: &str, chat: &str) -> Seen {

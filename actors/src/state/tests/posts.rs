@@ -3,7 +3,7 @@
 use chappe_proto::event::ChatKind;
 
 use super::words::{message, user};
-use super::world::{SETTINGS, World};
+use super::world::{SETTINGS, Seen, World};
 use crate::log::record::Fact;
 use crate::reply::Reply;
 use crate::state::Settings;
@@ -118,6 +118,24 @@ fn a_retry_is_the_same_message_after_memory_forgot_it() {
     assert_eq!((seen.asked, seen.replies.len()), (0, 0), "one question for both");
     assert_eq!(world.settle(), ["ann: ok ops#2 again", "ann: ok ops#2 again"]);
     assert_eq!(world.post("ann", "ops", "key", "bye").replies, ["ann: refused conflict"]);
+}
+
+#[test]
+fn a_retry_of_who_was_removed_tells_that_it_was_taken_and_not_how_it_is_now() {
+    let mut world = World::with_chat("ops", ["ann", "bob"]);
+    world.post("bob", "ops", "key", "hello");
+    world.commit_all();
+    let shown = |seen: &Seen| match seen.reply() {
+        Reply::Accepted(accepted) => accepted.message.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(shown(&world.post("bob", "ops", "key", "hello")).is_some());
+    world.remove("ann", "ops", "bob");
+    world.commit_all();
+    let seen = world.post("bob", "ops", "key", "hello");
+    assert_eq!(seen.replies, ["bob: ok ops#2 again"]);
+    assert_eq!(shown(&seen), None);
+    assert_eq!(world.post("bob", "ops", "other", "hello").replies, ["bob: refused not_a_member"]);
 }
 
 #[test]

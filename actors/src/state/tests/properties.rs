@@ -183,7 +183,7 @@ impl Story {
                         self.ask(who, Command::Bye);
                         *self.generations.entry(who).or_default() += 1;
                     }
-                    5 => self.ask(who, Command::Unsubscribe { chats: vec![chat] }),
+                    5 => self.ask(who, Command::Unsubscribe { user: Some(user(who)), chats: vec![chat] }),
                     _ => self.ask(who, Command::Subscribe { user: Some(user(who)), chats: vec![chat] }),
                 }
             }

@@ -4,8 +4,9 @@ use chappe_proto::Seq;
 use chappe_proto::event::ChatKind;
 use chappe_proto::packet::Messages;
 
+use super::words::user;
 use super::world::{SETTINGS, World};
-use crate::command::Page;
+use crate::command::{Command, Page};
 use crate::log::model;
 use crate::reply::Reply;
 use crate::state::Settings;
@@ -189,4 +190,29 @@ fn a_reader_that_fails_to_warm_is_asked_again() {
         world.answer_failed(0);
     }
     assert_eq!(world.newest("bob", "c0", 5).asked, 2);
+}
+
+#[test]
+fn a_page_of_chats_takes_up_nothing_that_does_not_fit() {
+    let settings = Settings { cache_bytes: 370 << 10, ..SETTINGS };
+    let mut world = World::with_chat_and(settings, "c0", ["ann", "bob"]);
+    for chat in 1..12 {
+        world.create("ann", &format!("c{chat}"), ChatKind::Group, &["bob"]);
+    }
+    world.commit_all();
+    // The last chat's newest message leaves memory, and eight others fill a page.
+    for chat in std::iter::once(11).chain(0..11) {
+        world.say("ann", &format!("c{chat}"), &"x".repeat(32 << 10));
+        world.commit_all();
+    }
+    assert!(world.state.chats[&world.chat("c11")].cold);
+    let seen = world.chats("bob");
+    assert_eq!(seen.asked, 0, "the one that memory does not hold is for a later page");
+    assert_eq!(seen.replies, ["bob: general+0 c0+1 c1+1 c2+1 c3+1 c4+1 c5+1 c6+1 c7+1"]);
+    let Reply::Chats(page) = seen.reply() else { panic!("{:?}", seen.replies) };
+    assert!(page.has_more);
+    let rest =
+        Command::GetChats { user: Some(user("bob")), after: page.chats.last().map(|chat| chat.chat_id), limit: 500 };
+    assert_eq!(world.ask("bob", rest).asked, 1);
+    assert_eq!(world.answer(0).replies, ["bob: c8+1 c9+1 c10+1 c11+1"]);
 }

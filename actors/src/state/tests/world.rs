@@ -258,8 +258,7 @@ impl World {
 
     /// A reader looks up question `index`, and has not said yet what it found.
     pub(crate) fn look(&mut self, index: usize) {
-        let records = self.records();
-        let warm = self.state.settings.messages_per_chat;
+        let (records, warm) = (self.records(), self.state.settings.messages_per_chat);
         let (ask, found) = &mut self.questions[index];
         *found = Some(look(&records, ask, warm));
     }

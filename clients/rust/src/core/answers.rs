@@ -3,6 +3,8 @@
 use chappe_proto::packet::{Ack, ErrorPacket, Packet};
 use chappe_proto::{ChatId, Code};
 
+use crate::disconnect::Disconnect;
+
 use super::{Core, End, HELLO, LISTING, PATIENCE_MS, PULL, Refusal, SUBSCRIBE, Step, Update};
 
 impl Core {
@@ -27,7 +29,7 @@ impl Core {
             (step.renew, step.pause_ms) = (true, Some(PATIENCE_MS));
         } else {
             self.outbox.settle(key);
-            step.settled.push((key, Err(refusal)));
+            step.settled.push((key, Err(refusal.into())));
         }
     }
 
@@ -45,6 +47,9 @@ impl Core {
         if let Some(chat_id) = chat_of(request_id, PULL) {
             self.places.defer(chat_id);
             self.unheard(chat_id, refusal, error.retry_after_ms, step);
+        } else if request_id == Some(HELLO) && self.is_live() {
+            // The connection goes on with the token that it has.
+            step.updates.push(Update::NotRenewed { reason: Disconnect::Refused(refusal) });
         } else if request_id == Some(HELLO) {
             step.end = Some(End::Refused(refusal));
         } else if request_id == Some(LISTING) {
@@ -72,7 +77,7 @@ impl Core {
 }
 
 /// The chat that a request of the core's own was about.
-fn chat_of(request_id: Option<u64>, kind: u64) -> Option<ChatId> {
+pub(super) fn chat_of(request_id: Option<u64>, kind: u64) -> Option<ChatId> {
     let id = request_id.filter(|id| id & kind != 0)?;
     ChatId::parse(id & !kind).ok()
 }

@@ -12,11 +12,11 @@ mod update;
 use chappe_proto::frame::ClientFrame;
 use chappe_proto::limits::MAX_PAGE;
 use chappe_proto::packet::{Chats, Closing, Head, Packet, Welcome};
-use chappe_proto::request::{GetChats, GetEvents, Hello, Request, Status, Subscribe, Unsubscribe};
+use chappe_proto::request::{GetChats, GetEvents, GetMessages, Hello, Request, Status, Subscribe, Unsubscribe};
 use chappe_proto::{ChatId, Code, Seq, UserId};
 
 use self::outbox::Outbox;
-pub use self::outbox::Refusal;
+pub use self::outbox::{Failure, Refusal};
 use self::places::Places;
 pub use self::update::{Positions, Start, Update};
 
@@ -49,7 +49,7 @@ pub struct Step {
     /// For the program, in this order.
     pub updates: Vec<Update>,
     /// Requests that are done with: the key that [`Core::put`] gave, and the answer.
-    pub settled: Vec<(u64, Result<Packet, Refusal>)>,
+    pub settled: Vec<(u64, Result<Packet, Failure>)>,
     /// The server asks for patience: call [`Core::resume`] after so many milliseconds.
     pub pause_ms: Option<u32>,
     /// The token runs out: send a [`Core::hello`] with a fresh one on this connection.
@@ -136,14 +136,19 @@ impl Core {
     }
 
     /// Puts a request that is answered into the outbox; the key under which it will be settled. `None` if the outbox is
-    /// full. It is kept until it is answered, and sent again on every new connection: name a message by a `client_id`.
+    /// full. It is kept until it is answered, and sent again on every new connection: name a message by a `client_id`. Only a
+    /// server with another log does not get it ([`Failure::Afresh`]).
     pub fn put(&mut self, request: Request) -> Option<u64> {
         self.outbox.put(request)
     }
 
-    /// The requests whose turn it is, up to `count`. To be sent in this order.
-    pub fn due(&mut self, count: usize) -> Vec<ClientFrame> {
-        if self.phase == Phase::Live { self.outbox.due(count) } else { Vec::new() }
+    /// The requests whose turn it is, up to `count`. Those that are larger than the server takes are settled instead.
+    pub fn due(&mut self, count: usize) -> Step {
+        let mut step = Step::default();
+        if self.phase == Phase::Live {
+            self.outbox.due(count, &mut step);
+        }
+        step
     }
 
     /// The patience that was asked for is over.
@@ -219,13 +224,17 @@ impl Core {
                 self.places.page(page, &mut step.updates);
                 self.pull(chat, &mut step);
             }
-            Packet::Reset(reset) => {
-                self.places.reset(&reset, &mut step.updates);
-                self.pull(reset.chat_id, &mut step);
+            Packet::Reset(reset) => match self.places.reset(&reset, &mut step.updates) {
+                Some(after) => step.send.push(oldest(reset.chat_id, after)),
+                None => self.pull(reset.chat_id, &mut step),
+            },
+            Packet::Messages(page) if answers::chat_of(request_id, PULL).is_some() => {
+                self.places.oldest(&page, &mut step.updates);
+                self.pull(page.chat_id, &mut step);
             }
             Packet::Gap(gap) => {
                 if self.phase == Phase::Live {
-                    self.places.gap(&gap, self.profile.start);
+                    self.places.gap(&gap, self.profile.start, &mut step.updates);
                     self.pull(gap.chat_id, &mut step);
                 }
             }
@@ -246,15 +255,18 @@ impl Core {
 
     fn welcome(&mut self, welcome: Box<Welcome>, step: &mut Step) {
         if self.phase == Phase::Live {
-            return; // a renewal: everything else goes on
+            // Everything else goes on.
+            step.updates.push(Update::Renewed(welcome));
+            return;
         }
         self.phase = Phase::Live;
         self.caught_up = false;
         self.user = Some(welcome.user_id);
-        self.outbox.open(welcome.limits.window);
+        self.outbox.open(&welcome.limits);
         let is_first = self.epoch.is_none();
         if self.epoch.replace(welcome.epoch).is_some_and(|known| known != welcome.epoch) {
             self.places.forget();
+            self.outbox.forget(step);
             step.updates.push(Update::Afresh { epoch: welcome.epoch });
         }
         // What appears later than the first time is new, and read from its beginning.
@@ -265,6 +277,7 @@ impl Core {
         for (chat, place) in self.places.asked() {
             self.listen(chat, place, step);
         }
+        // Before `Connected`: who notes that, and not where chats began, takes all of them for new in the next life.
         let heads = welcome.heads.as_deref().unwrap_or_default();
         self.compare(heads, step);
         let more = welcome.more_heads || welcome.heads.is_none();
@@ -275,9 +288,13 @@ impl Core {
 
     /// Asks for what lies between a place and its chat's head.
     fn compare(&mut self, heads: &[Head], step: &mut Step) {
+        let mut chats = Vec::new();
         for head in heads {
-            self.places.head(head);
+            chats.extend(self.places.head(head));
             self.pull(head.chat_id, step);
+        }
+        if !chats.is_empty() {
+            step.updates.push(Update::Begun { chats });
         }
     }
 
@@ -338,11 +355,20 @@ fn pull(chat: ChatId, after: Option<Seq>) -> ClientFrame {
     ClientFrame { request_id: Some(PULL | chat.get()), request: Request::GetEvents(request) }
 }
 
+/// Asks for the oldest message after a number: what lies before it is not kept.
+fn oldest(chat: ChatId, after: Seq) -> ClientFrame {
+    let (page, per_page, before) = (None, None, None);
+    let get = GetMessages { chat_id: chat, page, per_page, before, after: Some(after), limit: Some(1) };
+    ClientFrame { request_id: Some(PULL | chat.get()), request: Request::GetMessages(get) }
+}
+
 fn status(text: &str) -> ClientFrame {
     let request = Request::Status(Status { user_id: None, status_data: text.into() });
     ClientFrame { request_id: None, request }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

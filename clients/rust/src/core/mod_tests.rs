@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chappe_proto::event::{Event, MemberLeft};
-use chappe_proto::packet::{Ack, Events, Expiring, Reset};
-use chappe_proto::request::{Ping, React};
+use chappe_proto::limits::Limits;
+use chappe_proto::packet::{Ack, Events, Expiring, Gap, Messages, Reset, Udp};
+use chappe_proto::request::{DeleteMessage, EditMessage, Ping, React};
 use chappe_proto::{MessageId, Millis, Reject};
 
-use super::properties::welcome;
+use super::model::{message, welcome};
 use super::*;
 
 fn chat(id: u64) -> ChatId {
@@ -39,6 +40,10 @@ fn connected(start: Start, heads: Vec<Head>) -> (Core, Step) {
     (core, step)
 }
 
+fn keys(step: Step) -> Vec<u64> {
+    step.send.into_iter().filter_map(|frame| frame.request_id).collect()
+}
+
 fn names(step: &Step) -> Vec<&'static str> {
     step.send.iter().map(|frame| frame.request.rule().name).collect()
 }
@@ -55,6 +60,36 @@ fn the_newest_is_where_the_first_welcome_found_it_and_later_chats_are_read_from_
     let step = core.take(Some(HELLO), welcome(9, heads));
     let [frame] = &step.send[..] else { panic!("{step:?}") };
     assert!(matches!(&frame.request, Request::GetEvents(get) if get.chat_id == chat(2) && get.after == Seq::ZERO));
+}
+
+#[test]
+fn where_a_quiet_chat_began_is_known_in_the_next_life() {
+    let heads = |first, second| {
+        let head = |id, seq| Head { chat_id: chat(id), seq: Seq(seq) };
+        vec![head(1, first), head(2, second)]
+    };
+    let (mut core, step) = connected(Start::Newest, heads(40, 7));
+    let mut positions = Positions::default();
+    step.updates.iter().for_each(|update| positions.take(update));
+    core.subscribe(chat(3), Start::Newest);
+    let page = Events { chat_id: chat(3), events: vec![event(1)], head: Seq(20) };
+    let mut updates = core.take(Some(PULL | 3), Packet::Events(page)).updates;
+    updates.extend(core.take(None, live(41)).updates);
+    core.subscribe(chat(4), Start::Newest);
+    updates.extend(core.take(None, Packet::Gap(Gap { chat_id: chat(4), from: Seq(9), to: Seq(9) })).updates);
+    updates.iter().for_each(|update| positions.take(update));
+
+    let mut core = Core::new(Profile::default(), positions, 10);
+    core.subscribe(chat(3), Start::Newest);
+    core.subscribe(chat(4), Start::Newest);
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(9, heads(41, 8)));
+    let after = |frame: &ClientFrame| match &frame.request {
+        Request::GetEvents(get) => Some((get.chat_id.get(), get.after.0)),
+        _ => None,
+    };
+    let asked: Vec<_> = step.send.iter().filter_map(after).collect();
+    assert_eq!(asked, [(3, 20), (4, 8), (2, 7)]);
 }
 
 #[test]
@@ -113,6 +148,29 @@ fn a_log_that_is_shorter_than_was_known_is_gone_on_with_from_its_head() {
 }
 
 #[test]
+fn behind_what_is_not_kept_it_goes_on_with_the_oldest_message_that_is() {
+    let (mut core, _) = connected(Start::Beginning, head(9));
+    let reset = || Packet::Reset(Reset { chat_id: chat(1), head: Seq(9), reason: "".into() });
+    let oldest = |messages| Packet::Messages(Messages { chat_id: chat(1), messages, has_more: false });
+    let skipped = |after, to| Update::Skipped { chat_id: chat(1), after: Seq(after), to: Seq(to) };
+    let step = core.take(Some(PULL | 1), reset());
+    assert_eq!((names(&step), step.updates.len()), (vec!["GetMessages"], 0));
+    // It is not caught up, and hears what happens meanwhile.
+    assert_eq!(names(&core.take(None, live(10))), [""; 0]);
+    // Refused for now: asked for again from the beginning.
+    core.take(Some(PULL | 1), Packet::Error(Reject::plain(Code::Busy).into()));
+    assert_eq!(names(&core.resume()), ["GetEvents"]);
+    core.take(Some(PULL | 1), reset());
+    let step = core.take(Some(PULL | 1), oldest(vec![Arc::new(message(1, 7))]));
+    assert_eq!((names(&step), &step.updates[..]), (vec!["GetEvents"], &[skipped(0, 6)][..]));
+    // The log was trimmed once more, and says the same again: that has an end.
+    assert_eq!(names(&core.take(Some(PULL | 1), reset())), ["GetMessages"]);
+    let step = core.take(Some(PULL | 1), oldest(vec![Arc::new(message(1, 7))]));
+    assert_eq!((names(&step), &step.updates[0], seqs(&step)), (vec![], &skipped(6, 9), vec![10]));
+    assert!(step.updates.contains(&Update::CaughtUp));
+}
+
+#[test]
 fn a_chat_that_may_not_be_read_is_gone_and_told_once() {
     let (mut core, _) = connected(Start::Beginning, head(5));
     let error = || Packet::Error(Reject::plain(Code::NotAMember).into());
@@ -122,6 +180,24 @@ fn a_chat_that_may_not_be_read_is_gone_and_told_once() {
     core.hello(None);
     let step = core.take(Some(HELLO), welcome(9, Vec::new()));
     assert!(!step.updates.iter().any(|update| matches!(update, Update::Gone { .. })), "{step:?}");
+}
+
+#[test]
+fn a_chat_that_the_program_left_itself_is_not_told_to_be_gone_and_one_that_lost_it_is() {
+    let gone = |step: &Step| step.updates.iter().any(|update| matches!(update, Update::Gone { .. }));
+    let (mut core, _) = connected(Start::Newest, Vec::new());
+    core.subscribe(chat(1), Start::Newest);
+    core.take(Some(PULL | 1), Packet::Events(Events { chat_id: chat(1), events: Vec::new(), head: Seq(20) }));
+    core.unsubscribe(chat(1));
+    // It was on its way.
+    core.take(None, live(21));
+    for (heads, is_gone) in [(Vec::new(), false), (head(21), false), (Vec::new(), true), (Vec::new(), false)] {
+        core.lost();
+        core.hello(None);
+        let step = core.take(Some(HELLO), welcome(9, heads));
+        assert_eq!(gone(&step), is_gone, "{step:?}");
+        core.unsubscribe(chat(1));
+    }
 }
 
 #[test]
@@ -147,22 +223,68 @@ fn requests_stay_within_the_window_and_in_order_and_what_is_refused_for_good_is_
         (core.put(react()), core.put(react()), core.put(Request::Ping(Ping::default()))),
         (Some(1), Some(2), None)
     );
-    assert!(core.due(9).is_empty(), "nothing is sent before the Welcome");
+    assert!(core.due(9).send.is_empty(), "nothing is sent before the Welcome");
     core.hello(None);
     core.take(Some(HELLO), welcome(9, Vec::new()));
-    let keys = |frames: Vec<ClientFrame>| frames.into_iter().filter_map(|frame| frame.request_id).collect::<Vec<_>>();
     assert_eq!(keys(core.due(9)), [1, 2]);
     let step = core.take(Some(1), Packet::Ack(Ack::refused(Reject::plain(Code::RateLimited), None)));
     assert_eq!((step.settled.len(), step.pause_ms), (0, Some(1000)));
-    assert!(core.due(9).is_empty());
+    assert!(core.due(9).send.is_empty());
     core.resume();
     assert_eq!(keys(core.due(9)), [1]);
     let step = core.take(Some(2), Packet::Ack(Ack::refused(Reject::plain(Code::UnknownMessage), None)));
-    assert!(matches!(&step.settled[..], [(2, Err(refusal))] if refusal.code == Code::UnknownMessage));
+    assert!(matches!(&step.settled[..], [(2, Err(Failure::Refused(refusal)))] if refusal.code == Code::UnknownMessage));
     core.lost();
     core.hello(None);
     core.take(Some(HELLO), welcome(9, Vec::new()));
     assert_eq!(keys(core.due(9)), [1]);
+}
+
+#[test]
+fn what_is_larger_than_the_server_takes_is_refused_here_and_holds_nothing_up() {
+    let mut core = Core::new(Profile::default(), Positions::default(), 10);
+    let text = |bytes: usize| {
+        let message_id = MessageId::parse(1).unwrap();
+        Request::EditMessage(EditMessage { message_id, content: "x".repeat(bytes).into() })
+    };
+    // Flags, request_id, tag, message id and the text's length.
+    let most = Limits::default().frame_bytes as usize - 1 - 9 - 4 - 8 - 8;
+    for bytes in [20 << 20, most + 1, most] {
+        core.put(text(bytes)).unwrap();
+    }
+    core.hello(None);
+    core.take(Some(HELLO), welcome(9, Vec::new()));
+    let step = core.due(9);
+    for (key, outcome) in &step.settled {
+        assert!(
+            matches!(outcome, Err(Failure::Refused(refusal)) if refusal.code == Code::TooLarge),
+            "{key}: {outcome:?}"
+        );
+    }
+    assert_eq!((step.settled.len(), keys(step)), (2, vec![3]));
+    // Three times as many as the window holds.
+    for _ in 0..3 * Limits::default().window {
+        core.put(text(most + 1)).unwrap();
+        assert_eq!(core.due(9).settled.len(), 1);
+    }
+    let last = core.put(text(1)).unwrap();
+    assert_eq!(keys(core.due(9)), [last]);
+}
+
+#[test]
+fn what_was_asked_of_one_log_is_not_sent_to_another() {
+    let (mut core, _) = connected(Start::Newest, Vec::new());
+    let delete = |id| Request::DeleteMessage(DeleteMessage { message_id: MessageId::parse(id).unwrap() });
+    let put: Vec<u64> = (1..=2).map(|id| core.put(delete(id)).unwrap()).collect();
+    assert_eq!(keys(core.due(1)), [put[0]]);
+    core.lost();
+    core.hello(None);
+    let step = core.take(Some(HELLO), welcome(10, Vec::new()));
+    assert!(step.updates.contains(&Update::Afresh { epoch: 10 }));
+    let expected: Vec<_> = put.iter().map(|key| (*key, Err(Failure::Afresh))).collect();
+    assert_eq!(step.settled, expected);
+    let new = core.put(delete(3)).unwrap();
+    assert_eq!(keys(core.due(9)), [new]);
 }
 
 #[test]
@@ -171,8 +293,16 @@ fn a_token_that_runs_out_is_renewed_on_the_connection_and_nothing_else_is_done_a
     assert!(core.take(None, Packet::Expiring(Expiring { expires_at: Millis(5) })).renew);
     let hello = core.hello(Some("fresh".to_owned()));
     assert!(matches!(&hello.request, Request::Hello(hello) if hello.token.as_deref() == Some("fresh") && !hello.heads));
-    let step = core.take(Some(HELLO), welcome(9, head(7)));
-    assert!(step.send.is_empty() && step.updates.is_empty(), "{step:?}");
+    let mut renewed = welcome(9, head(7));
+    if let Packet::Welcome(welcome) = &mut renewed {
+        (welcome.heads, welcome.expires_at) = (None, Some(Millis(99)));
+        welcome.udp = Some(Udp { session: "s".into(), key: "k".into() });
+    }
+    let step = core.take(Some(HELLO), renewed);
+    assert!(step.send.is_empty(), "{step:?}");
+    // What the program's datagrams are sealed with from now on.
+    let [Update::Renewed(welcome)] = &step.updates[..] else { panic!("{step:?}") };
+    assert!(welcome.udp.is_some() && welcome.expires_at == Some(Millis(99)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chappe_proto::event::Event;
-use chappe_proto::packet::{Events, Gap, Head, Reset};
+use chappe_proto::packet::{Events, Gap, Head, Messages, Reset};
 use chappe_proto::{ChatId, Seq};
 
 use super::update::{Positions, Start, Update};
@@ -21,6 +21,8 @@ enum Pull {
     No,
     /// The events after this number; the answer is on its way.
     After(Option<Seq>),
+    /// The oldest message that is kept, of a chat with this head; the answer is on its way.
+    Oldest(Seq),
     /// What is missing, once the server's patience allows it.
     Later,
 }
@@ -41,6 +43,10 @@ struct Place {
     not_heard: bool,
     /// The connection's heads named it, or it was heard live.
     listed: bool,
+    /// Heads named it: the user is, or was, a member.
+    member: bool,
+    /// The program unsubscribed from it, and is no member.
+    left: bool,
     /// The program was told that it is gone.
     gone: bool,
 }
@@ -55,6 +61,8 @@ impl Place {
             asked: false,
             not_heard: false,
             listed: false,
+            member: false,
+            left: false,
             gone: false,
         }
     }
@@ -71,7 +79,19 @@ impl Place {
         self.heard = self.heard.max(last);
     }
 
-    /// Passes over what cannot be had; what waited behind it comes out.
+    /// Passes over what cannot be had, and says so.
+    fn pass_over(&mut self, chat_id: ChatId, to: Seq, updates: &mut Vec<Update>) {
+        updates.push(Update::Skipped { chat_id, after: self.last.unwrap_or_default(), to });
+        self.skip_to(to, updates);
+    }
+
+    /// Begins behind a number that was not known until now, and says so.
+    fn begin(&mut self, chat_id: ChatId, at: Seq, updates: &mut Vec<Update>) {
+        updates.push(Update::Begun { chats: vec![(chat_id, at)] });
+        self.skip_to(at, updates);
+    }
+
+    /// Goes on behind a number; what waited there comes out.
     fn skip_to(&mut self, to: Seq, updates: &mut Vec<Update>) {
         self.last = Some(to);
         self.ahead.retain(|seq, _| *seq > to);
@@ -125,7 +145,7 @@ impl Places {
     /// The program wants to hear a chat; its place.
     pub(super) fn ask(&mut self, chat: ChatId, from: Start) -> Option<Seq> {
         let place = self.places.entry(chat).or_insert_with(|| Place::new(from.place()));
-        (place.asked, place.gone) = (true, false);
+        (place.asked, place.left, place.gone) = (true, false, false);
         place.last
     }
 
@@ -133,6 +153,7 @@ impl Places {
     pub(super) fn unask(&mut self, chat: ChatId) {
         if let Some(place) = self.places.get_mut(&chat) {
             place.asked = false;
+            place.left = !place.member;
         }
     }
 
@@ -163,25 +184,28 @@ impl Places {
         self.places.iter().filter(|(_, place)| fits(place)).map(|(chat, place)| (*chat, place.last)).collect()
     }
 
-    /// A chat's head, as a connection begins.
-    pub(super) fn head(&mut self, head: &Head) {
-        let first = match self.start {
-            Start::Newest => Some(head.seq),
-            other => other.place(),
-        };
-        let place = self.places.entry(head.chat_id).or_insert_with(|| Place::new(first));
-        (place.listed, place.gone) = (true, false);
-        if place.last.is_none() {
-            place.last = Some(head.seq);
-        }
+    /// A chat's head, as a connection begins. Returns behind which number it is read, where that was not known yet.
+    pub(super) fn head(&mut self, head: &Head) -> Option<(ChatId, Seq)> {
+        let start = self.start.place();
+        let mut begins = false;
+        let place = self.places.entry(head.chat_id).or_insert_with(|| {
+            begins = true;
+            Place::new(start)
+        });
+        (place.listed, place.member) = (true, true);
+        (place.left, place.gone) = (false, false);
+        begins |= place.last.is_none();
+        let last = *place.last.get_or_insert(head.seq);
         place.heard = place.heard.max(head.seq);
+        (begins && last > Seq::ZERO).then_some((head.chat_id, last))
     }
 
-    /// Chats that no head names and that nobody asked for; each is told once.
+    /// Chats that no head names and that nobody asked for; each is told once. What the program left itself is no news.
     pub(super) fn unlisted(&mut self) -> Vec<ChatId> {
-        let lost = self.places.iter_mut().filter(|(_, place)| !place.listed && !place.asked && !place.gone);
+        let is_lost = |place: &Place| !place.listed && !place.asked && !place.left && !place.gone;
+        let lost = self.places.iter_mut().filter(|(_, place)| is_lost(place));
         lost.map(|(chat, place)| {
-            place.gone = true;
+            (place.member, place.gone) = (false, true);
             *chat
         })
         .collect()
@@ -201,9 +225,13 @@ impl Places {
     }
 
     /// Events were left out.
-    pub(super) fn gap(&mut self, gap: &Gap, start: Start) {
+    pub(super) fn gap(&mut self, gap: &Gap, start: Start, updates: &mut Vec<Update>) {
+        let begins = self.places.get(&gap.chat_id).is_none_or(|place| place.last.is_none());
         let place = self.heard(gap.chat_id, gap.from, start);
-        place.last.get_or_insert(Seq(gap.from.0.saturating_sub(1)));
+        let last = *place.last.get_or_insert(Seq(gap.from.0.saturating_sub(1)));
+        if begins {
+            updates.push(Update::Begun { chats: vec![(gap.chat_id, last)] });
+        }
         place.heard = place.heard.max(gap.to);
     }
 
@@ -224,7 +252,7 @@ impl Places {
         place.heard = place.heard.max(page.head);
         let Some(before) = place.last else {
             // Only the head was of interest.
-            return place.skip_to(page.head, updates);
+            return place.begin(page.chat_id, page.head, updates);
         };
         for event in page.events {
             // Live events may have been faster than the page.
@@ -243,18 +271,39 @@ impl Places {
         }
     }
 
-    /// The log does not reach back to where we are, or not forward.
-    pub(super) fn reset(&mut self, reset: &Reset, updates: &mut Vec<Update>) {
-        let Some((place, asked)) = self.answered(reset.chat_id) else { return };
-        let last = place.last.unwrap_or_default();
-        let is_shorter = asked.is_some_and(|asked| asked > reset.head);
-        if is_shorter || reset.head > last {
-            let asked_for_the_head = place.last.is_none();
-            place.heard = if is_shorter { reset.head } else { place.heard.max(reset.head) };
-            if !asked_for_the_head {
-                updates.push(Update::Skipped { chat_id: reset.chat_id, after: last, to: reset.head });
-            }
-            place.skip_to(reset.head, updates);
+    /// The log does not reach back to where we are, or not forward. Returns after what to ask for the oldest message that
+    /// is kept, if that is to be known first. The asking is taken as done.
+    pub(super) fn reset(&mut self, reset: &Reset, updates: &mut Vec<Update>) -> Option<Seq> {
+        let (place, asked) = self.answered(reset.chat_id)?;
+        let Some(last) = place.last else {
+            // Only the head was of interest.
+            place.heard = place.heard.max(reset.head);
+            place.begin(reset.chat_id, reset.head, updates);
+            return None;
+        };
+        if asked.is_some_and(|asked| asked > reset.head) {
+            place.heard = reset.head;
+            place.pass_over(reset.chat_id, reset.head, updates);
+        } else if reset.head > last {
+            place.heard = place.heard.max(reset.head);
+            place.pull = Pull::Oldest(reset.head);
+            self.pulls += 1;
+            return Some(last);
+        }
+        None
+    }
+
+    /// The oldest message that is kept: the chat goes on with it, or behind its head where nothing is kept.
+    pub(super) fn oldest(&mut self, page: &Messages, updates: &mut Vec<Update>) {
+        let Some(place) = self.places.get_mut(&page.chat_id) else { return };
+        let Pull::Oldest(head) = place.pull else { return };
+        place.pull = Pull::No;
+        self.pulls -= 1;
+        let before = page.messages.first().map(|oldest| Seq(oldest.seq.0.saturating_sub(1)));
+        // Were it where we are already, the same question would bring the same answer for ever.
+        let to = before.filter(|before| Some(*before) > place.last).unwrap_or(head);
+        if Some(to) > place.last {
+            place.pass_over(page.chat_id, to, updates);
         }
     }
 
@@ -271,7 +320,7 @@ impl Places {
     pub(super) fn begin_pull(&mut self, chat: ChatId) -> bool {
         let Some(place) = self.places.get_mut(&chat) else { return false };
         match place.pull {
-            Pull::After(_) => return false,
+            Pull::After(_) | Pull::Oldest(_) => return false,
             Pull::No => self.pulls += 1,
             Pull::Later => {}
         }
@@ -289,9 +338,10 @@ impl Places {
 
     /// A pull was refused.
     pub(super) fn defer(&mut self, chat: ChatId) {
-        if let Some((place, _)) = self.answered(chat) {
+        if let Some(place) = self.places.get_mut(&chat)
+            && matches!(place.pull, Pull::After(_) | Pull::Oldest(_))
+        {
             place.pull = Pull::Later;
-            self.pulls += 1;
         }
     }
 
@@ -309,7 +359,7 @@ impl Places {
         }
         place.heard = place.last.unwrap_or_default();
         place.ahead.clear();
-        place.asked = false;
+        (place.asked, place.member) = (false, false);
         !std::mem::replace(&mut place.gone, true)
     }
 

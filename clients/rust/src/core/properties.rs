@@ -2,29 +2,16 @@
 //! the server's log, each event once and in order, and each of its messages is stored once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use chappe_proto::event::{Event, MemberLeft};
-use chappe_proto::limits::Limits;
-use chappe_proto::packet::{Ack, Events, Gap, Reset};
+use chappe_proto::ClientId;
+use chappe_proto::packet::Gap;
 use chappe_proto::request::{NewMessage, SendMessage};
-use chappe_proto::{ClientId, Millis, Reject};
 use proptest::prelude::*;
 
+use super::model::{Server, chat};
 use super::*;
 
 const CHATS: u64 = 3;
-/// So small that pages follow each other.
-const PAGE: usize = 3;
-
-fn chat(id: u64) -> ChatId {
-    ChatId::parse(id).unwrap()
-}
-
-fn event(chat_id: u64, seq: u64) -> Event {
-    let user_id = UserId::parse(1).unwrap();
-    Event::MemberLeft(MemberLeft { chat_id: chat(chat_id), seq: Seq(seq), user_id, at: Millis(0) })
-}
 
 #[derive(Debug, Clone)]
 enum Move {
@@ -60,101 +47,6 @@ fn moves() -> impl Strategy<Value = Move> {
     ]
 }
 
-#[derive(Default)]
-struct Server {
-    epoch: u64,
-    /// The head of each chat, and the last number that is trimmed away.
-    heads: BTreeMap<u64, (u64, u64)>,
-    stored: Vec<(u64, String)>,
-    /// What is on its way to the client.
-    wire: Option<VecDeque<(Option<u64>, Packet)>>,
-    refuses: bool,
-    has_refused: bool,
-    /// Hello, GetEvents and so on, in order; for counting.
-    asked: Vec<&'static str>,
-}
-
-impl Server {
-    fn happen(&mut self, chat_id: u64) -> u64 {
-        let head = &mut self.heads.entry(chat_id).or_default().0;
-        *head += 1;
-        let seq = *head;
-        self.tell(None, Packet::Event(Arc::new(event(chat_id, seq))));
-        seq
-    }
-
-    fn tell(&mut self, request_id: Option<u64>, packet: Packet) {
-        if let Some(wire) = &mut self.wire {
-            wire.push_back((request_id, packet));
-        }
-    }
-
-    fn take(&mut self, frame: ClientFrame) {
-        if self.wire.is_none() {
-            return;
-        }
-        self.asked.push(frame.request.rule().name);
-        let answer = match frame.request {
-            Request::Hello(hello) => {
-                assert!(hello.heads);
-                let head = |(id, (seq, _)): (&u64, &(u64, u64))| Head { chat_id: chat(*id), seq: Seq(*seq) };
-                welcome(self.epoch, self.heads.iter().map(head).collect())
-            }
-            Request::GetEvents(GetEvents { chat_id, after, .. }) => {
-                let (head, floor) = self.heads[&chat_id.get()];
-                if after.0 < floor || after.0 > head {
-                    Packet::Reset(Reset { chat_id, head: Seq(head), reason: "trimmed".into() })
-                } else {
-                    let events = (after.0 + 1..=head).take(PAGE).map(|seq| event(chat_id.get(), seq)).collect();
-                    Packet::Events(Events { chat_id, events, head: Seq(head) })
-                }
-            }
-            Request::SendMessage(send) => {
-                let message = send.message;
-                let name = message.client_id.clone().unwrap();
-                let is_known = self.stored.iter().any(|(_, known)| known == name.as_str());
-                if std::mem::take(&mut self.refuses) && !is_known {
-                    self.has_refused = true;
-                    Packet::Ack(Ack::refused(Reject::plain(Code::Busy), Some(name)))
-                } else {
-                    if !is_known {
-                        self.stored.push((message.chat_id.get(), name.as_str().to_owned()));
-                        self.happen(message.chat_id.get());
-                    }
-                    Packet::Ack(Ack::accepted(message.chat_id, Seq(1), None, Some(name)))
-                }
-            }
-            other => panic!("not expected: {other:?}"),
-        };
-        self.tell(frame.request_id, answer);
-    }
-
-    fn last_event(&mut self) -> Option<(usize, ChatId, Seq)> {
-        let wire = self.wire.as_ref()?;
-        wire.iter().enumerate().rev().find_map(|(at, (_, packet))| match packet {
-            Packet::Event(event) => Some((at, event.chat_id(), event.seq())),
-            _ => None,
-        })
-    }
-}
-
-pub(super) fn welcome(epoch: u64, heads: Vec<Head>) -> Packet {
-    Packet::Welcome(Box::new(Welcome {
-        version: 1,
-        connection_id: 1,
-        user_id: UserId::parse(1).unwrap(),
-        epoch,
-        server_time: Millis(0),
-        heartbeat_ms: 25_000,
-        limits: Limits::default(),
-        expires_at: None,
-        heads: Some(heads),
-        more_heads: false,
-        udp: None,
-        zstd: false,
-    }))
-}
-
 struct World {
     server: Server,
     core: Core,
@@ -164,12 +56,15 @@ struct World {
     skipped: bool,
     put: Vec<(u64, String)>,
     settled: Vec<u64>,
+    /// How many of the messages were put while the log was an earlier one.
+    before: usize,
+    given_back: bool,
     caught_up: bool,
 }
 
 impl World {
-    fn new() -> Self {
-        let profile = Profile { start: Start::Beginning, ..Profile::default() };
+    fn new(start: Start) -> Self {
+        let profile = Profile { start, ..Profile::default() };
         let mut server = Server { epoch: 1, ..Server::default() };
         server.heads = (1..=CHATS).map(|id| (id, (1, 0))).collect();
         Self {
@@ -180,6 +75,8 @@ impl World {
             skipped: false,
             put: Vec::new(),
             settled: Vec::new(),
+            before: 0,
+            given_back: false,
             caught_up: false,
         }
     }
@@ -202,6 +99,11 @@ impl World {
         for update in step.updates {
             self.positions.take(&update);
             match update {
+                Update::Begun { chats } => {
+                    for (chat_id, seq) in chats {
+                        assert_eq!(self.seen.insert(chat_id.get(), seq.0), None);
+                    }
+                }
                 Update::Event(event) => {
                     let last = self.seen.entry(event.chat_id().get()).or_default();
                     assert_eq!(event.seq().0, *last + 1, "chat {}", event.chat_id());
@@ -209,6 +111,8 @@ impl World {
                 }
                 Update::Skipped { chat_id, after, to } => {
                     assert_eq!(self.seen.insert(chat_id.get(), to.0).unwrap_or_default(), after.0);
+                    let (head, floor) = self.server.heads[&chat_id.get()];
+                    assert!(to.0 <= floor || to < after && to.0 <= head, "{to} is kept");
                     self.skipped = true;
                 }
                 Update::Afresh { .. } => self.seen.clear(),
@@ -217,7 +121,10 @@ impl World {
             }
         }
         for (key, outcome) in step.settled {
-            outcome.unwrap();
+            match outcome {
+                Err(Failure::Afresh) => self.given_back = true,
+                outcome => drop(outcome.unwrap()),
+            }
             assert!(!self.settled.contains(&key), "{key} is settled twice");
             self.settled.push(key);
         }
@@ -231,8 +138,8 @@ impl World {
     fn read(&mut self, count: usize) -> bool {
         for _ in 0..count {
             let due = self.core.due(2);
-            let is_idle = due.is_empty();
-            due.into_iter().for_each(|frame| self.server.take(frame));
+            let is_idle = due.send.is_empty();
+            self.carry_out(due);
             match self.server.wire.as_mut().and_then(VecDeque::pop_front) {
                 Some((request_id, packet)) => {
                     let step = self.core.take(request_id, packet);
@@ -281,6 +188,8 @@ impl World {
                 self.server.epoch += 1;
                 self.server.heads.values_mut().for_each(|chat| *chat = (head, 0));
                 self.server.stored.clear();
+                // What is put before the first Welcome is meant for whichever log is found.
+                self.before = if self.positions.epoch.is_some() { self.put.len() } else { 0 };
                 self.cut();
             }
             Move::Trim(keep) => {
@@ -289,6 +198,14 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The program ends, and begins anew with what it noted.
+    fn restart(&mut self) {
+        self.cut();
+        let profile = Profile { start: Start::Newest, ..Profile::default() };
+        self.core = Core::new(profile, self.positions.clone(), 1000);
+        self.settled.clear();
     }
 
     /// All goes well from here on.
@@ -309,11 +226,11 @@ proptest! {
 
     #[test]
     fn the_client_ends_with_the_servers_log_and_its_messages_are_stored_once(steps in prop::collection::vec(moves(), 0..120)) {
-        let mut world = World::new();
+        let mut world = World::new(Start::Beginning);
         steps.into_iter().for_each(|step| world.go(step));
         world.settle();
         prop_assert_eq!(world.settled.len(), world.put.len(), "each is answered");
-        prop_assert!(!world.skipped);
+        prop_assert!(!world.skipped && !world.given_back);
         let (mut stored, mut put) = (world.server.stored.clone(), world.put.clone());
         if world.server.has_refused {
             // What was on its way when one was refused may overtake that one.
@@ -324,6 +241,18 @@ proptest! {
     }
 
     #[test]
+    fn a_program_that_ends_and_begins_anew_misses_nothing_and_hears_nothing_twice(
+        lives in prop::collection::vec(prop::collection::vec(moves(), 0..30), 1..5),
+    ) {
+        let mut world = World::new(Start::Newest);
+        for life in lives {
+            world.restart();
+            life.into_iter().for_each(|step| world.go(step));
+        }
+        world.settle();
+    }
+
+    #[test]
     fn another_log_and_a_trimmed_one_are_told_and_gone_on_with(
         before in prop::collection::vec(moves(), 0..40),
         replaced in prop::option::of(1u64..5),
@@ -331,7 +260,7 @@ proptest! {
         kept in 0u64..4,
         after in prop::collection::vec(moves(), 0..40),
     ) {
-        let mut world = World::new();
+        let mut world = World::new(Start::Beginning);
         before.into_iter().for_each(|step| world.go(step));
         if let Some(head) = replaced {
             world.go(Move::Replace(head));
@@ -340,12 +269,15 @@ proptest! {
         world.go(Move::Trim(kept));
         after.into_iter().for_each(|step| world.go(step));
         world.settle();
+        prop_assert_eq!(world.settled.len(), world.put.len(), "each is answered");
+        let mut stored = world.server.stored.iter();
+        prop_assert!(stored.all(|message| !world.put[..world.before].contains(message)), "sent to another log");
     }
 }
 
 #[test]
 fn a_recovered_session_costs_two_flights_however_many_chats_are_behind() {
-    let mut world = World::new();
+    let mut world = World::new(Start::Beginning);
     world.connect();
     while world.read(100) {}
     world.cut();

@@ -47,20 +47,36 @@ pub enum Update {
         /// When the next attempt comes.
         retry_in: Option<std::time::Duration>,
     },
-    /// The server's log is another one: forget what was read and begin anew. Its chats follow from their beginning.
+    /// The token was renewed on the connection that stands. What the server gives out for a token is new: `expires_at`, and the
+    /// session and key of datagrams.
+    Renewed(Box<Welcome>),
+    /// The token runs out, and no fresh one could be had or was taken. The connection goes on with the one that it has, until
+    /// that has run out; the client tries again before.
+    NotRenewed {
+        /// Why.
+        reason: Disconnect,
+    },
+    /// The server's log is another one: forget what was read and begin anew. Its chats follow from their beginning. What was not
+    /// answered yet is given back, and not sent there.
     Afresh {
         /// The log's name.
         epoch: u64,
     },
+    /// Chats that the client had no position in, and behind which number each of them is read. Chats that are read from their
+    /// first event are not told.
+    Begun {
+        /// The chats.
+        chats: Vec<(ChatId, Seq)>,
+    },
     /// The next event of a chat: each once, in the order of its numbers.
     Event(Arc<Event>),
-    /// The log does not hold these events any more; the chat goes on behind them.
+    /// These events are not kept any more; the chat goes on behind them, with the oldest message that is.
     Skipped {
         /// The chat.
         chat_id: ChatId,
         /// The last event that came.
         after: Seq,
-        /// The last event that is passed over.
+        /// The last event that is passed over; less than `after` where the chat has not come so far.
         to: Seq,
     },
     /// A chat can no longer be read: left, removed, or deleted.
@@ -105,7 +121,8 @@ pub enum Update {
 pub struct Positions {
     /// The log that the numbers are of.
     pub epoch: Option<u64>,
-    /// The last event of each chat that was dealt with.
+    /// The last event of each chat that was dealt with, or the one that it is read behind. A chat that is not here is read from
+    /// its beginning.
     pub chats: BTreeMap<ChatId, Seq>,
 }
 
@@ -119,6 +136,11 @@ impl Positions {
             Update::Afresh { epoch } => {
                 self.epoch = Some(*epoch);
                 self.chats.clear();
+            }
+            Update::Begun { chats } => {
+                for (chat_id, seq) in chats {
+                    self.chats.entry(*chat_id).or_insert(*seq);
+                }
             }
             Update::Event(event) => {
                 self.chats.insert(event.chat_id(), event.seq());
