@@ -156,7 +156,7 @@ impl From<&StoreError> for Exit {
         match error {
             StoreError::Io { source, .. } => source.into(),
             StoreError::Lost { .. } => Self::Log,
-            StoreError::Unknowable(error) => error.into(),
+            StoreError::Unknowable(error) | StoreError::Unfinished(error) => error.into(),
             _ => Self::Failed,
         }
     }

@@ -20,7 +20,7 @@ pub(crate) use self::beside::open_beside_if_any;
 pub use self::beside::{Use, in_use, open_beside};
 pub use self::disk::{flush, make, write_whole};
 pub(crate) use self::disk::{free_bytes, is_full, remove};
-pub use self::filling::Filling;
+pub use self::filling::{Filling, refuse_unfinished};
 
 /// The file whose lock says that a server uses the folder.
 const LOCK: &str = "lock";

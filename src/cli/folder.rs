@@ -166,6 +166,7 @@ impl CommandError {
             Self::Transfer(error) => of_transfer(error),
             Self::Engine(error) => error.into(),
             Self::Store(error) => error.into(),
+            Self::Secret(SecretError::Unfinished(error)) => error.into(),
             Self::NoFolder(_) => Exit::Configuration,
             _ => Exit::Failed,
         }
