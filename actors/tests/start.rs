@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chappe_actors::engine::{self, Engine, SNAPSHOT};
+use chappe_actors::engine::{self, Engine, SNAPSHOT, SNAPSHOT_AHEAD};
 use chappe_actors::health::Health;
 use chappe_actors::log::EventLog;
 use chappe_actors::log::record::{Draft, Fact, Place};
@@ -166,7 +166,7 @@ fn a_log_that_ends_before_its_snapshot_is_another_log() {
     let folder = folder();
     fs::remove_file(folder.path().join("query.db")).unwrap();
     sql(folder.path(), "DELETE FROM batch WHERE first > 400");
-    assert_eq!(differences(folder.path()), [(SNAPSHOT, 121)]);
+    assert_eq!(differences(folder.path()), [(SNAPSHOT_AHEAD, 121)]);
     assert_eq!(start_and_stop(folder.path()), (20, 379));
     let epoch = || SqliteLog::reader(folder.path()).unwrap().epoch();
     assert_eq!(epoch(), EPOCH + 1, "numbers are given out anew");

@@ -104,15 +104,16 @@ fn a_changed_row_is_found_in_its_table() {
     let folder = folder(102);
     let change = |sql: &str| Connection::open(folder.path().join(FILE)).unwrap().execute(sql, ()).unwrap();
     change("DELETE FROM members");
-    // One byte of the one chunk: none of its events can be read.
+    // One byte of each chunk: none of its events can be read.
     change("UPDATE chunks SET body = substr(body, 1, length(body) - 1) || x'00'");
     let tables = Connection::open(folder.path().join(FILE)).unwrap();
-    let behind: i64 = tables.query_row("SELECT first FROM ends", (), |row| row.get(0)).unwrap();
+    let number = |sql: &str| u64::try_from(tables.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap()).unwrap();
+    let (behind, chunks) = (number("SELECT first FROM ends"), number("SELECT count(*) FROM chunks"));
     drop(tables);
     let before = files(folder.path());
     assert_eq!(
         verify(folder.path()).differences,
-        [("members", 1), ("messages", u64::try_from(behind - 2).unwrap()), ("events", 1)]
+        [("members", 1), ("messages", behind - 2), ("events", 1), ("unreadable chunks", chunks)]
     );
     assert_eq!(files(folder.path()), before);
 }
