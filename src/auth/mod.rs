@@ -14,7 +14,7 @@ use chappe_actors::principal::Auth;
 
 use crate::config::{AuthMode, Config};
 
-pub use issue::{Authority, ISSUER, Issued, Ticket, random_id};
+pub use issue::{Authority, ISSUER, Issued, Session, Ticket, random_id};
 pub use secret::{FILE as SECRET_FILE, Secret, SecretError};
 pub use verifier::{Verifier, peek, token_id};
 
