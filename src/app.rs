@@ -153,7 +153,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         let auth::Loaded { auth, authority, first_token } = auth::load(config)?;
         ready.open_mode = matches!(auth, Auth::Open);
         ready.first_token = first_token;
-        let accounts = match authority {
+        let accounts = match authority.clone() {
             Some(authority) => Some((authority, accounts::start(&config.data, engine.clock)?)),
             None => None,
         };
@@ -211,6 +211,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
             tls: keeper,
             engine: engine.cache.clone(),
             clock: engine.clock,
+            authority,
             started: config.clone(),
             current: RefCell::new(config.clone()),
         });

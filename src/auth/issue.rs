@@ -10,7 +10,9 @@ use chappe_actors::principal::{Standing, TokenId};
 use chappe_proto::{Millis, UserId};
 
 use super::secret::{Secret, SecretError};
-use super::verifier::{peek, token_id};
+use super::verifier::{Verifier, peek, token_id};
+use super::{AuthError, keys};
+use crate::config::AuthConfig;
 
 /// Who has made the server's own tokens: their `iss`.
 pub const ISSUER: &str = "chappe";
@@ -108,6 +110,14 @@ impl Authority {
         let Account { user, nickname, standing, .. } = account;
         let (name, ttl, longest) = (Some(nickname.as_str()), self.ttl, Some(session.longest.max(self.ttl)));
         Ticket { user: *user, name, standing: *standing, now, ttl, longest }.sign(&self.secret, &session.jti)
+    }
+
+    /// What reads these tokens, and those of the keys that `config` names, also when the file of the secret is gone.
+    ///
+    /// # Errors
+    /// [`AuthError::Key`].
+    pub fn verifier(&self, config: &AuthConfig) -> Result<Verifier, AuthError> {
+        Ok(Verifier::new(&self.secret, keys::read(config)?, config))
     }
 
     /// What a page has to send along with changes if this token is in a cookie: only the server can tell.
