@@ -155,7 +155,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         ready.open_mode = matches!(auth, Auth::Open);
         ready.first_token = first_token;
         let accounts = match authority.clone() {
-            Some(authority) => Some((authority, accounts::start(&config.data, engine.clock)?)),
+            Some(authority) => Some((authority, accounts::start(&config.data, engine.clock, engine.passed)?)),
             None => None,
         };
         let (denier, denials) = match &accounts {
@@ -169,6 +169,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
             addresses: addresses(config, engine.clock),
             heartbeat: config.heartbeat,
             clock: engine.clock,
+            passed: engine.passed,
             udp: ready.udp.filter(|_| !ready.open_mode).map(|_| udp_keys()).transpose()?,
             auth,
             denials,

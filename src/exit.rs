@@ -89,7 +89,7 @@ impl Exit {
             ),
             Self::Differences => (
                 "`chappe verify` found that the query tables or the snapshot differ from the log.",
-                "The log is right; stdout lists what differs, and what to delete.",
+                "The log is right; stdout lists what differs, and what to do.",
             ),
             Self::Unfinished => (
                 "A restore or an import into the data folder was cut off.",
@@ -156,7 +156,7 @@ impl From<&StoreError> for Exit {
         match error {
             StoreError::Io { source, .. } => source.into(),
             StoreError::Lost { .. } => Self::Log,
-            StoreError::Unknowable(error) => error.into(),
+            StoreError::Unknowable(error) | StoreError::Unfinished(error) => error.into(),
             _ => Self::Failed,
         }
     }
@@ -167,7 +167,7 @@ impl From<&LogError> for Exit {
         match error {
             LogError::Full(_) => Self::Full,
             // It says nothing about what stands in the log: the file cannot be opened, or the disk does not answer.
-            LogError::Failed(_) | LogError::Behind(_) | LogError::TooLarge(_) => Self::Failed,
+            LogError::Failed(_) | LogError::Busy(_) | LogError::Behind(_) | LogError::TooLarge(_) => Self::Failed,
             LogError::Corrupt(_)
             | LogError::Damaged(_)
             | LogError::Missing { .. }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn only_what_stands_in_the_log_makes_a_log_damaged() {
         let text = || "why".to_owned();
-        for passing in [LogError::Failed(text()), LogError::Behind(1)] {
+        for passing in [LogError::Failed(text()), LogError::Busy(text()), LogError::Behind(1)] {
             assert_eq!(Exit::from(&passing), Exit::Failed, "{passing}");
         }
         for lasting in [LogError::Corrupt(text()), LogError::Missing { after: 1, found: 3 }, LogError::Foreign(text())]

@@ -64,7 +64,7 @@ pub fn log_end(folder: &Path) -> Result<End, FolderError> {
 /// Where the damage is, if a start takes such damage off the end.
 fn place(damage: &Damage) -> Option<Position> {
     match damage {
-        Damage::Short(at) | Damage::Checksum(at) => Some(Position(*at)),
+        Damage::Short(at) | Damage::Checksum(at) | Damage::Uncounted(at) => Some(Position(*at)),
         Damage::Unreadable(..) => None,
     }
 }

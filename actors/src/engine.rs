@@ -9,17 +9,20 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::prelude::*;
+use chappe_proto::Millis;
 use tokio::sync::oneshot;
 
 use self::rebuild::{Rebuilt, rebuild};
-pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified, verify};
+pub use self::verify::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, SNAPSHOT_AHEAD, UNREADABLE, Verified, verify};
 use crate::afterwards::Afterwards;
 use crate::cache::{CacheActor, Connect, Drain};
 use crate::clock::Clock;
 use crate::folder::{Folder, FolderError};
-use crate::log::EventLog;
 use crate::log::record::Position;
+use crate::log::sqlite::SqliteLog;
+use crate::log::{EventLog, LogError};
 use crate::metrics::metrics;
+use crate::passed::Passed;
 use crate::persist::PersistActor;
 use crate::projector::Projector;
 use crate::reader::Reader;
@@ -59,6 +62,8 @@ pub struct Engine {
     pub cache: Addr<CacheActor>,
     /// The clock of all actors.
     pub clock: Clock,
+    /// How far time had surely gone on at the start.
+    pub passed: Passed,
     /// How many messages and chats the log holds.
     pub messages: u64,
     /// How many chats there are.
@@ -83,11 +88,14 @@ impl Engine {
         let folder = Folder::lock(folder)?;
         let mut log = folder.open_log(epoch)?;
         let Rebuilt { mut state, scribe, unread } = rebuild(&folder, &mut log, settings)?;
+        log.keep_room(folder.path());
         state.set_epoch(log.epoch());
         if state.head() == Position::default() {
             let first = log.append(State::beginning(clock.now())).map_err(|source| folder.log_error(source))?;
             first.into_iter().for_each(|record| state.replay(record));
         }
+        // Whoever looks through the log tells of damage; until then nothing is old.
+        let passed = Passed::open(folder.path(), clock.now(), || newest(&mut log)).unwrap_or_default();
         metrics().log_position.set(state.head().0);
         let (of_epoch, head) = (log.epoch(), log.head());
         let (messages, chats) = (state.messages(), state.sizes()[0] as u64);
@@ -128,6 +136,7 @@ impl Engine {
         Ok(Self {
             cache,
             clock,
+            passed,
             messages,
             chats,
             arbiters: [arbiter, beside],
@@ -154,7 +163,7 @@ impl Engine {
             scrub: persist.recipient(),
             scribe: self.scribe.link(),
         };
-        self.sweep = Some(Sweep::start(self.folder.path(), retention, self.clock, links)?);
+        self.sweep = Some(Sweep::start(self.folder.path(), retention, (self.clock, self.passed), links)?);
         Ok(())
     }
 
@@ -180,4 +189,10 @@ impl Engine {
         // The writer's end has told it that no more comes.
         let _ = self.projector.join();
     }
+}
+
+/// When the last that is in the log happened.
+fn newest(log: &mut SqliteLog) -> Result<Millis, LogError> {
+    let before = Position(log.last()?.0.saturating_sub(1));
+    Ok(log.page(before, usize::MAX)?.last().map(|record| record.entry.at).unwrap_or_default())
 }

@@ -20,7 +20,7 @@ pub(crate) use self::beside::open_beside_if_any;
 pub use self::beside::{Use, in_use, open_beside};
 pub use self::disk::{flush, make, write_whole};
 pub(crate) use self::disk::{free_bytes, is_full, remove};
-pub use self::filling::Filling;
+pub use self::filling::{Filling, refuse_unfinished};
 
 /// The file whose lock says that a server uses the folder.
 const LOCK: &str = "lock";
@@ -160,7 +160,13 @@ impl Folder {
             refuse_lost_log(&self.path)?;
         }
         let report = whole_wal(&self.path)?;
-        if report.dropped_bytes > 0 {
+        if report.is_in_doubt {
+            tracing::warn!(
+                bytes = report.dropped_bytes,
+                "drop the end of the log: frames are missing before its last commit. A power cut leaves that of one commit, of \
+                 which nobody was told; if there was none, the disk lost up to two that were acknowledged"
+            );
+        } else if report.dropped_bytes > 0 {
             tracing::warn!(
                 bytes = report.dropped_bytes,
                 "drop the end of the log, which is not whole. A crash leaves an unfinished commit there, of which nobody \
@@ -224,7 +230,7 @@ pub fn log_error(folder: &Path, source: LogError) -> FolderError {
         LogError::Corrupt(_) => ". Nothing was changed; restore the folder from a backup",
         LogError::Older { .. } => ". Nothing was changed; the version of chappe that wrote it still reads it",
         LogError::Full(_) => ". Nothing was lost: make room there, or let it be written to, and start again",
-        LogError::Failed(_) | LogError::Behind(_) | LogError::TooLarge(_) => "",
+        LogError::Failed(_) | LogError::Busy(_) | LogError::Behind(_) | LogError::TooLarge(_) => "",
     };
     FolderError::Log { folder: folder.display().to_string(), source, advice }
 }

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod metrics;
 pub mod origin;
 pub mod page;
+pub mod passed;
 pub mod persist;
 pub mod principal;
 pub mod projector;

@@ -28,6 +28,9 @@ pub enum SecretError {
         /// Why.
         source: std::io::Error,
     },
+    /// The folder is not whole.
+    #[error(transparent)]
+    Unfinished(#[from] folder::FolderError),
     /// It is not what was written.
     #[error(
         "{path} has {found} bytes, but a secret has {LENGTH}: restore it from a backup, or delete it, which ends all sessions"
@@ -77,6 +80,7 @@ impl Secret {
             }
         }
         folder::make(data).map_err(io)?;
+        folder::refuse_unfinished(data)?;
         let secret = Self::random()?;
         // Written beside it and then linked: nobody sees half of it, and of two who make one, both use the first.
         let beside = data.join(format!("{FILE}.{}", std::process::id()));

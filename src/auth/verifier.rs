@@ -67,6 +67,10 @@ impl Verifier {
         if not_before.is_some_and(|time| time.0 > now.0.saturating_add(LEEWAY_MS)) {
             return Err("is not valid yet (`nbf`)".into());
         }
+        // Made while a clock was ahead: no end of all sessions would end it before that time has come.
+        if issued_at.is_some_and(|time| time.0 > now.0.saturating_add(LEEWAY_MS)) {
+            return Err("is from a time that has not come yet (`iat`)".into());
+        }
         if expires_at.0.saturating_add(LEEWAY_MS) <= now.0 {
             return Err(Refusal::Expired);
         }

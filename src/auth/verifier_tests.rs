@@ -215,6 +215,7 @@ fn forged_tokens_are_refused_and_never_repeated() {
         ("an exp that is negative", claiming(with("exp", json!(-1))), "`exp`"),
         ("an nbf that is text", claiming(with("nbf", "now".into())), "`nbf`"),
         ("an nbf that is to come", claiming(with("nbf", json!(NOW + 6))), "not valid yet"),
+        ("an iat that is to come", claiming(with("iat", json!(NOW + 6))), "`iat`"),
         ("an iat that is text", claiming(with("iat", "now".into())), "`iat`"),
         ("no sub", claiming(without_sub), "`sub`"),
         ("a sub that is a name", claiming(with("sub", "ann".into())), "`sub`"),

@@ -168,6 +168,7 @@ impl CommandError {
             Self::Transfer(error) => of_transfer(error),
             Self::Engine(error) => error.into(),
             Self::Store(error) => error.into(),
+            Self::Secret(SecretError::Unfinished(error)) => error.into(),
             Self::NoFolder(_) => Exit::Configuration,
             Self::Make { source, .. }
             | Self::Secret(SecretError::Io { source, .. })

@@ -145,7 +145,7 @@ fn read(token: &str, config: &Config, now: Millis) -> Result<Result<Principal, S
         Err(refused) => return Ok(Err(refused.message.into_owned())),
     };
     let denied = match accounts_if_any(config)? {
-        Some(accounts) => accounts.denials(now)?.concern(&who),
+        Some(accounts) => accounts.denials()?.concern(&who),
         None => false,
     };
     Ok(if denied { Err("it was revoked, or its user is not believed any more".to_owned()) } else { Ok(who) })

@@ -195,7 +195,7 @@ fn passwd(who: &Who, password: &PasswordArgs, folder: &FolderArgs) -> Result<Str
     let mut accounts = folder.accounts()?;
     let account = who.account(&accounts)?.ok_or_else(|| who.nobody())?;
     let password = password.hashed()?;
-    if !accounts.set_password(account.user, password.as_deref(), now())? {
+    if accounts.set_password(account.user, password.as_deref(), now())?.is_none() {
         return Err(who.nobody());
     }
     complain(&format!(

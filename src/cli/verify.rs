@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use chappe_actors::engine::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, UNREADABLE, Verified};
+use chappe_actors::engine::{AHEAD_OF_THE_LOG, OF_ANOTHER_LOG, SNAPSHOT, SNAPSHOT_AHEAD, UNREADABLE, Verified};
 
 use crate::app;
 use crate::cli::folder::IdleFolderArgs;
@@ -32,7 +32,9 @@ fn in_words(found: &Verified) -> String {
     } else {
         String::new()
     };
-    let (snapshot, tables): (Vec<_>, Vec<_>) = differences.iter().partition(|(name, _)| *name == SNAPSHOT);
+    let (snapshot, tables): (Vec<_>, Vec<_>) =
+        differences.iter().partition(|(name, _)| [SNAPSHOT, SNAPSHOT_AHEAD].contains(name));
+    let is_ahead = differences.iter().any(|(name, _)| [AHEAD_OF_THE_LOG, SNAPSHOT_AHEAD].contains(name));
     let verdict = if tables.is_empty() { "agree with" } else { "differ from" };
     let mut text =
         format!("{records} records in {chats} chats are whole: the query tables {verdict} the log{behind}\n");
@@ -45,8 +47,19 @@ fn in_words(found: &Verified) -> String {
             table => writeln!(text, "  {table}: {rows} rows"),
         };
     }
-    if !snapshot.is_empty() {
-        text.push_str("The snapshot leads to something else than the log, or cannot be used.\n");
+    for (name, records) in &snapshot {
+        let _ = match *name {
+            SNAPSHOT_AHEAD => writeln!(text, "The snapshot knows of {records} records that the log does not hold."),
+            _ => writeln!(text, "The snapshot leads to something else than the log, or cannot be used."),
+        };
+    }
+    if is_ahead {
+        // Deleted, nobody would know: numbers that clients have seen would be given out anew.
+        text.push_str(
+            "The log has lost its end. Delete nothing: the next start sees by these files that it has to begin a new epoch. \
+             What was lost may be in a backup.\n",
+        );
+        return text;
     }
     if !tables.is_empty() {
         text.push_str("The log is right. Delete query.db and a server builds them again.\n");
@@ -82,5 +95,18 @@ mod tests {
             }
         }
         assert!(told(&[SNAPSHOT]).contains("the query tables agree with the log"));
+    }
+
+    #[test]
+    fn what_shows_that_the_log_lost_its_end_is_not_to_be_deleted() {
+        for names in
+            [&[AHEAD_OF_THE_LOG][..], &[SNAPSHOT_AHEAD], &[AHEAD_OF_THE_LOG, SNAPSHOT], &["messages", SNAPSHOT_AHEAD]]
+        {
+            let differences = names.iter().map(|name| (*name, 3)).collect();
+            let told = in_words(&Verified { records: 12, projected: 12, chats: 3, differences });
+            assert!(told.contains("3 records that the log does not"), "{told}");
+            assert!(told.contains("has lost its end. Delete nothing") && told.matches("elete").count() == 1, "{told}");
+            assert!(!told.contains("The log is right"), "{told}");
+        }
     }
 }

@@ -166,7 +166,7 @@ fn every_record(config: &Config, holder: &Use, progress: &mut dyn FnMut(u64, u64
             }
             Ok(_) => {
                 let what = "the query tables or the snapshot differ from the log";
-                Check::fail(NAME, what, "chappe verify says in what, and what to delete")
+                Check::fail(NAME, what, "chappe verify says in what, and what to do")
             }
             Err(error) => Check::fail(NAME, error.to_string(), advice),
         };

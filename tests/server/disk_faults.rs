@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use crate::acks::{all_events, seqs};
+use crate::acks::{all_events, group_chat, seqs};
 use crate::support::client::{Client, Door, named_message};
 use crate::support::dice::Dice;
 use crate::support::disk::SmallDisk;
@@ -17,7 +17,7 @@ use crate::support::faults::{FaultyDisk, Whose};
 use crate::support::flood::{Written, assert_kept, flood, history};
 use crate::support::http::Http;
 use crate::support::programs::run;
-use crate::support::server::{FAST, TestServer, command};
+use crate::support::server::{CHAPPE, FAST, TestServer, command};
 use crate::support::until;
 
 /// Little is in memory, so that history is read from the disk.
@@ -308,4 +308,36 @@ fn query_tables_that_cannot_be_written_are_built_again_at_the_next_start() {
     server.caught_up();
     assert_kept(&history(&server, 1, 1), &[written, more]);
     assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
+}
+
+#[test]
+fn damage_in_a_deleted_chat_keeps_no_other_from_going() {
+    let limits = [("CHAPPE_RETENTION_MAX_MESSAGES_PER_CHAT", "5"), ("CHAPPE_RETENTION_EVERY", "1s")];
+    let mut server = TestServer::start();
+    let mut client = Client::hello(&server, Door::TcpJson, 1);
+    let [damaged, whole] = [(); 2].map(|()| {
+        let chat = group_chat(&server, &[1, 2]);
+        client.post(chat, "do not keep me");
+        assert_eq!(Http::to(&server).call("DELETE", &format!("/api/chats/{chat}?user_id=1"), &[], None).status, 204);
+        chat
+    });
+    server.caught_up();
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    let tables = rusqlite::Connection::open(server.data().join("query.db")).unwrap();
+    let turned = "UPDATE ends SET body = zeroblob(length(body)) WHERE chat = ?1";
+    assert_eq!(tables.execute(turned, [i64::try_from(damaged).unwrap()]).unwrap(), 1);
+    drop(tables);
+    let limited = TestServer::launched(vec![CHAPPE.to_owned()], server.data(), None, &limits);
+    let trimmed = |chat: u64| {
+        let said = run(command(&[CHAPPE.to_owned()], &[]).args(["export", "--data"]).arg(server.data())).fine().stdout;
+        said.lines().any(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["chat_id"] == chat && line.to_string().contains("\"Trimmed\"")
+        })
+    };
+    until("the whole chat to go", || trimmed(whole).then_some(()));
+    drop(limited);
+    // Built again by now, or at this start.
+    let _limited = TestServer::launched(vec![CHAPPE.to_owned()], server.data(), None, &limits);
+    until("the damaged chat to go", || trimmed(damaged).then_some(()));
 }

@@ -10,7 +10,6 @@ use chappe_actors::accounts::store::Store;
 use chappe_actors::folder::Folder;
 use chappe_actors::log::{EventLog, Numbering};
 use chappe_actors::principal::Denial;
-use chappe_proto::Millis;
 use chappe_proto::event::Event;
 
 use crate::disk_lives::{self, content};
@@ -183,7 +182,7 @@ fn denied(state: &State, data: &Path) -> Result<(), String> {
     if state.ended == 0 {
         return Ok(());
     }
-    let denials = Store::open(data).and_then(|store| store.denials(Millis(0))).map_err(|error| error.to_string())?;
+    let denials = Store::open(data).and_then(|store| store.denials()).map_err(|error| error.to_string())?;
     let count = denials.iter().filter(|denial| matches!(denial, Denial::Token { .. })).count();
     if count < state.ended {
         return Err(format!("{} of {} sessions that had ended go on", state.ended - count, state.ended));

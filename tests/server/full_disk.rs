@@ -130,6 +130,45 @@ fn a_server_that_starts_on_a_full_disk_reads_and_waits_for_room() {
     }
 }
 
+/// SQLite's index of the write-ahead file grows behind the commit that needs it: a disk without room for that leaves the commit
+/// in doubt.
+#[test]
+fn a_disk_that_fills_while_the_log_has_room_of_its_own_refuses_writes_and_nothing_else() {
+    // The log keeps room for 16 MiB where the disk has eight times as much.
+    let disk = SmallDisk::of_mib(160);
+    let mut server = TestServer::launched(disk.launch(), &disk.inside("data"), None, &FAST);
+    let mut http = Http::to(&server);
+    let mut kept = Vec::new();
+    let post = |http: &mut Http, kept: &mut Vec<Value>| {
+        let answer = http.post("/api/chats/1/messages", &json!({"sender_id": 1, "content": "y".repeat(20_000)}));
+        let is_kept = answer.status == 201;
+        if is_kept {
+            kept.push(answer.json()["id"].clone());
+        } else {
+            assert_eq!(answer.refusal(), (503, "storage_unavailable".to_owned()), "behind {} messages", kept.len());
+        }
+        is_kept
+    };
+    let ids = |http: &mut Http| -> Vec<Value> {
+        let page = http.get("/api/chats/1/messages?limit=10").expect(200);
+        page["messages"].as_array().expect("messages").iter().map(|message| message["id"].clone()).collect()
+    };
+    let ballast = disk.fill();
+    while post(&mut http, &mut kept) {}
+    assert!(kept.len() > 500, "{}", kept.len());
+    let last = |kept: &[Value]| kept[kept.len() - 10..].to_vec();
+    assert_eq!(ids(&mut http), last(&kept));
+
+    server.kill();
+    server.restart();
+    let mut http = Http::to(&server);
+    assert_eq!(ids(&mut http), last(&kept), "a start on the full disk reads");
+    fs::remove_file(ballast).unwrap();
+    until("the server to be ready by itself", || (http.get("/health/ready").status == 200).then_some(()));
+    assert!(post(&mut http, &mut kept));
+    assert_eq!(ids(&mut http), last(&kept));
+}
+
 #[test]
 fn a_start_that_finds_no_room_for_what_it_needs_says_so_and_loses_nothing() {
     let disk = SmallDisk::of_mib(8);

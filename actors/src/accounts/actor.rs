@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use chappe_proto::{Code, Reject, UserId};
 
-use super::denials::Denials;
+use super::denials::{Denials, before};
 use super::hasher::{Compare, Hash, Hasher};
 use super::store::{Draft, Store, StoreError};
 use super::{
@@ -16,6 +16,7 @@ use super::{
     SubscribeToAccounts, SubscribeToDenials, nickname, password,
 };
 use crate::clock::Clock;
+use crate::passed::Passed;
 use crate::principal::{Denial, Standing};
 
 /// How often the actor looks whether the command line has changed the file.
@@ -30,6 +31,7 @@ const WAITING: usize = 64;
 pub struct AccountsActor {
     store: Store,
     clock: Clock,
+    passed: Passed,
     hasher: Addr<Hasher>,
     /// Passwords on their way to the hasher and back.
     waiting: usize,
@@ -47,18 +49,17 @@ pub struct AccountsActor {
 
 impl AccountsActor {
     /// Opens the file and starts the actor.
-    pub(super) fn open(folder: &Path, clock: Clock) -> Result<Accounts, StoreError> {
-        let mut store = Store::open(folder)?;
-        let now = clock.now().wall;
-        store.prune(now)?;
+    pub(super) fn open(folder: &Path, clock: Clock, passed: Passed) -> Result<Accounts, StoreError> {
+        let store = Store::open(folder)?;
         // The version first: what changes in between is read twice rather than never.
         let version = store.version()?;
-        let told = store.denials(now)?;
+        let told = store.denials()?;
         let denials = told.iter().collect();
         let arbiter = Arbiter::new();
         let actor = Self::start_in_arbiter(&arbiter.handle(), move |_| Self {
             store,
             clock,
+            passed,
             hasher: Hasher::start(),
             waiting: 0,
             hubs: Vec::new(),
@@ -116,7 +117,7 @@ impl AccountsActor {
 
     fn news(&mut self) -> Result<Option<impl Future<Output = ()> + use<>>, StoreError> {
         let found = self.store.version().and_then(|version| {
-            let news = if version == self.version { None } else { Some(self.store.denials(self.clock.now().wall)?) };
+            let news = if version == self.version { None } else { Some(self.store.denials()?) };
             Ok((version, news))
         });
         self.readable = found.is_ok();
@@ -229,7 +230,9 @@ impl Actor for AccountsActor {
     fn started(&mut self, context: &mut Context<Self>) {
         context.run_interval(LOOK, Self::look);
         context.run_interval(PRUNE, |actor, _| {
-            let now = actor.clock.now().wall;
+            // A clock that is ahead for a while makes nothing believed again.
+            let Some(now) = actor.passed.look(actor.clock.now()) else { return };
+            let now = before(now);
             actor.told.prune(now);
             if let Err(error) = actor.store.prune(now) {
                 tracing::warn!(%error, "forget tokens that have run out");
@@ -318,10 +321,11 @@ impl Handler<ChangePassword> for AccountsActor {
         let changed = hashed.into_actor(self).map(move |hash: Result<String, Reject>, actor, _| {
             actor.waiting -= 1;
             let now = actor.clock.now().wall;
-            if !actor.store.set_password(user, Some(&hash?), now).map_err(refuse)? {
+            let ended = actor.store.set_password(user, Some(&hash?), now).map_err(refuse)?;
+            let Some(ended) = ended else {
                 return Err(unknown(user));
-            }
-            Ok((kept.account, actor.tell(vec![Denial::IssuedBefore { user, time: now }])))
+            };
+            Ok((kept.account, actor.tell(vec![ended])))
         });
         Box::pin(changed.then(|changed, actor, _| {
             async move {

@@ -57,7 +57,7 @@ impl World {
     }
 
     async fn in_folder(folder: tempfile::TempDir) -> Self {
-        let accounts = accounts::start(folder.path(), Clock::default()).unwrap();
+        let accounts = accounts::start(folder.path(), Clock::default(), Passed::default()).unwrap();
         let (sender, denied) = mpsc::unbounded_channel();
         let hub = Ear(sender).start();
         accounts.actor.send(SubscribeToDenials(hub.recipient())).await.unwrap();
@@ -134,12 +134,16 @@ async fn a_denial_is_on_disk_and_heard_before_it_is_answered() {
     let denial = Denial::Token { token: TokenId([1; 16]), until: Millis(u64::MAX / 4) };
     world.accounts.actor.send(Deny(denial)).await.unwrap().unwrap();
     let told = world.denied.try_recv().unwrap();
-    let disk = Store::open(world.folder.path()).unwrap().denials(Millis(0)).unwrap();
+    let disk = Store::open(world.folder.path()).unwrap().denials().unwrap();
     assert_eq!(disk.iter().collect::<Vec<_>>(), told);
     let [Denial::Token { token, .. }] = told[..] else { panic!("{told:?}") };
     assert_eq!(token, TokenId([1; 16]));
-    let again = accounts::start(world.folder.path(), Clock::default()).unwrap();
+    let again = accounts::start(world.folder.path(), Clock::default(), Passed::default()).unwrap();
     assert_eq!(again.denials, told, "a restart forgets nothing");
+    let past = Denial::Token { token: TokenId([2; 16]), until: Millis(1) };
+    world.accounts.actor.send(Deny(past)).await.unwrap().unwrap();
+    let again = accounts::start(world.folder.path(), Clock::default(), Passed::default()).unwrap();
+    assert_eq!(again.denials.len(), 2, "the clock may be ahead");
 }
 
 #[actix::test]

@@ -7,6 +7,15 @@ use chappe_proto::{Millis, UserId};
 use crate::principal::{Denial, Principal, TokenId};
 use crate::udp_session::Given;
 
+/// How long after a token's end its revocation is remembered: clocks differ, and one that is ahead for less than this makes
+/// no token believed again.
+const AFTERWARDS_MS: u64 = 86_400_000;
+
+/// What ran out before this is forgotten, once it is surely `now`.
+pub fn before(now: Millis) -> Millis {
+    Millis(now.0.saturating_sub(AFTERWARDS_MS))
+}
+
 /// Everything that is not believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Denials {
@@ -24,8 +33,8 @@ impl Denials {
                 *kept = until.max(*kept);
             }
             Denial::IssuedBefore { user, time } => {
-                let kept = self.since.entry(user).or_default();
-                *kept = time.max(*kept);
+                // The file has compared it with what it was.
+                self.since.insert(user, time);
             }
             Denial::User(user) => {
                 self.users.insert(user);
@@ -48,7 +57,7 @@ impl Denials {
     pub fn difference(&self, other: &Self) -> Vec<Denial> {
         let news = other.iter().filter(|denial| match denial {
             Denial::Token { token, until } => self.tokens.get(token) < Some(until),
-            Denial::IssuedBefore { user, time } => self.since.get(user) < Some(time),
+            Denial::IssuedBefore { user, time } => self.since.get(user) != Some(time),
             Denial::User(user) | Denial::Lifted(user) => !self.users.contains(user),
         });
         let lifted = self.users.difference(&other.users).copied().map(Denial::Lifted);

@@ -60,7 +60,10 @@ fn a_user_who_is_believed_again_keeps_the_old_tokens_ended() {
 }
 
 #[test]
-fn an_earlier_word_takes_nothing_back() {
-    let all: Denials = [before(2, 50), before(2, 40)].into_iter().collect();
-    assert!(all.concern(&who(2, 1, 45)));
+fn a_time_that_was_too_late_is_told_as_well() {
+    let mut known: Denials = [before(2, 5000)].into_iter().collect();
+    let mended: Denials = [before(2, 50)].into_iter().collect();
+    assert_eq!(known.difference(&mended), [before(2, 50)]);
+    known.add(before(2, 50));
+    assert!(known.concern(&who(2, 1, 49)) && !known.concern(&who(2, 1, 50)));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chappe_proto::UserId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::folder::{FolderError, flush};
+use crate::folder::{FolderError, flush, refuse_unfinished};
 use crate::log::wal;
 
 /// The file in the data folder.
@@ -43,6 +43,9 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// The folder is not whole.
+    #[error(transparent)]
+    Unfinished(FolderError),
     /// There was one, and it is gone.
     #[error(
         "{path} is gone or empty, with all accounts and with what was revoked. Nothing was changed: restore the folder from a \
@@ -118,6 +121,7 @@ pub fn is_whole(folder: &Path) -> Result<Option<bool>, StoreError> {
 
 /// Opens the file in `folder`, or makes it.
 pub(super) fn open(folder: &Path) -> Result<Connection, StoreError> {
+    refuse_unfinished(folder).map_err(StoreError::Unfinished)?;
     let path = folder.join(FILE);
     let shown = || path.display().to_string();
     let mark = folder.join(MARK);

@@ -20,6 +20,7 @@ use actix::prelude::*;
 use chappe_proto::{Millis, Reject, UserId};
 
 use crate::clock::Clock;
+use crate::passed::Passed;
 use crate::principal::{Denial, Standing};
 
 pub use actor::AccountsActor;
@@ -182,6 +183,6 @@ pub struct Accounts {
 ///
 /// # Errors
 /// [`store::StoreError`]: the file cannot be used.
-pub fn start(folder: &Path, clock: Clock) -> Result<Accounts, store::StoreError> {
-    AccountsActor::open(folder, clock)
+pub fn start(folder: &Path, clock: Clock, passed: Passed) -> Result<Accounts, store::StoreError> {
+    AccountsActor::open(folder, clock, passed)
 }

@@ -15,6 +15,7 @@ use super::{Account, NewAccount};
 use crate::folder::{is_full, log_error};
 use crate::free::first_free;
 use crate::log::to_sql;
+use crate::passed;
 use crate::principal::{Denial, Standing, TokenId};
 
 /// The greatest id that is left to those who choose one.
@@ -205,21 +206,26 @@ impl Store {
         rows.map(|row| row.and_then(|kept| kept)).collect()
     }
 
-    /// Keeps another password (`None`: nobody logs in), and ends the tokens made before `now`. `false`: there is no
-    /// such account.
+    /// Keeps another password (`None`: nobody logs in), and ends the tokens made before `now`. What is kept of that, and to
+    /// be told; `None`: there is no such account.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn set_password(&mut self, user: UserId, password: Option<&str>, now: Millis) -> Result<bool, StoreError> {
-        let set = |connection: &mut Connection| -> rusqlite::Result<bool> {
+    pub fn set_password(
+        &mut self,
+        user: UserId,
+        password: Option<&str>,
+        now: Millis,
+    ) -> Result<Option<Denial>, StoreError> {
+        let surely = passed::left(&self.folder);
+        let set = |connection: &mut Connection| -> rusqlite::Result<Option<Denial>> {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let id = to_sql(user.get());
             let found = change.execute("UPDATE accounts SET password = ?2 WHERE user = ?1", params![id, password])? > 0;
-            if found {
-                write(&change, Denial::IssuedBefore { user, time: now })?;
-            }
+            let ends = Denial::IssuedBefore { user, time: now };
+            let kept = if found { Some(write(&change, ends, surely)?) } else { None };
             change.commit()?;
-            Ok(found)
+            Ok(kept)
         };
         set(&mut self.connection).map_err(|source| self.sqlite(source))
     }
@@ -229,10 +235,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn erase(&mut self, user: UserId, now: Millis) -> Result<(), StoreError> {
+        let surely = passed::left(&self.folder);
         let erase = |connection: &mut Connection| -> rusqlite::Result<()> {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            write(&change, Denial::User(user))?;
-            write(&change, Denial::IssuedBefore { user, time: now })?;
+            write(&change, Denial::User(user), surely)?;
+            write(&change, Denial::IssuedBefore { user, time: now }, surely)?;
             change.execute("DELETE FROM accounts WHERE user = ?1", [to_sql(user.get())])?;
             change.commit()?;
             // What older versions left behind goes as well.
@@ -254,19 +261,18 @@ impl Store {
             }
             denial => denial,
         };
-        write(&self.connection, denial).map_err(|source| self.sqlite(source))?;
-        Ok(denial)
+        write(&self.connection, denial, passed::left(&self.folder)).map_err(|source| self.sqlite(source))
     }
 
-    /// What is not believed now. What has run out is forgotten.
+    /// What is not believed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn denials(&self, now: Millis) -> Result<Denials, StoreError> {
+    pub fn denials(&self) -> Result<Denials, StoreError> {
         let read = || -> rusqlite::Result<Denials> {
             let mut all = Denials::default();
-            let mut tokens = self.connection.prepare_cached("SELECT token, until FROM denied WHERE until > ?1")?;
-            for row in tokens.query_map([to_sql(now.0)], |row| Ok((row.get(0)?, millis(row, 1)?)))? {
+            let mut tokens = self.connection.prepare_cached("SELECT token, until FROM denied")?;
+            for row in tokens.query_map((), |row| Ok((row.get(0)?, millis(row, 1)?)))? {
                 let (token, until) = row?;
                 all.add(Denial::Token { token: TokenId(token), until });
             }
@@ -301,24 +307,36 @@ impl Store {
     }
 }
 
-fn write(connection: &Connection, denial: Denial) -> rusqlite::Result<()> {
+/// What is kept of it. An earlier time takes nothing back, but what a clock has said that was ahead: up to what has `surely`
+/// come, for a clock that is behind must not bring back what was ended.
+fn write(connection: &Connection, denial: Denial, surely: Option<Millis>) -> rusqlite::Result<Denial> {
     let standing = |user: UserId, disabled: Option<bool>, since: Option<Millis>| {
-        connection.execute(
+        connection.query_row(
             "INSERT INTO standing VALUES (?1, coalesce(?2, 0), coalesce(?3, 0)) ON CONFLICT (user) DO UPDATE SET
-             disabled = coalesce(?2, disabled), tokens_since = max(tokens_since, coalesce(?3, 0))",
-            params![to_sql(user.get()), disabled, since.map(|since| to_sql(since.0))],
+             disabled = coalesce(?2, disabled), tokens_since = coalesce(max(?3, min(tokens_since, ?4)), tokens_since)
+             RETURNING tokens_since",
+            params![
+                to_sql(user.get()),
+                disabled,
+                since.map(|since| to_sql(since.0)),
+                to_sql(surely.map_or(u64::MAX, |time| time.0))
+            ],
+            |row| millis(row, 0),
         )
     };
     match denial {
-        Denial::Token { token, until } => connection.execute(
-            "INSERT INTO denied VALUES (?1, ?2) ON CONFLICT (token) DO UPDATE SET until = max(until, ?2)",
-            params![token.0, to_sql(until.0)],
-        ),
-        Denial::IssuedBefore { user, time } => standing(user, None, Some(time)),
-        Denial::User(user) => standing(user, Some(true), None),
-        Denial::Lifted(user) => standing(user, Some(false), None),
+        Denial::Token { token, until } => {
+            let sql = "INSERT INTO denied VALUES (?1, ?2) ON CONFLICT (token) DO UPDATE SET until = max(until, ?2)";
+            connection.execute(sql, params![token.0, to_sql(until.0)])?;
+        }
+        Denial::IssuedBefore { user, time } => {
+            let time = standing(user, None, Some(time))?;
+            return Ok(Denial::IssuedBefore { user, time });
+        }
+        Denial::User(user) => drop(standing(user, Some(true), None)?),
+        Denial::Lifted(user) => drop(standing(user, Some(false), None)?),
     }
-    .map(|_| ())
+    Ok(denial)
 }
 
 /// Whether somebody has or had this id: has an account, is not believed, was erased.

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use chappe_proto::Millis;
 
 use super::check::read;
@@ -43,13 +44,21 @@ pub fn restore(
     let epoch = now.0.max(contents.epoch.saturating_add(1));
     let of_log = |source: LogError| BackupError::from(filling.folder.log_error(source));
     let mut log = Refill::begin(folder, epoch).map_err(of_log)?;
+    let mut restored: Vec<(String, Context)> = Vec::new();
     let put = |block: &Block<'_>| {
         match block {
             Block::Records { first, count, bytes } => {
                 log.append(*first, *count, bytes).map_err(of_log)?;
                 progress(Doing::Restoring, first.0 + count - 1, contents.head.0);
             }
-            Block::File { name, bytes } => append(&folder.join(name), bytes)?,
+            Block::File { name, bytes } => {
+                let is_new = restored.last().is_none_or(|(last, _)| last != name);
+                append(&folder.join(name), bytes, is_new)?;
+                if is_new {
+                    restored.push(((*name).to_owned(), Context::new(&SHA256)));
+                }
+                restored.iter_mut().last().into_iter().for_each(|(_, sum)| sum.update(bytes));
+            }
             Block::Header { .. } | Block::End { .. } => {}
         }
         Ok(())
@@ -60,6 +69,14 @@ pub fn restore(
     }
     log.finish().map_err(of_log)?;
     read_back(&filling, epoch, &contents, progress)?;
+    for (name, sum) in restored {
+        let path = folder.join(name);
+        let there = std::fs::read(&path).map_err(io(&path))?;
+        if digest(&SHA256, &there).as_ref() != sum.finish().as_ref() {
+            let another = "somebody else has written to it meanwhile: run the restore again";
+            return Err(io(&path)(std::io::Error::other(another)));
+        }
+    }
     filling.finish()?;
     Ok(Contents { epoch, ..contents })
 }
@@ -78,9 +95,9 @@ fn remove_begun(folder: &Path, files: &[&str]) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Appends to a file that nobody else can read.
-fn append(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+/// Appends to a file that nobody else can read. Its first part makes it: one that is there is somebody else's.
+fn append(path: &Path, bytes: &[u8], is_new: bool) -> Result<(), BackupError> {
+    let file = OpenOptions::new().create_new(is_new).append(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(io(path))
 }
 

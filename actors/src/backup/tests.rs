@@ -315,3 +315,38 @@ fn what_was_erased_from_the_log_is_not_in_the_next_backup() {
     world.restore().unwrap();
     assert_eq!(records(&world.path("restored"))[1], erased);
 }
+
+#[test]
+fn what_somebody_else_makes_in_a_folder_that_is_restored_is_refused_or_stops_it() {
+    let mut world = World::new();
+    world.log.append((0..4096).map(|_| post(1, "x")).collect()).unwrap();
+    world.take().unwrap();
+    let restored = world.path("restored");
+    let restore = |also: &mut dyn FnMut(Doing)| {
+        restore(&world.path("backup"), &restored, FILES, Millis(100), &mut |doing, _, _| also(doing))
+    };
+    let accounts = restored.join(crate::accounts::store::FILE);
+    let mut refused = 0;
+    restore(&mut |doing| {
+        if doing == Doing::Restoring {
+            assert!(matches!(Store::open(&restored), Err(StoreError::Unfinished(_))));
+            assert!(!accounts.exists());
+            refused += 1;
+        }
+    })
+    .unwrap();
+    assert!(refused > 0);
+    // Before it is there, and behind that: whoever had the file open already.
+    for when in [Doing::Restoring, Doing::Reading] {
+        fs::remove_dir_all(&restored).unwrap();
+        let stopped = restore(&mut |doing| {
+            if doing == when {
+                fs::write(&accounts, "another").unwrap();
+            }
+        });
+        let Err(BackupError::Io { source, .. }) = stopped else { panic!("{when:?}: {stopped:?}") };
+        assert_eq!(source.kind() == std::io::ErrorKind::AlreadyExists, when == Doing::Restoring, "{source}");
+        assert!(matches!(Folder::lock(&restored).unwrap().open_log(1), Err(FolderError::Unfinished { .. })));
+    }
+    restore(&mut |_| {}).unwrap();
+}

@@ -9,7 +9,7 @@ use chappe_proto::UserId;
 use super::EngineError;
 use super::rebuild::{Rebuilt, rebuild};
 use crate::clock::Now;
-use crate::folder::{Folder, FolderError, remove_torn_ends};
+use crate::folder::{Folder, FolderError, free_bytes, remove_torn_ends};
 use crate::history::tables;
 use crate::log::compact::{Compaction, Step};
 use crate::log::record::Position;
@@ -67,7 +67,23 @@ fn open(folder: &Path, settings: Settings) -> Result<(Folder, SqliteLog, State),
     let mut log = folder.open_log(0)?;
     let Rebuilt { state, scribe, .. } = rebuild(&folder, &mut log, settings)?;
     scribe.abandon();
+    // Before anything is changed, and the snapshot removed.
+    let free = free_bytes(folder.path());
+    free.map_err(|error| LogError::Failed(error.to_string()))
+        .and_then(|free| expect_room(log.bytes_in_use()?, free))
+        .map_err(|source| folder.log_error(source))?;
     Ok((folder, log, state))
+}
+
+/// SQLite copies what is left into a file beside the log, and from there into the write-ahead file.
+fn expect_room(log: u64, free: u64) -> Result<(), LogError> {
+    let needed = log.saturating_mul(2);
+    if free < needed {
+        return Err(LogError::Full(format!(
+            "to make the log small, two copies of it need {needed} bytes meanwhile, and {free} are free; nothing was changed"
+        )));
+    }
+    Ok(())
 }
 
 /// The query tables, as far as the log is.
@@ -117,4 +133,21 @@ fn rewrite(folder: &Folder, mut log: SqliteLog) -> Result<Compacted, EngineError
     let records = log.last().map_err(|source| folder.log_error(source))?.0;
     drop(log);
     Ok(Compacted { records, reduced, bytes: [before, size()], torn_ends: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::conformance::{new_chat, post};
+
+    #[test]
+    fn without_room_for_two_copies_nothing_is_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
+        log.append(vec![new_chat(), post(1, &"words ".repeat(100_000))]).unwrap();
+        let bytes = log.bytes_in_use().unwrap();
+        assert!((600_000..700_000).contains(&bytes), "{bytes}");
+        assert!(expect_room(bytes, 2 * bytes).is_ok());
+        assert!(matches!(expect_room(bytes, 2 * bytes - 1), Err(LogError::Full(_))));
+    }
 }

@@ -25,7 +25,7 @@ pub struct Verified {
     /// Chats in the log.
     pub chats: u64,
     /// Tables whose rows differ, and how many rows; or what is wrong with all of them: [`UNREADABLE`],
-    /// [`OF_ANOTHER_LOG`] or [`AHEAD_OF_THE_LOG`].
+    /// [`OF_ANOTHER_LOG`] or [`AHEAD_OF_THE_LOG`]. And [`SNAPSHOT`] or [`SNAPSHOT_AHEAD`].
     pub differences: Differences,
 }
 
@@ -35,6 +35,8 @@ pub const UNREADABLE: &str = "unreadable tables";
 pub const OF_ANOTHER_LOG: &str = "tables of another log";
 /// Named among the differences where the snapshot leads to another state than the log.
 pub const SNAPSHOT: &str = "snapshot";
+/// Named among the differences where the snapshot knows what the log does not, and by how many records.
+pub const SNAPSHOT_AHEAD: &str = "snapshot ahead of the log";
 /// Named among the differences where the live tables hold what the log does not, and by how many records.
 pub const AHEAD_OF_THE_LOG: &str = "tables ahead of the log";
 
@@ -72,33 +74,33 @@ pub fn verify(folder: &Path, settings: Settings) -> Result<Verified, EngineError
     }
     let (projected, mut differences) = result.map_err(|source| folder.log_error(source))?;
     let differs = look_at_snapshot(snapshot, &mut log, &state, &erased).map_err(|source| folder.log_error(source))?;
-    differences.extend(Some((SNAPSHOT, differs)).filter(|(_, differs)| *differs > 0));
+    differences.extend(Some(differs).filter(|(_, differs)| *differs > 0));
     Ok(Verified { records: state.head().0, projected, chats: state.sizes()[0] as u64, differences })
 }
 
-/// How many chats and users the snapshot, with what came behind it, knows otherwise than the log; 1 if it cannot be used.
-/// None is missed where there is no snapshot, or one that is not for this log and this version.
+/// How many chats and users the snapshot, with what came behind it, knows otherwise than the log; 1 if it cannot be used; or
+/// by how many records it is ahead. None is missed where there is no snapshot, or one that is not for this log and this version.
 fn look_at_snapshot(
     snapshot: Result<Option<Loaded>, Unusable>,
     log: &mut impl EventLog,
     state: &State,
     erased: &[MessageId],
-) -> Result<u64, LogError> {
+) -> Result<(&'static str, u64), LogError> {
     let Loaded { state: mut told, until, .. } = match snapshot {
         Ok(Some(loaded)) => loaded,
-        Ok(None) | Err(Unusable::Version(_) | Unusable::OfAnotherLog) => return Ok(0),
+        Ok(None) | Err(Unusable::Version(_) | Unusable::OfAnotherLog) => return Ok((SNAPSHOT, 0)),
         Err(reason) => {
             tracing::warn!(%reason, "read the snapshot");
-            return Ok(1);
+            return Ok((SNAPSHOT, 1));
         }
     };
     if until > state.head() {
-        return Ok(until.0 - state.head().0);
+        return Ok((SNAPSHOT_AHEAD, until.0 - state.head().0));
     }
     while told.head() < state.head() {
         log.scan(told.head(), 8192)?.into_iter().for_each(|record| told.replay(record));
     }
-    Ok(state.differences(&told, erased))
+    Ok((SNAPSHOT, state.differences(&told, erased)))
 }
 
 fn compare(log: &mut SqliteLog, head: Position, live: &Path, beside: &Path) -> Result<(u64, Differences), LogError> {

@@ -83,8 +83,11 @@ fn was_begun(path: &Path, work: &str) -> Result<Option<String>, FolderError> {
     Ok(None)
 }
 
-/// Refuses a folder that is not whole.
-pub(super) fn refuse_unfinished(path: &Path) -> Result<(), FolderError> {
+/// Refuses a folder that is not whole: what anybody else makes there is gone with the next try, or in its way.
+///
+/// # Errors
+/// [`FolderError`]: `Unfinished` or `Io`.
+pub fn refuse_unfinished(path: &Path) -> Result<(), FolderError> {
     begun(path)?.map_or(Ok(()), |work| Err(unfinished(path, work)))
 }
 

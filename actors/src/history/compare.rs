@@ -108,28 +108,34 @@ impl Live {
         let sql = "SELECT chat FROM main.ends UNION SELECT chat FROM main.chunks UNION SELECT chat FROM other.ends";
         let mut chats = self.connection.prepare(sql)?;
         let mut chats = chats.query(())?;
-        let [mut messages, mut others] = [0, 0];
+        let [mut messages, mut others, mut unreadable] = [0, 0, 0];
         while let Some(row) = chats.next()? {
             let number: i64 = row.get(0)?;
             let chat = u64::try_from(number).ok().and_then(|chat| ChatId::parse(chat).ok());
             let chat = chat.ok_or_else(|| Trouble::Broken(format!("{number} is no chat")))?;
-            self.differing_events(chat, |event| {
+            unreadable += self.differing_events(chat, |event| {
                 *(if event.kind() == Kind::Post { &mut messages } else { &mut others }) += 1;
             })?;
         }
-        found.extend([("messages", messages), ("events", others)]);
+        found.extend([
+            ("messages", messages),
+            ("events", others),
+            ("unreadable chunks", unreadable),
+            ("limited", self.differing_limits()?),
+        ]);
         Ok(found)
     }
 
-    /// Hands over each event of a chat that is in one of the tables and not in the other.
-    fn differing_events(&self, chat: ChatId, mut differs: impl FnMut(Packed<'_>)) -> Result<(), Trouble> {
+    /// Hands over each event of a chat that is in one of the tables and not in the other. How many runs of these cannot be
+    /// read: nor can those in the other, should that be no damage.
+    fn differing_events(&self, chat: ChatId, mut differs: impl FnMut(Packed<'_>)) -> Result<u64, Trouble> {
         let [mut ours, mut theirs] = ["main", "other"].map(|which| Side::of(&self.connection, which, chat));
         loop {
             ours.load()?;
             theirs.load()?;
             let (one, other) = (ours.event(), theirs.event());
             if one.is_none() && other.is_none() {
-                return Ok(());
+                return Ok(ours.unreadable);
             }
             let seqs = [one, other].map(|event| event.map_or(u64::MAX, |event| event.seq.0));
             let [of_one, of_other] = [seqs[0] <= seqs[1], seqs[1] <= seqs[0]];
@@ -139,6 +145,15 @@ impl Live {
             ours.nth += usize::from(of_one);
             theirs.nth += usize::from(of_other);
         }
+    }
+
+    /// How many places differ at which the log said last that something is not kept. A log that was rewritten meanwhile says it
+    /// of less.
+    fn differing_limits(&self) -> Result<u64, Trouble> {
+        let sql = "SELECT (ours.erased <> theirs.erased) + (ours.trimmed < theirs.trimmed)
+                   FROM main.limited AS ours, other.limited AS theirs";
+        let count: i64 = self.connection.query_row(sql, (), |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     fn differing(&self, table: &str) -> Result<u64, Trouble> {
@@ -161,6 +176,8 @@ struct Side<'a> {
     nth: usize,
     /// Runs that begin before this number were read.
     from: u64,
+    /// How many of them could not be.
+    unreadable: u64,
 }
 
 impl<'a> Side<'a> {
@@ -170,7 +187,8 @@ impl<'a> Side<'a> {
              UNION ALL SELECT first, before, body FROM {which}.ends WHERE chat = ?1 AND first >= ?2
              ORDER BY first LIMIT 1"
         );
-        Self { tables, sql, chat, expander: Expander::default(), run: Run::new(Seq(1), 0), nth: 0, from: 0 }
+        let run = Run::new(Seq(1), 0);
+        Self { tables, sql, chat, expander: Expander::default(), run, nth: 0, from: 0, unreadable: 0 }
     }
 
     fn event(&self) -> Option<Packed<'_>> {
@@ -184,8 +202,9 @@ impl<'a> Side<'a> {
             let mut next = next.query([to_sql(self.chat.get()), to_sql(self.from)])?;
             let Some(row) = next.next()? else { return Ok(()) };
             self.from = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default() + 1;
-            if let Ok(run) = chunks::unpack(self.chat, row, &mut self.expander) {
-                (self.run, self.nth) = (run, 0);
+            match chunks::unpack(self.chat, row, &mut self.expander) {
+                Ok(run) => (self.run, self.nth) = (run, 0),
+                Err(_) => self.unreadable += 1,
             }
         }
         Ok(())

@@ -146,18 +146,27 @@ impl Run {
         Self::new(self.next(), self.before + self.messages_until(self.next()))
     }
 
-    /// The same events in runs of about `size` bytes each, and the rest.
+    /// The same events in runs of about `size` bytes each, and the rest. One that is as large stands alone: with others it may be
+    /// more than is read back.
     pub(super) fn cut(&self, size: usize) -> (Vec<Self>, Self) {
         let mut runs = Vec::new();
         let mut run = Self::new(self.first, self.before);
         let (mut start, mut bytes) = (0, 0);
-        for (end, item) in (1..).zip(&self.items) {
-            bytes += item.fact.len() + EVENT_BYTES;
+        let mut close = |events| {
+            run.take_over(self, events);
+            let next = run.following();
+            runs.push(std::mem::replace(&mut run, next));
+        };
+        for (nth, item) in self.items.iter().enumerate() {
+            let of_item = item.fact.len() + EVENT_BYTES;
+            if of_item >= size && start < nth {
+                close(start..nth);
+                (start, bytes) = (nth, 0);
+            }
+            bytes += of_item;
             if bytes >= size {
-                run.take_over(self, start..end);
-                let next = run.following();
-                runs.push(std::mem::replace(&mut run, next));
-                (start, bytes) = (end, 0);
+                close(start..nth + 1);
+                (start, bytes) = (nth + 1, 0);
             }
         }
         run.take_over(self, start..self.items.len());

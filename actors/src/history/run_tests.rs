@@ -57,6 +57,24 @@ fn every_flipped_bit_and_every_cut_is_found_and_so_is_a_run_in_another_place() {
 }
 
 #[test]
+fn the_largest_event_stands_alone_and_is_read_back_with_what_is_around_it() {
+    let mut run = Run::new(Seq(7), 3);
+    let large = MAX_BODY_BYTES - 64;
+    for (nth, size) in (0..).zip([100, 900, large, 100, large, large, 100]) {
+        run.push(Position(nth), Millis(nth), &vec![7; size]);
+    }
+    let (pieces, rest) = run.cut(1000);
+    let mut joined = Run::new(Seq(7), 3);
+    let mut compressor = Compressor::default();
+    for piece in pieces.iter().chain([&rest]) {
+        let bytes = piece.pack(chat(), Some(&mut compressor));
+        let read = Run::unpack(chat(), piece.first, piece.before, &bytes, &mut Expander::default()).unwrap();
+        joined.extend(&read);
+    }
+    assert!(same(&joined, &run));
+}
+
+#[test]
 fn what_is_cut_joins_to_what_it_was() {
     let (pieces, rest) = run().cut(1000);
     assert!(pieces.len() > 5 && pieces.iter().all(|piece| (1000..1100).contains(&piece.size())));

@@ -133,7 +133,9 @@ impl Tables {
     /// # Errors
     /// [`LogError::Newer`], or `Full` or `Failed` if the file cannot be made.
     pub fn open(file: &Path, epoch: u64) -> Result<Self, LogError> {
-        if let Some(doubt) = file.parent().map(|folder| folder.join(DOUBT)).filter(|doubt| doubt.exists()) {
+        // Others are built beside those that the note is about.
+        let doubt = file.parent().filter(|_| file.ends_with(FILE)).map(|folder| folder.join(DOUBT));
+        if let Some(doubt) = doubt.filter(|doubt| doubt.exists()) {
             tracing::warn!("rebuild query tables: damage was found in them");
             Self::remove(file)?;
             Self::remove(&file.with_file_name(FRESH))?;

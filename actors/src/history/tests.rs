@@ -273,10 +273,42 @@ fn tables_in_which_damage_was_found_are_built_again_once() {
     let (folder, mut log, _) = folder(&[vec![new_chat(), post(1, "a")]], 2, 5);
     let file = folder.path().join(FILE);
     tables::doubt(folder.path());
+    Tables::open(&folder.path().join("verify.db"), EPOCH).unwrap();
+    assert_eq!(tables::limited(folder.path()).unwrap().unwrap().position, Position(2), "those beside them are others");
     let mut tables = Tables::open(&file, EPOCH).unwrap();
     assert_eq!(tables.position(), Position(0));
     tables.project(&batch(&log.scan(Position(0), 10).unwrap())).unwrap();
     assert_eq!(Tables::open(&file, EPOCH).unwrap().position(), Position(2));
+}
+
+#[test]
+fn what_no_tables_can_show_is_a_difference_though_all_tables_have_it() {
+    let (folder, log, records) = folder(&[vec![new_chat(), post(1, &"a".repeat(40_000)), post(1, "b")]], 3, 5);
+    drop(log);
+    let beside = folder.path().join("beside.db");
+    project(&beside, &records, 5);
+    let file = folder.path().join(FILE);
+    assert_eq!(differences(&file, &beside), []);
+    for tables in [&file, &beside] {
+        let tables = rusqlite::Connection::open(tables).unwrap();
+        tables.execute("UPDATE chunks SET body = substr(body, 2)", ()).unwrap();
+    }
+    assert!(matches!(differences(&file, &beside)[..], [("unreadable chunks", 1..)]));
+}
+
+#[test]
+fn where_the_log_said_what_is_not_kept_is_compared_too() {
+    let (folder, log, records) = folder(&[vec![new_chat(), post(1, "b")]], 2, 5);
+    drop(log);
+    let beside = folder.path().join("beside.db");
+    project(&beside, &records, 5);
+    let (file, tables) = (folder.path().join(FILE), |file: &Path| rusqlite::Connection::open(file).unwrap());
+    tables(&file).execute("UPDATE limited SET erased = 1", ()).unwrap();
+    assert_eq!(differences(&file, &beside), [("limited", 1)]);
+    tables(&beside).execute("UPDATE limited SET erased = 1, trimmed = 2", ()).unwrap();
+    assert_eq!(differences(&file, &beside), [("limited", 1)]);
+    tables(&file).execute("UPDATE limited SET trimmed = 3", ()).unwrap();
+    assert_eq!(differences(&file, &beside), [], "what was noted of late is in the log no more");
 }
 
 #[test]

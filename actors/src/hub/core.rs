@@ -23,6 +23,7 @@ use crate::command::Command;
 use crate::messages::{Batch, EngineLink, Formats, Item};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
+use crate::passed::Passed;
 use crate::principal::Auth;
 use crate::reply::Reply;
 use crate::session::TOO_MUCH_WAITS;
@@ -47,6 +48,7 @@ pub(super) struct Core {
     pub(super) closing: Cell<bool>,
     pub(super) auth: RefCell<Auth>,
     pub(super) denials: RefCell<Denials>,
+    pub(super) passed: Cell<Passed>,
     pub(super) expiries: RefCell<Expiries>,
 }
 
@@ -57,6 +59,7 @@ impl Core {
             index,
             auth: RefCell::new(settings.auth.clone()),
             denials: RefCell::new(denials),
+            passed: Cell::new(settings.passed),
             expiries: RefCell::default(),
             limits: Rc::new(Cell::new(settings.limits)),
             connection_limits: Cell::new(settings.connection_limits),

@@ -7,15 +7,14 @@ use chappe_proto::{Code, Millis, Reject};
 use super::bearers::{Bearer, Due, Place};
 use super::core::Core;
 use super::slots::Slot;
+use crate::accounts::denials::before;
+use crate::clock::Now;
 use crate::origin::SessionId;
 use crate::principal::{Auth, Denial, Principal};
 use crate::udp_session::Given;
 
 /// Why somebody is refused who was believed once. Which of the three it is concerns only the one who did it.
 const DENIED: &str = "the token was revoked, its session was ended, or the account is disabled";
-/// How long after a token's end its revocation is remembered.
-const AFTERWARDS_MS: u64 = 60_000;
-
 impl Core {
     pub(super) fn asks_for_tokens(&self) -> bool {
         matches!(*self.auth.borrow(), Auth::Token(_))
@@ -94,10 +93,14 @@ impl Core {
         }
     }
 
-    /// Forgets the denials of tokens that have run out anyway.
-    pub(super) fn forget_denials(&self, now: Millis) {
-        // Clocks differ, and a token is believed for some seconds after its end.
-        self.denials.borrow_mut().prune(Millis(now.0.saturating_sub(AFTERWARDS_MS)));
+    /// Forgets the denials of tokens that have run out anyway, whatever the clock says.
+    pub(super) fn forget_denials(&self, now: Now) {
+        let mut passed = self.passed.get();
+        let surely = passed.look(now);
+        self.passed.set(passed);
+        if let Some(now) = surely {
+            self.denials.borrow_mut().prune(before(now));
+        }
     }
 
     /// Warns of tokens that run out, and ends the connections whose token has.

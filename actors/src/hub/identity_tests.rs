@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::hub::{Door, HubSettings};
 use crate::messages::{Batch, EngineLink, Formats, GetHealth, Item, RegisterHub};
 use crate::origin::Origin;
+use crate::passed::Passed;
 use crate::principal::{Authenticate, Standing, TokenId};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
@@ -191,4 +192,18 @@ async fn a_token_that_runs_out_is_warned_of_once_and_ends_its_connection_unless_
     };
     core.deliver(vec![answer(session, Reply::Welcome(Box::new(welcome)))]);
     assert!(sent(&renewed).1.contains(&format!("\"expires_at\":{}", fresh.expires_at.0)));
+}
+
+#[actix::test]
+async fn a_clock_that_is_ahead_for_a_while_makes_no_token_believed_again() {
+    let core = core();
+    let at = |wall, seconds| Now { wall: Millis(wall), mono: Duration::from_secs(seconds) };
+    let begin = 1_000_000_000;
+    core.passed.set(Passed::since(Millis(begin), at(begin, 0)));
+    let mine = core.authenticate("7").unwrap();
+    core.deny(vec![Denial::Token { token: mine.token, until: Millis(begin + 1000) }]);
+    core.forget_denials(at(10 * begin, 60));
+    assert!(core.authenticate("7").is_err(), "it was revoked");
+    core.forget_denials(at(begin + 90_000_000, 90_000));
+    assert!(core.authenticate("7").is_ok(), "what has run out is refused for that");
 }

@@ -41,6 +41,7 @@ use crate::health::{Connections, Health};
 use crate::messages::{Batch, Beat, CloseAll, Deliver, EngineLink, GetHealth, NewAuth, NewLimits, RegisterHub, Tick};
 use crate::metrics::metrics;
 use crate::origin::{Origin, SessionId};
+use crate::passed::Passed;
 use crate::principal::{Auth, Denial, Principal};
 use crate::reply::Reply;
 use crate::session::outbox::Outbox;
@@ -71,6 +72,8 @@ pub struct HubSettings {
     pub heartbeat: Duration,
     /// The clock of all actors.
     pub clock: Clock,
+    /// How far time had surely gone on at the start.
+    pub passed: Passed,
     /// What UDP sessions are made from, where datagrams have to be sealed.
     pub udp: Option<UdpKeys>,
     /// Whom to believe.
@@ -89,6 +92,7 @@ impl Default for HubSettings {
             addresses: Addresses::default(),
             heartbeat: Duration::from_secs(25),
             clock: Clock::default(),
+            passed: Passed::default(),
             auth: Auth::default(),
             denials: Arc::default(),
             denier: None,
@@ -170,7 +174,7 @@ impl Actor for HubActor {
         ctx.spawn(Sending);
         if self.core.asks_for_tokens() {
             ctx.run_interval(EXPIRY_TICK, |hub, _| hub.core.expire(hub.core.settings.clock.now().wall));
-            ctx.run_interval(FORGET_TICK, |hub, _| hub.core.forget_denials(hub.core.settings.clock.now().wall));
+            ctx.run_interval(FORGET_TICK, |hub, _| hub.core.forget_denials(hub.core.settings.clock.now()));
         }
     }
 }

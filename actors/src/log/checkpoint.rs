@@ -4,7 +4,7 @@
 //! begins at the file's start again. The file keeps its size: a commit that writes over what is there already has no size
 //! and no new blocks to put on disk beside its data, which halves what a flush takes.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::LogError;
 use super::sqlite::FILE;
@@ -26,6 +27,10 @@ pub(super) const MAX_WAL_BYTES: usize = 8 * WAL_BYTES;
 const LITTLE: i64 = 128;
 /// Times to go over it; a flood appends faster than a slow disk takes over.
 const ROUNDS: usize = 8;
+/// SQLite's index of the write-ahead file grows by so much, for some 4,000 frames of it each time.
+const INDEX_STEP: u64 = 32 * 1024;
+/// For [`MAX_WAL_BYTES`], and a commit beyond.
+pub(super) const INDEX_BYTES: u64 = 9 * INDEX_STEP;
 
 /// The thread, which ends with this.
 #[derive(Debug)]
@@ -134,5 +139,28 @@ pub(super) fn reserve(folder: &Path) {
     let reserved: std::io::Result<()> = reserve();
     if let Err(error) = reserved {
         tracing::debug!(%error, "make room for the write-ahead file");
+    }
+}
+
+/// Opens SQLite's index of the write-ahead file, for [`reserve_index`], and for as long as the process lives: closing it
+/// would take the locks away that SQLite has on it. For servers only, and once the log is open.
+pub(super) fn index(folder: &Path) -> Option<&'static File> {
+    match OpenOptions::new().write(true).open(folder.join(format!("{FILE}-shm"))) {
+        Ok(file) => Some(Box::leak(Box::new(file))),
+        Err(error) => {
+            tracing::debug!(%error, "open the index of the write-ahead file");
+            None
+        }
+    }
+}
+
+/// Gives SQLite's index of the write-ahead file its room, or as much of it as there is. SQLite takes it only once a commit
+/// is written, which a disk without room then leaves in doubt. What stands in the index stays, and it never gets shorter.
+pub(super) fn reserve_index(index: &File) {
+    for step in 0..INDEX_BYTES / INDEX_STEP {
+        if let Err(error) = fallocate(index, FallocateFlags::empty(), step * INDEX_STEP, INDEX_STEP) {
+            tracing::debug!(%error, "make room for the index of the write-ahead file");
+            return;
+        }
     }
 }

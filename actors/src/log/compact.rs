@@ -6,7 +6,7 @@
 //! the log: a reader that does keeps the write-ahead file from being taken over.
 
 use super::LogError;
-use super::record::{self, Kind, Position};
+use super::record::{self, Damage, Kind, Position};
 use super::sqlite::{ROW_BYTES, SqliteLog};
 use crate::retention::Limits;
 
@@ -168,6 +168,9 @@ impl Compaction {
             } else {
                 left.extend_from_slice(&before[..before.len() - rest.len()]);
             }
+        }
+        if !rest.is_empty() {
+            return Err(Damage::Uncounted(row.last().next().0).into());
         }
         Ok((left, reduced))
     }

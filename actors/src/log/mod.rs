@@ -27,6 +27,9 @@ pub enum LogError {
     /// The disk does not take more, is read-only or refused a write; nothing of the batch was kept. Later it may work.
     #[error("the disk takes no more: {0}")]
     Full(String),
+    /// Another program has locked the file; nothing of the batch was kept. Later it may work.
+    #[error("another program has locked the file: {0}")]
+    Busy(String),
     /// It is not known what of the batch was kept: after a failed flush the disk must be read anew.
     #[error("the disk failed: {0}")]
     Failed(String),
@@ -83,14 +86,14 @@ impl LogError {
 
     /// Whether the same write may succeed later, in this process.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Full(_))
+        matches!(self, Self::Full(_) | Self::Busy(_))
     }
 }
 
 impl From<rusqlite::Error> for LogError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, ReadOnly};
         // A file system that became read-only under an open file says so like this. What was not written is not in doubt;
         // what was, and not flushed, is.
         let refused =
@@ -98,6 +101,8 @@ impl From<rusqlite::Error> for LogError {
         match error.sqlite_error_code() {
             Some(DiskFull | ReadOnly) => Self::Full(error.to_string()),
             _ if refused => Self::Full(error.to_string()),
+            // A lock is taken before anything is written.
+            Some(DatabaseBusy | DatabaseLocked) => Self::Busy(error.to_string()),
             Some(DatabaseCorrupt | NotADatabase) => Self::Corrupt(error.to_string()),
             // What stands in a row is not of the kind that was written there.
             None if matches!(

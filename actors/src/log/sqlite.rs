@@ -9,6 +9,7 @@ pub(crate) mod rewrite;
 mod rows;
 mod start;
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -59,6 +60,8 @@ pub struct SqliteLog {
     file: Option<(u64, u64)>,
     /// Bytes appended since the write-ahead file began anew.
     in_wal: usize,
+    /// SQLite's index of the write-ahead file, if a server keeps room for it.
+    index: Option<&'static File>,
 }
 
 impl SqliteLog {
@@ -92,6 +95,7 @@ impl SqliteLog {
             scratch: Default::default(),
             file: None,
             in_wal: 0,
+            index: None,
             checkpointer: None,
         };
         let place = std::fs::metadata(folder.join(FILE)).map_err(|error| LogError::Failed(error.to_string()))?;
@@ -124,8 +128,16 @@ impl SqliteLog {
             scratch: Default::default(),
             file: None,
             in_wal: 0,
+            index: None,
             checkpointer: None,
         })
+    }
+
+    /// Keeps room for the index of the write-ahead file, so that a full disk refuses commits before they are written and not
+    /// behind that. For a server: what is opened for it stays open.
+    pub fn keep_room(&mut self, folder: &Path) {
+        self.index = checkpoint::index(folder);
+        self.index.into_iter().for_each(checkpoint::reserve_index);
     }
 
     /// The last position in the log.
@@ -255,6 +267,8 @@ impl EventLog for SqliteLog {
         }
         // A page is written and flushed, whether its content changes or not.
         self.connection.execute("UPDATE origin SET epoch = epoch", ())?;
+        // A start may have found none.
+        self.index.into_iter().for_each(checkpoint::reserve_index);
         Ok(())
     }
 

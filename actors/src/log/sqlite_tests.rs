@@ -36,6 +36,25 @@ fn a_full_disk_keeps_nothing_of_the_batch_and_skips_no_number() {
 }
 
 #[test]
+fn the_index_of_the_write_ahead_file_has_its_room_before_it_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat(), post(1, "before")]).unwrap();
+    for turn in 0..2 {
+        if turn == 0 {
+            log.keep_room(folder.path());
+        } else {
+            log.probe().unwrap();
+        }
+        let index = std::fs::metadata(folder.path().join("log.db-shm")).unwrap();
+        assert_eq!(index.len(), checkpoint::INDEX_BYTES);
+        assert!(index.blocks() * 512 >= checkpoint::INDEX_BYTES, "with blocks, and not only with a size");
+        kept.extend(log.append(vec![post(1, "behind")]).unwrap());
+        assert_eq!(SqliteLog::reader(folder.path()).unwrap().scan(Position(0), 9).unwrap(), kept);
+    }
+}
+
+#[test]
 fn a_log_that_lost_its_end_is_another_log() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = SqliteLog::open(folder.path(), 7, |_| {}).unwrap();
@@ -140,6 +159,61 @@ fn a_refused_write_may_be_tried_again_and_a_failed_flush_is_in_doubt() {
     for code in [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_READ, rusqlite::ffi::SQLITE_IOERR] {
         assert!(matches!(error(code), LogError::Failed(_)), "{code}");
     }
+}
+
+#[test]
+fn a_file_that_another_program_has_locked_takes_writes_once_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    let mut kept = log.append(vec![new_chat()]).unwrap();
+    log.connection.busy_timeout(Duration::ZERO).unwrap();
+    let other = Connection::open(folder.path().join(FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for batch in [vec![post(1, "a")], vec![post(1, &"a".repeat(ROW_BYTES)), post(1, "in a row of its own")]] {
+        let error = log.append(batch).unwrap_err();
+        assert!(matches!(error, LogError::Busy(_)) && error.is_passing(), "{error}");
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    kept.extend(log.append(vec![post(1, "a")]).unwrap());
+    drop(log);
+    assert_eq!(reopened(folder.path()), kept);
+}
+
+#[test]
+fn what_a_row_does_not_count_is_never_passed_over_by_a_start() {
+    let recount = |log: &SqliteLog, first: u64, by: i64| {
+        let sql = format!("UPDATE batch SET count = count + {by} WHERE first = {first}");
+        log.connection.execute(&sql, ()).unwrap();
+    };
+    for by in [-1, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+        let mut kept = log.append(vec![new_chat(), post(1, "a")]).unwrap();
+        kept.extend(log.append(vec![post(1, "b"), post(1, "c")]).unwrap());
+        recount(&log, 3, by);
+        drop(log);
+        let (log, torn) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+        assert_eq!(torn.map(|torn| (torn.position, torn.bytes)), Some((Position(5), Vec::new())));
+        assert_eq!(reopened(folder.path()), kept, "records are known by their checksums");
+        recount(&log, 1, by);
+        drop(log);
+        let Err(error) = SqliteLog::open(folder.path(), 1, |_| {}) else { panic!("{by}") };
+        assert!(matches!(error, LogError::Damaged(_)), "{error}");
+    }
+}
+
+#[test]
+fn what_a_row_does_not_count_is_damage_to_whoever_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = SqliteLog::open(folder.path(), 1, |_| {}).unwrap();
+    log.append(vec![new_chat(), post(1, "a"), post(1, "b")]).unwrap();
+    let damaged = |error: LogError| matches!(error, LogError::Damaged(record::Damage::Uncounted(3)));
+    log.connection.execute("UPDATE batch SET count = 2", ()).unwrap();
+    assert!(log.scan(Position(0), 9).is_err_and(damaged));
+    assert!(log.record(Position(3)).is_err_and(damaged));
+    assert!(log.visit_rows(Position(0), Position(2), |_, _, _| Ok(true)).is_err_and(damaged));
+    let mut compaction = crate::log::compact::Compaction::begin(&log, Position(0)).unwrap();
+    assert!(compaction.next(&mut log).is_err_and(damaged));
 }
 
 #[test]

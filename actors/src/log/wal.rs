@@ -25,6 +25,9 @@ pub struct WalReport {
     pub dropped_bytes: u64,
     /// Commits among the dropped bytes, beyond the one that a cut may leave unfinished.
     pub lost_commits: u64,
+    /// Whether frames are missing before a commit among the dropped bytes: they may be of the same, unfinished one, or a
+    /// commit of their own.
+    pub is_in_doubt: bool,
 }
 
 /// Reads the WAL at `path`; a missing or empty one holds nothing.
@@ -99,6 +102,7 @@ fn follow(file: &mut impl Read, Start { page, salts, mut sum }: Start) -> Result
     let mut at = HEADER as u64;
     let mut whole = true;
     let mut commits_behind = 0u64;
+    let mut is_missing = false;
     // Bytes since the last frame of this generation: the end, what an earlier generation left, or damage.
     let mut foreign = 0u64;
     let mut frame = vec![0; FRAME_HEADER + page];
@@ -124,10 +128,11 @@ fn follow(file: &mut impl Read, Start { page, salts, mut sum }: Start) -> Result
                 report.dropped_bytes = 0;
             } else if commits {
                 commits_behind += 1;
+                report.is_in_doubt |= is_missing;
             }
         } else {
             // Whatever follows of this generation, SQLite stops here.
-            whole = false;
+            (whole, is_missing) = (false, true);
         }
         if got < frame.len() {
             break;
@@ -240,7 +245,10 @@ mod tests {
     fn a_whole_wal_loses_nothing() {
         let wal = wal_of(5);
         let whole_bytes = wal.len() as u64;
-        assert_eq!(report(&wal), WalReport { commits: 5, whole_bytes, dropped_bytes: 0, lost_commits: 0 });
+        assert_eq!(
+            report(&wal),
+            WalReport { commits: 5, whole_bytes, dropped_bytes: 0, lost_commits: 0, is_in_doubt: false }
+        );
         assert_eq!(report(&[]), WalReport::default());
     }
 
@@ -269,6 +277,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_frame_before_the_last_commit_is_in_doubt() {
+        // Commits of a page each.
+        let folder = tempfile::tempdir().unwrap();
+        let connection = rusqlite::Connection::open(folder.path().join("x.db")).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t (x); INSERT INTO t VALUES (0);",
+            )
+            .unwrap();
+        (1..4).for_each(|x| assert_eq!(connection.execute("UPDATE t SET x = ?1", [x]), Ok(1)));
+        let wal = fs::read(folder.path().join("x.db-wal")).unwrap();
+        let frame = FRAME_HEADER + 4096;
+        let frames = (wal.len() - HEADER) / frame;
+        for (lost, expected) in [(1, (0, false)), (2, (0, true)), (3, (1, true))] {
+            let mut wal = wal.clone();
+            wal[HEADER + (frames - lost) * frame..][..frame].fill(0);
+            let report = report(&wal);
+            assert_eq!((report.lost_commits, report.is_in_doubt), expected, "{lost} from the end");
+        }
+    }
+
+    #[test]
     fn a_header_that_was_never_written_is_no_loss() {
         let mut wal = wal_of(1);
         wal[..HEADER].fill(0);
@@ -282,7 +312,10 @@ mod tests {
         let mut wal = new.clone();
         wal.extend_from_slice(&old[new.len()..]);
         let whole_bytes = new.len() as u64;
-        assert_eq!(report(&wal), WalReport { commits: 3, whole_bytes, dropped_bytes: 0, lost_commits: 0 });
+        assert_eq!(
+            report(&wal),
+            WalReport { commits: 3, whole_bytes, dropped_bytes: 0, lost_commits: 0, is_in_doubt: false }
+        );
     }
 
     #[test]

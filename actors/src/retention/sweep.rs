@@ -20,6 +20,7 @@ use self::trim::Measure;
 use super::Retention;
 use crate::clock::Clock;
 use crate::log::LogError;
+use crate::passed::Passed;
 use crate::persist::{Replace, Scrub};
 use crate::snapshot::scribe::ToScribe;
 use crate::state::retention::{Erasure, Kept, Trim};
@@ -28,6 +29,8 @@ use crate::state::retention::{Erasure, Kept, Trim};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long it is left alone when the disk refused.
 const RETRY: Duration = Duration::from_secs(30);
+/// How often it is written down how far time has gone on: so much of it a kill makes unseen.
+const LEAVE: Duration = Duration::from_secs(10 * 60);
 /// Between two looks into chats, and between two steps of rewriting: the disk is others' as well.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -82,18 +85,25 @@ impl Sweep {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(folder: &Path, retention: Retention, clock: Clock, links: Links) -> std::io::Result<Self> {
+    pub fn start(
+        folder: &Path,
+        retention: Retention,
+        (clock, passed): (Clock, Passed),
+        links: Links,
+    ) -> std::io::Result<Self> {
         let (stay, stopped) = channel();
         let work = Work {
             folder: folder.to_owned(),
             retention,
             clock,
+            passed,
             links,
             stopped,
             measure: Measure::new(retention),
             ended: BTreeSet::new(),
             erasing: None,
             erased: BTreeSet::new(),
+            begun: BTreeSet::new(),
         };
         let thread = std::thread::Builder::new().name("chappe-retain".to_owned()).spawn(move || work.run())?;
         Ok(Self { _stay: stay, thread })
@@ -131,6 +141,7 @@ struct Work {
     folder: PathBuf,
     retention: Retention,
     clock: Clock,
+    passed: Passed,
     links: Links,
     stopped: Receiver<()>,
     measure: Measure,
@@ -140,6 +151,8 @@ struct Work {
     erasing: Option<Erasing>,
     /// Who is erased but for the log's bytes.
     erased: BTreeSet<UserId>,
+    /// With whose erasure this server has begun: what one before it has said is known.
+    begun: BTreeSet<UserId>,
 }
 
 impl Work {
@@ -149,10 +162,18 @@ impl Work {
         }
         let mut trimmed: Option<Instant> = None;
         let mut rewritten: Option<Instant> = None;
+        let (mut left, mut is_far): (Option<Instant>, bool) = (None, false);
         let mut wait = LOOK;
         while self.pause(wait).is_ok() {
             let is_past = |since: Option<Instant>, time| since.is_none_or(|since| since.elapsed() >= time);
             wait = LOOK;
+            let now = self.clock.now();
+            self.passed.look(now);
+            is_far = self.passed.warn(now, is_far);
+            if is_past(left, LEAVE) {
+                self.leave();
+                left = Some(Instant::now());
+            }
             if self.retention.is_on() && is_past(trimmed, self.retention.every) {
                 trimmed = tried(self.trim(), &mut wait).map(|()| Instant::now());
             }
@@ -161,6 +182,14 @@ impl Work {
             if let Some(true) = tried(self.rewrite(is_past(rewritten, self.retention.compact_every)), &mut wait) {
                 rewritten = Some(Instant::now());
             }
+        }
+        self.leave();
+    }
+
+    /// Leaves it to the next server how far time has gone on.
+    fn leave(&self) {
+        if let Err(error) = self.passed.leave(&self.folder) {
+            tracing::warn!(%error, "write down the time: the next start sees less of it");
         }
     }
 

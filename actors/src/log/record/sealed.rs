@@ -28,6 +28,9 @@ pub enum Damage {
     /// The checksum does not fit.
     #[error("the record at position {0} does not match its checksum")]
     Checksum(u64),
+    /// Bytes stand in a row behind the records that it says it has.
+    #[error("from position {0} on there is more in the row than it says")]
+    Uncounted(u64),
     /// The checksum fits, but the body is not one this version knows.
     #[error("the record at position {0} cannot be read: {1}")]
     Unreadable(u64, String),

@@ -74,8 +74,18 @@ impl SqliteLog {
         Ok(true)
     }
 
+    /// How large the log is without the room that rows have left.
+    ///
+    /// # Errors
+    /// [`LogError`] if the log cannot be read.
+    pub(crate) fn bytes_in_use(&self) -> Result<u64, LogError> {
+        let number = |sql| self.connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+        let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+        Ok(u64::try_from(pages.saturating_mul(number("PRAGMA page_size")?)).unwrap_or_default())
+    }
+
     /// Gives the room back that rows have left, and leaves nothing in the write-ahead file. Takes as long as copying the
-    /// log, and as much room meanwhile.
+    /// log twice, and as much room meanwhile.
     ///
     /// # Errors
     /// As for [`EventLog::append`]; nothing that was appended is lost.
@@ -86,8 +96,8 @@ impl SqliteLog {
     }
 }
 
-/// Copies a database so that it has no holes. The copy is made beside it: what is said stays on its disk, and it is that
-/// one that has to have the room. For commands only: it is one setting for the whole process.
+/// Copies a database so that it has no holes. The copy is made beside it, and then written into the write-ahead file: what is
+/// said stays on its disk, and it is that one that has to have the room for both. For commands only: it is one setting for the whole process.
 ///
 /// # Errors
 /// [`LogError`] if the disk does not take it; nothing is changed then.

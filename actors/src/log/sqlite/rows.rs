@@ -66,10 +66,11 @@ impl SqliteLog {
             is_first = false;
             let mut rest = blob(row.get_ref(2)?)?;
             let mut wanted = rest;
-            let (mut from, mut found) = (last.next(), 0);
+            let (mut from, mut found, mut at) = (last.next(), 0, Position::default());
             for nth in 0..u64::try_from(count).unwrap_or_default() {
                 let position = Position(u64::try_from(first).unwrap_or_default()).plus(nth);
                 record::take_body(position, &mut rest)?;
+                at = position;
                 if position <= after {
                     (wanted, from) = (rest, position.next());
                 } else {
@@ -79,6 +80,9 @@ impl SqliteLog {
                 if position == until {
                     break;
                 }
+            }
+            if at.0 + 1 == u64::try_from(first + count).unwrap_or_default() && !rest.is_empty() {
+                return Err(Damage::Uncounted(at.next().0).into());
             }
             let length = wanted.len() - rest.len();
             if found > 0 && !each(from, found, wanted.get(..length).unwrap_or_default())? {
@@ -166,11 +170,14 @@ fn blob(value: ValueRef<'_>) -> Result<&[u8], LogError> {
     value.as_blob().map_err(|error| LogError::Failed(error.to_string()))
 }
 
-/// The records of a row, checked and not decoded.
+/// The records of a row, checked and not decoded; behind them an error, if more stands there.
 fn bodies(first: i64, count: i64, mut rest: &[u8]) -> impl Iterator<Item = Result<(Position, &[u8]), Damage>> {
-    let first = u64::try_from(first).unwrap_or_default();
-    (0..u64::try_from(count).unwrap_or_default()).map(move |nth| {
+    let [first, count] = [first, count].map(|number| u64::try_from(number).unwrap_or_default());
+    (0..=count).filter_map(move |nth| {
         let position = Position(first).plus(nth);
-        Ok((position, record::take_body(position, &mut rest)?))
+        if nth == count {
+            return (!rest.is_empty()).then_some(Err(Damage::Uncounted(position.0)));
+        }
+        Some(record::take_body(position, &mut rest).map(|body| (position, body)))
     })
 }

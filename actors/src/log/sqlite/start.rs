@@ -1,5 +1,7 @@
 //! What a start does with the log: reads what it has to of it, and takes a damaged end off.
 
+use std::cmp::Ordering;
+
 use rusqlite::params;
 
 use super::super::record::{self, Damage, Position, Record};
@@ -44,8 +46,9 @@ impl SqliteLog {
                 let count: i64 = row.get(1)?;
                 let body = row.get_ref(2)?.as_blob().map_err(|error| LogError::Failed(error.to_string()))?;
                 expect_next(at, first)?;
-                let mut rest = body;
-                for _ in 0..count {
+                let (mut rest, mut damage) = (body, None);
+                // A record is known by its position and its checksum; a row's count has none.
+                while !rest.is_empty() && damage.is_none() {
                     match record::decode_from(at.next(), &mut rest) {
                         Ok(record) => {
                             at = record.position;
@@ -54,15 +57,24 @@ impl SqliteLog {
                                 each(record);
                             }
                         }
-                        Err(damage @ Damage::Unreadable(..)) => return Err(damage.into()),
-                        Err(damage) if Some(first) == last => {
-                            let kept = body.len() - rest.len();
-                            let (position, bytes) = (at.next(), rest.to_vec());
-                            torn = Some(TornTail { position, damage, bytes, row: (first, kept) });
-                            break;
-                        }
-                        Err(damage) => return Err(damage.into()),
+                        Err(unreadable @ Damage::Unreadable(..)) => return Err(unreadable.into()),
+                        Err(found) => damage = Some(found),
                     }
+                }
+                let end = Position(u64::try_from(first + count - 1).unwrap_or_default());
+                let damage = damage.or_else(|| match at.cmp(&end) {
+                    Ordering::Less => Some(Damage::Short(at.next().0)),
+                    Ordering::Equal => None,
+                    Ordering::Greater => Some(Damage::Uncounted(end.next().0)),
+                });
+                match damage {
+                    Some(damage) if Some(first) == last => {
+                        let kept = body.len() - rest.len();
+                        let (position, bytes) = (at.next(), rest.to_vec());
+                        torn = Some(TornTail { position, damage, bytes, row: (first, kept) });
+                    }
+                    Some(damage) => return Err(damage.into()),
+                    None => {}
                 }
             }
         }

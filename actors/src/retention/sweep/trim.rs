@@ -22,19 +22,22 @@ pub(super) struct Measure {
     retention: Retention,
     /// When the oldest message of a chat is due, where that is known.
     due: Map<ChatId, Millis>,
+    /// The time that has surely come, whatever the clock says.
+    surely: Millis,
 }
 
 impl Measure {
     pub(super) fn new(retention: Retention) -> Self {
-        Self { retention, due: Map::default() }
+        Self { retention, due: Map::default(), surely: Millis(u64::MAX) }
     }
 
     /// Up to where a chat is to be trimmed, if it is. It is asked again until it was: a server that has too much to do, or no
     /// disk, trims nothing.
     fn expired(&mut self, history: &mut History, kept: Kept, now: Millis) -> Result<Option<Trim>, LogError> {
         let mut rank = kept.trimmed.max(self.retention.too_many(kept.messages));
-        if let (Some(oldest), Some(age)) = (self.retention.oldest(now), self.retention.max_age)
-            && self.due.get(&kept.chat).is_none_or(|due| *due <= now)
+        let surely = now.min(self.surely);
+        if let (Some(oldest), Some(age)) = (self.retention.oldest(surely), self.retention.max_age)
+            && self.due.get(&kept.chat).is_none_or(|due| *due <= surely)
         {
             let (older, next) = history.older(kept.chat, kept.floor, (oldest, now), LOOKED_AT, PAGE)?;
             rank = rank.max(kept.trimmed + older);
@@ -55,6 +58,8 @@ impl Work {
     /// Looks through all chats once. One that cannot be read keeps no other from being looked at.
     pub(super) fn trim(&mut self) -> Result<(), Halt> {
         let mut history = History::open(&self.folder)?;
+        // Nothing is older than the beginning of time.
+        self.measure.surely = self.passed.look(self.clock.now()).unwrap_or_default();
         let (mut from, mut failed) = (Some(1), None);
         while let Some(id) = from {
             let (answer, kept) = sync_channel(1);
@@ -74,8 +79,7 @@ impl Work {
             from = next;
             self.pause(PAUSE)?;
         }
-        self.trim_deleted(&mut history)?;
-        match failed {
+        match failed.or(self.trim_deleted(&mut history)?) {
             Some(error) => {
                 if error.is_corrupt() {
                     tables::damaged(&self.folder);
@@ -86,23 +90,29 @@ impl Work {
         }
     }
 
-    /// What nobody can read any more goes as a whole.
-    fn trim_deleted(&mut self, history: &mut History) -> Result<(), Halt> {
-        for chat in history.deleted()? {
+    /// What nobody can read any more goes as a whole. Why something could not be read, if so.
+    fn trim_deleted(&mut self, history: &mut History) -> Result<Option<LogError>, Halt> {
+        let mut failed = None;
+        let deleted = history.deleted().unwrap_or_else(|error| {
+            failed = Some(error);
+            Vec::new()
+        });
+        for chat in deleted {
             if self.ended.contains(&chat) {
                 continue;
             }
-            match history.last_message(chat)? {
-                Some((up_to, messages)) => {
+            match history.last_message(chat) {
+                Ok(Some((up_to, messages))) => {
                     self.links.trim.do_send(TrimChats(vec![Trim { chat, up_to, messages }]));
                     self.pause(PAUSE)?;
                 }
-                None => {
+                Ok(None) => {
                     self.ended.insert(chat);
                 }
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(())
+        Ok(failed)
     }
 }
 
@@ -136,6 +146,25 @@ mod tests {
         assert_eq!(expired(2, 2002), None);
         assert_eq!(expired(2, 30_000), None);
         assert_eq!(expired(2, 31_001), Some(Trim { up_to: Seq(4), messages: 3, ..two }));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_makes_nothing_old() {
+        let (folder, ..) = folder(&[vec![new_chat(), Draft { at: Millis(10), ..post(1, "words") }]], usize::MAX, 2);
+        let mut history = History::open(folder.path()).unwrap();
+        let second = Duration::from_secs(1);
+        let retention =
+            Retention { max_age: Some(second), max_messages_per_chat: None, every: second, compact_every: second };
+        let mut measure = Measure::new(retention);
+        let mut trimmed = |surely, now| {
+            measure.surely = Millis(surely);
+            measure.expired(&mut history, kept(1, 0), Millis(now)).unwrap().map(|trim| trim.messages)
+        };
+        let year = 31_536_000_000;
+        assert_eq!(trimmed(0, year), None);
+        assert_eq!(trimmed(500, year), None);
+        assert_eq!(trimmed(1011, 500), None, "nor one that is behind");
+        assert_eq!(trimmed(1011, year), Some(1));
     }
 
     #[test]
