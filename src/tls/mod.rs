@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use chappe_actors::metrics::metrics;
 use rustls::server::ServerConfig;
 
 pub use self::chosen::{Certificate, check, files, look};
@@ -71,6 +72,7 @@ impl Keeper {
     pub fn start(files: Files) -> Result<Self, TlsError> {
         let stamp = files.stamp();
         let ready = files.read()?;
+        tell_the_end(&ready);
         let tls = Tls(Arc::new(ArcSwap::from_pointee(ready)));
         let keeper = Self { tls, seen: RefCell::new((files, stamp)), warned: Cell::new(None) };
         keeper.warn_of_the_end(SystemTime::now());
@@ -91,7 +93,9 @@ impl Keeper {
         let read = files.read();
         // Also of files that cannot be used: they are complained of once, and read again when they change.
         self.seen.replace((files, stamp));
-        self.tls.0.store(read?.into());
+        let ready = read?;
+        tell_the_end(&ready);
+        self.tls.0.store(ready.into());
         self.warned.set(None);
         self.warn_of_the_end(SystemTime::now());
         Ok(())
@@ -138,6 +142,12 @@ impl Keeper {
         }
         true
     }
+}
+
+/// For whoever watches.
+fn tell_the_end(ready: &Ready) {
+    let since = ready.not_after.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+    metrics().tls_not_after.set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
 }
 
 #[cfg(test)]

@@ -119,10 +119,14 @@ fn a_certificate_is_read_again_at_once() {
     let files = PairFiles::write(folder.path(), &authority.vouch());
     let server = TestServer::with_tls(&files.variables(), authority.trusted());
     let before = Socket::to(server.http, server.tls.as_ref()).shown();
-    files.replace(&authority.vouch());
+    let end = || server.metric("chappe_tls_not_after_seconds");
+    let first = end();
+    files.replace(&authority.vouch_until(2098));
     server.signal(Signal::HUP);
     until("the reload", || server.log().contains("reload: done").then_some(()));
     assert_ne!(Socket::to(server.http, server.tls.as_ref()).shown(), before);
+    // The last days of 2099 and of 2098.
+    assert_eq!((first, end()), (4_102_358_400.0, 4_070_822_400.0));
 }
 
 #[test]
