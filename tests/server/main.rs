@@ -17,6 +17,7 @@ mod disk_power;
 mod disk_states;
 mod doors;
 mod drain;
+mod erasures;
 mod examples;
 mod examples_chats;
 mod full_disk;

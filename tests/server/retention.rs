@@ -29,7 +29,7 @@ fn chappe(words: &[&str], data: &Path) -> std::process::Command {
     command
 }
 
-fn erase(user: u64, data: &Path) -> Run {
+pub(crate) fn erase(user: u64, data: &Path) -> Run {
     run(&mut chappe(&["user", "erase", &user.to_string()], data))
 }
 
@@ -231,26 +231,6 @@ fn an_erasure_in_which_the_server_is_killed_goes_on_at_the_next_start() {
     until("the erasure", || (!request.exists()).then_some(()));
     assert!(asking.wait().unwrap().success());
     is_erased(&mut server, chat);
-}
-
-#[test]
-fn an_erasure_that_is_there_again_after_its_end_takes_nothing_of_who_came_back() {
-    let mut server = TestServer::for_floods();
-    Client::hello(&server, Door::TcpJson, 7).post(1, SECRET);
-    erase(7, server.data()).fine();
-    Client::hello(&server, Door::TcpJson, 7).post(1, "somebody new");
-    assert_eq!(server.stop(), Some(0));
-    // A power cut, or a server that is stopped before the log was rewritten, leaves the request.
-    let log = rusqlite::Connection::open(server.data().join("log.db")).unwrap();
-    let epoch: i64 = log.query_row("SELECT epoch FROM origin", (), |row| row.get(0)).unwrap();
-    drop(log);
-    let request = server.data().join("erase-7");
-    fs::write(&request, format!("{epoch} 0")).unwrap();
-    server.restart();
-    until("the erasure", || (!request.exists()).then_some(()));
-    let said: Vec<_> = history(&server, 1, 6).iter().map(|message| message["content"].clone()).collect();
-    assert_eq!(said, ["", "somebody new"]);
-    assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
 }
 
 #[test]
