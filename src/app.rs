@@ -108,6 +108,7 @@ impl AppError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen(_) => Exit::Address,
+            Self::Tls(TlsError::Write { source, .. }) => source.into(),
             Self::Origin(_) | Self::Tls(_) | Self::Auth(AuthError::Key { .. }) => Exit::Configuration,
             Self::Engine(error) => error.into(),
             Self::Accounts(error) => error.into(),
@@ -153,7 +154,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         let auth::Loaded { auth, authority, first_token } = auth::load(config)?;
         ready.open_mode = matches!(auth, Auth::Open);
         ready.first_token = first_token;
-        let accounts = match authority {
+        let accounts = match authority.clone() {
             Some(authority) => Some((authority, accounts::start(&config.data, engine.clock, engine.passed)?)),
             None => None,
         };
@@ -212,6 +213,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
             tls: keeper,
             engine: engine.cache.clone(),
             clock: engine.clock,
+            authority,
             started: config.clone(),
             current: RefCell::new(config.clone()),
         });
@@ -364,6 +366,12 @@ async fn stop(engine: Engine, server: &ServerHandle, shutdown: Shutdown) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_one_also_where_a_certificate_is_made() {
+        let (path, source) = (PathBuf::from("tls-key.pem"), io::ErrorKind::StorageFull.into());
+        assert_eq!(AppError::from(TlsError::Write { path, source }).exit_code(), 11);
+    }
 
     #[test]
     fn a_clock_that_shows_no_time_of_ours_is_refused() {

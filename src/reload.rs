@@ -13,11 +13,11 @@ use chappe_actors::messages::{NewAuth, NewLimits};
 use chappe_actors::principal::Auth;
 use chappe_proto::limits::Limits;
 
-use crate::auth;
-use crate::config::{AuthMode, Config, ConfigError, Loaded, SETTINGS, Setting, Shutdown};
+use crate::auth::Authority;
+use crate::config::{Config, ConfigError, Loaded, SETTINGS, Setting, Shutdown};
 use crate::http::origin::{Origins, Policy};
 use crate::logging::Filter;
-use crate::tls::{self, Keeper};
+use crate::tls::{self, Files, Keeper, TlsError};
 
 /// Reads the settings as the start did.
 pub type Reread = Box<dyn Fn() -> Result<Loaded, ConfigError>>;
@@ -34,6 +34,8 @@ pub(crate) struct Reload {
     pub(crate) engine: Addr<CacheActor>,
     /// The clock of all actors.
     pub(crate) clock: Clock,
+    /// What makes tokens, in token mode; its secret is that of the start.
+    pub(crate) authority: Option<Authority>,
     /// What the server was started with: settings that need a start are compared with these.
     pub(crate) started: Config,
     /// What was taken over last.
@@ -79,20 +81,20 @@ impl Reload {
         if let Some(limits) = self.new_limits(&config) {
             self.engine.do_send(limits);
         }
-        if self.started.auth.mode == AuthMode::Token {
-            match auth::verifier(&config) {
+        if let Some(authority) = &self.authority {
+            match authority.verifier(&config.auth) {
                 Ok(verifier) => self.engine.do_send(NewAuth(Auth::Token(Arc::new(verifier)))),
                 Err(error) => tracing::error!(%error, "keep the keys of tokens: the new ones cannot be used"),
             }
         }
-        match (&self.tls, tls::files(&config)) {
+        match (&self.tls, tls_files(&self.started, &config)) {
             (Some(keeper), Ok(Some(files))) => match keeper.reload(files) {
                 Ok(()) => tracing::info!(fingerprint = keeper.tls().fingerprint(), "read the TLS certificate again"),
                 Err(error) => tracing::error!(%error, "keep the TLS certificate: the new one cannot be used"),
             },
             (_, Err(error)) => tracing::error!(%error, "keep the TLS certificate: the new one cannot be used"),
             (None, Ok(None)) => {}
-            // TLS comes and goes with the doors.
+            // TLS comes and goes with the doors, and who made the certificate with it.
             (Some(_), Ok(None)) | (None, Ok(Some(_))) => {
                 let (tls, others) = changes.now.into_iter().partition(|name: &&str| name.starts_with("tls."));
                 changes.now = others;
@@ -118,6 +120,14 @@ impl Reload {
         let connections = ConnectionLimits { all: self.started.connection_limits.all, ..config.connection_limits };
         Some(NewLimits::new(limits, connections, self.clock))
     }
+}
+
+/// The files of TLS from now on; none where they are not to be had before a start. Nothing is made in another folder.
+fn tls_files(started: &Config, new: &Config) -> Result<Option<Files>, TlsError> {
+    if new.tls.self_signed != started.tls.self_signed {
+        return Ok(None);
+    }
+    tls::files(&Config { data: started.data.clone(), ..new.clone() })
 }
 
 fn changes(started: &Config, current: &Config, new: &Config) -> Changes {

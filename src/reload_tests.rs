@@ -23,3 +23,20 @@ fn what_needs_a_start_is_named_until_there_is_one() {
     );
     assert_eq!(changes(&started, &second, &second).now, Vec::<&str>::new());
 }
+
+#[test]
+fn the_certificate_stays_in_the_folder_of_the_start() {
+    let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut started = Config { data: old.path().to_owned(), ..Config::default() };
+    started.tls.self_signed = true;
+    let moved = Config { data: new.path().to_owned(), ..started.clone() };
+    let files = tls_files(&started, &moved).unwrap().unwrap();
+    assert!(files.cert.starts_with(old.path()), "{files:?}");
+    assert_eq!(std::fs::read_dir(new.path()).unwrap().count(), 0, "nothing is made in another");
+    let mut bought = started.clone();
+    bought.tls.self_signed = false;
+    (bought.tls.cert_file, bought.tls.key_file) = (Some("cert.pem".into()), Some("key.pem".into()));
+    for (started, new) in [(&started, &bought), (&bought, &started)] {
+        assert_eq!(tls_files(started, new).unwrap(), None, "that takes a start");
+    }
+}

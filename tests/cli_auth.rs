@@ -171,6 +171,7 @@ fn a_new_password_ends_the_tokens_made_before_and_no_later_ones() {
 fn what_cannot_be_done_is_said_and_nothing_is_asked_without_a_terminal() {
     let world = World::new();
     world.done(&["user", "add", "ann", "--no-password"]);
+    std::fs::write(world.data().join("file"), "where a folder would be").expect("a file can be written");
     for (input, args, code, said) in [
         ("", &["user", "add", "ANN", "--no-password"][..], 1, "taken"),
         ("", &["user", "add", "bob", "--id", "1001", "--no-password"], 1, "user 1001 has an account"),
@@ -188,6 +189,8 @@ fn what_cannot_be_done_is_said_and_nothing_is_asked_without_a_terminal() {
         ("", &["token", "create", "--user", "ann"], 2, "an id is an integer"),
         ("", &["token", "create"], 2, "--user"),
         ("", &["token", "create", "--user", "1", "--config", "missing.toml"], 3, "missing.toml"),
+        ("", &["user", "add", "bob", "--no-password", "--data", "file"], 10, "file: "),
+        ("", &["token", "create", "--user", "1", "--data", "file"], 10, "file/token.secret: "),
     ] {
         let run = world.run_with(input, args);
         assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{args:?}: {run:?}");

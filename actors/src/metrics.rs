@@ -127,6 +127,7 @@ pub struct Metrics {
     pub gaps: Counter,
     pub deliveries: Counter,
     pub tls_handshakes: [Counter; 2],
+    pub tls_not_after: Level,
     pub passwords_hashed: Counter,
     pub udp_packets: Counter,
     pub udp_answers: Counter,
@@ -248,6 +249,7 @@ impl Metrics {
             typing_packets: Counter::default(),
             gaps: Counter::default(),
             deliveries: Counter::default(),
+            tls_not_after: Level::default(),
             tls_handshakes: ["done", "failed"].map(|result| handshakes.get_or_create(&Outcome { result }).clone()),
             passwords_hashed: Counter::default(),
             udp_packets: Counter::default(),
@@ -315,6 +317,8 @@ impl Metrics {
         registry.register("gaps", "Gaps told to slow connections", metrics.gaps.clone());
         registry.register("deliveries", "Events put into outboxes", metrics.deliveries.clone());
         registry.register("tls_handshakes", "TLS handshakes, by result", handshakes);
+        let end = "When the certificate runs out, since 1970; 0 without one";
+        registry.register_with_unit("tls_not_after", end, Unit::Seconds, metrics.tls_not_after.clone());
         let hashed = "Passwords hashed, to be kept or to be compared with what is kept";
         registry.register("passwords_hashed", hashed, metrics.passwords_hashed.clone());
         registry.register("udp_packets", "Datagrams taken in", metrics.udp_packets.clone());

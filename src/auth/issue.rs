@@ -10,7 +10,9 @@ use chappe_actors::principal::{Standing, TokenId};
 use chappe_proto::{Millis, UserId};
 
 use super::secret::{Secret, SecretError};
-use super::verifier::token_id;
+use super::verifier::{Verifier, peek, token_id};
+use super::{AuthError, keys};
+use crate::config::AuthConfig;
 
 /// Who has made the server's own tokens: their `iss`.
 pub const ISSUER: &str = "chappe";
@@ -36,6 +38,44 @@ pub struct Issued {
     pub expires_at: Millis,
     /// What a page has to send along with changes if the token is in a cookie.
     pub csrf_token: String,
+}
+
+/// What all tokens of one session share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    jti: String,
+    /// The longest that one of them lives: it may have been made before `auth.session_ttl` was lowered.
+    longest: Duration,
+}
+
+impl Session {
+    /// A new one.
+    ///
+    /// # Errors
+    /// [`SecretError::Chance`] if the machine has none.
+    pub fn begin() -> Result<Self, SecretError> {
+        Ok(Self { jti: random_id()?, longest: Duration::ZERO })
+    }
+
+    /// Which one the token says that it belongs to, believed or not. A token that no login made belongs to none.
+    pub fn of(token: &str) -> Option<Self> {
+        let (_, claims) = peek(token).ok()?;
+        let jti = claims["jti"].as_str().filter(|_| claims["iss"] == ISSUER && claims["renewable"] == true)?;
+        let own = claims["exp"].as_f64()? - claims["iat"].as_f64()?;
+        let own = Duration::try_from_secs_f64(own.ceil()).unwrap_or_default();
+        let longest = own.max(Duration::from_secs(claims["longest"].as_u64().unwrap_or_default()));
+        Some(Self { jti: jti.to_owned(), longest })
+    }
+
+    /// The name of all its tokens.
+    pub fn id(&self) -> TokenId {
+        token_id(Some(&self.jti), ISSUER, "")
+    }
+
+    /// None of its tokens lives longer, as far as the one that was read can tell.
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
 }
 
 /// A token's `jti`: sixteen random bytes, in hexadecimal.
@@ -64,13 +104,20 @@ impl Authority {
         self.ttl
     }
 
-    /// A token of a session of `account`, as of `now`. `jti` names the session: random ([`random_id`]) at its beginning,
-    /// and the same in each token that renews it, so that all of them end together.
-    pub fn issue(&self, account: &Account, now: Millis, jti: &str) -> Issued {
+    /// A token of a session of `account`, as of `now`. The session is the same in each token that renews it, so that all
+    /// of them end together.
+    pub fn issue(&self, account: &Account, now: Millis, session: &Session) -> Issued {
         let Account { user, nickname, standing, .. } = account;
-        let ticket =
-            Ticket { user: *user, name: Some(nickname), standing: *standing, now, ttl: self.ttl, renewable: true };
-        ticket.sign(&self.secret, jti)
+        let (name, ttl, longest) = (Some(nickname.as_str()), self.ttl, Some(session.longest.max(self.ttl)));
+        Ticket { user: *user, name, standing: *standing, now, ttl, longest }.sign(&self.secret, &session.jti)
+    }
+
+    /// What reads these tokens, and those of the keys that `config` names, also when the file of the secret is gone.
+    ///
+    /// # Errors
+    /// [`AuthError::Key`].
+    pub fn verifier(&self, config: &AuthConfig) -> Result<Verifier, AuthError> {
+        Ok(Verifier::new(&self.secret, keys::read(config)?, config))
     }
 
     /// What a page has to send along with changes if this token is in a cookie: only the server can tell.
@@ -106,8 +153,9 @@ pub struct Ticket<'a> {
     pub now: Millis,
     /// How long it lives.
     pub ttl: Duration,
-    /// Whether whoever has it may have another before it runs out: a session may, what was made for so long may not.
-    pub renewable: bool,
+    /// Of a session: how long a token of it lives at most. Whoever has one may have another before it runs out; what was
+    /// made for so long, and no more, is no session's.
+    pub longest: Option<Duration>,
 }
 
 impl Ticket<'_> {
@@ -125,8 +173,9 @@ impl Ticket<'_> {
         if let Some(name) = self.name {
             payload["name"] = name.into();
         }
-        if self.renewable {
+        if let Some(longest) = self.longest {
             payload["renewable"] = true.into();
+            payload["longest"] = longest.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).into();
         }
         let header = serde_json::json!({ "alg": "HS256", "typ": "JWT", "kid": KEY_ID });
         let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));

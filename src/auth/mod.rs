@@ -14,7 +14,7 @@ use chappe_actors::principal::Auth;
 
 use crate::config::{AuthMode, Config};
 
-pub use issue::{Authority, ISSUER, Issued, Ticket, random_id};
+pub use issue::{Authority, ISSUER, Issued, Session, Ticket, random_id};
 pub use secret::{FILE as SECRET_FILE, Secret, SecretError};
 pub use verifier::{Verifier, peek, token_id};
 
@@ -78,8 +78,7 @@ pub fn verifier(config: &Config) -> Result<Verifier, AuthError> {
     Ok(Verifier::new(&secret, keys::read(&config.auth)?, &config.auth))
 }
 
-/// Reads the keys that `config` names; in token mode makes the data folder's secret if there is none. Can be called
-/// again while the server runs: what comes out then is a new `Auth` with the keys of today.
+/// Reads the keys that `config` names; in token mode makes the data folder's secret if there is none.
 ///
 /// # Errors
 /// [`AuthError`], with the file and what is wrong with it: a configuration error.
@@ -87,10 +86,11 @@ pub fn load(config: &Config) -> Result<Loaded, AuthError> {
     if config.auth.mode == AuthMode::Open {
         return Ok(Loaded { auth: Auth::Open, authority: None, first_token: None });
     }
-    let keys = keys::read(&config.auth)?;
+    // Before anything is made.
+    check(config)?;
     let (secret, is_new) = Secret::ensure(&config.data)?;
-    let verifier = Verifier::new(&secret, keys, &config.auth);
     let authority = Authority::new(secret, config.auth.session_ttl, config.auth.registration);
+    let verifier = authority.verifier(&config.auth)?;
     let first_token = is_new.then(|| format!("chappe token create --user 1001 --data {}", config.data.display()));
     Ok(Loaded { auth: Auth::Token(Arc::new(verifier)), authority: Some(authority), first_token })
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::*;
 use crate::auth::keys;
 use crate::auth::signing_tests::{Signer, write};
-use crate::auth::{Authority, random_id};
+use crate::auth::{Authority, Session};
 use crate::config::Config;
 
 /// In seconds.
@@ -311,7 +311,7 @@ fn what_the_authority_issues_the_verifier_believes() {
     let world = World::new();
     let authority = Authority::new(world.own.clone(), Duration::from_secs(60), false);
     let made = Millis(NOW * 1000 + 123);
-    let issued = authority.issue(&ann("Zoë \"Z\"", Standing::Admin), made, &random_id().unwrap());
+    let issued = authority.issue(&ann("Zoë \"Z\"", Standing::Admin), made, &Session::begin().unwrap());
     let who = world.verifier().authenticate(&issued.token, made).unwrap();
     let expected = Principal {
         user: UserId::parse(1001).unwrap(),

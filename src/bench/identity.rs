@@ -45,7 +45,7 @@ impl Identities {
         let Some(secret) = &self.secret else { return Ok(None) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let now = Millis(u64::try_from(now).unwrap_or_default());
-        let ticket = Ticket { user, name: None, standing, now, ttl: TTL, renewable: false };
+        let ticket = Ticket { user, name: None, standing, now, ttl: TTL, longest: None };
         Ok(Some(ticket.sign(secret, &random_id().map_err(failed)?).token))
     }
 

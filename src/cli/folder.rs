@@ -117,7 +117,7 @@ pub(super) fn accounts_if_any(config: &Config) -> Result<Option<Store>, CommandE
 }
 
 fn make(config: &Config) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Input { what: config.data.display().to_string(), source };
+    let failed = |source| CommandError::Make { path: config.data.clone(), source };
     chappe_actors::folder::make(&config.data).map_err(failed)
 }
 
@@ -147,6 +147,8 @@ pub(super) enum CommandError {
     Refused(#[from] Reject),
     #[error("{what}: {source}")]
     Input { what: String, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Make { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]
@@ -168,6 +170,9 @@ impl CommandError {
             Self::Store(error) => error.into(),
             Self::Secret(SecretError::Unfinished(error)) => error.into(),
             Self::NoFolder(_) => Exit::Configuration,
+            Self::Make { source, .. }
+            | Self::Secret(SecretError::Io { source, .. })
+            | Self::Auth(AuthError::Secret(SecretError::Io { source, .. })) => source.into(),
             _ => Exit::Failed,
         }
     }

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chappe_actors::accounts::store::Store;
-use chappe_actors::principal::{Authenticate, Denial, Principal};
-use chappe_proto::{Code, Millis, UserId};
+use chappe_actors::principal::{Authenticate, Denial, Principal, TokenId};
+use chappe_proto::{Code, Millis, Reject, UserId};
 use clap::Subcommand;
 
-use crate::auth::{self, Secret, Ticket};
+use crate::auth::{self, Secret, Session, Ticket, Verifier};
 use crate::cli::complain;
 use crate::cli::folder::{CommandError, FolderArgs, LONGEST, accounts_if_any, duration, finish, now, stdin_line};
 use crate::cli::user::Role;
@@ -109,7 +109,7 @@ fn create(
     let standing = role.map(Into::into).or(account.as_ref().map(|account| account.standing)).unwrap_or_default();
     let name = name.or(account.as_ref().map(|account| account.nickname.as_str()));
     let ticket =
-        Ticket { user, name, standing, now: now(), ttl: ttl.unwrap_or(config.auth.session_ttl), renewable: false };
+        Ticket { user, name, standing, now: now(), ttl: ttl.unwrap_or(config.auth.session_ttl), longest: None };
     Ok(format!("{}\n", ticket.sign(&secret, &auth::random_id()?).token))
 }
 
@@ -155,19 +155,12 @@ fn revoke(token: Option<&str>, id: Option<&str>, issuer: &str, folder: &FolderAr
     let config = folder.settings()?;
     let now = now();
     let denial = match id {
-        // When it runs out is not known; longer than that none lives.
-        Some(id) => Denial::Token {
-            token: auth::token_id(Some(id), issuer, ""),
-            until: Millis(now.0.saturating_add(u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX))),
-        },
-        None => match auth::verifier(&config)?.authenticate(&given(token)?, now) {
-            Ok(who) => Denial::Token { token: who.token, until: who.expires_at },
-            Err(expired) if expired.code == Code::TokenExpired => {
-                complain("it has run out already");
-                return Ok(String::new());
-            }
-            Err(refused) => return Err(refused.into()),
-        },
+        Some(id) => Some(for_good(auth::token_id(Some(id), issuer, ""), now)),
+        None => end_of(&given(token)?, &auth::verifier(&config)?, now)?,
+    };
+    let Some(denial) = denial else {
+        complain("it has run out already");
+        return Ok(String::new());
     };
     if !config.data.is_dir() {
         return Err(CommandError::NoFolder(config.data));
@@ -177,6 +170,26 @@ fn revoke(token: Option<&str>, id: Option<&str>, issuer: &str, folder: &FolderAr
     Ok(String::new())
 }
 
+/// What ends this token and, if it is a session's, all that renewed it: they have its name, and outlive it. `None` if it
+/// has ended by itself.
+fn end_of(token: &str, verifier: &Verifier, now: Millis) -> Result<Option<Denial>, Reject> {
+    let session = Session::of(token);
+    match (verifier.authenticate(token, now), session) {
+        (Ok(_), Some(session)) => Ok(Some(for_good(session.id(), now))),
+        (Ok(who), None) => Ok(Some(Denial::Token { token: who.token, until: who.expires_at })),
+        // Its signature was looked at before.
+        (Err(refused), Some(session)) if refused.code == Code::TokenExpired => Ok(Some(for_good(session.id(), now))),
+        (Err(refused), None) if refused.code == Code::TokenExpired => Ok(None),
+        (Err(refused), _) => Err(refused),
+    }
+}
+
+/// Where it is not known when the last of them runs out: no token lives longer than that.
+fn for_good(token: TokenId, now: Millis) -> Denial {
+    let longest = u64::try_from(LONGEST.as_millis()).unwrap_or(u64::MAX);
+    Denial::Token { token, until: Millis(now.0.saturating_add(longest)) }
+}
+
 /// The token that was named, or the one on stdin.
 fn given(token: Option<&str>) -> Result<String, CommandError> {
     let token = match token {
@@ -184,4 +197,38 @@ fn given(token: Option<&str>) -> Result<String, CommandError> {
         _ => stdin_line()?,
     };
     Ok(token.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_revokes_a_token_ends_what_renewed_it_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, _) = Secret::ensure(folder.path()).unwrap();
+        let config = Config { data: folder.path().to_owned(), ..Config::default() };
+        let verifier = auth::verifier(&config).unwrap();
+        let made = Millis(1_800_000_000_000);
+        let (name, standing, ttl) = (None, Role::User.into(), Duration::from_secs(70));
+        let ticket = Ticket { user: UserId::parse(7).unwrap(), name, standing, now: made, ttl, longest: Some(ttl) };
+        let token = ticket.sign(&secret, "jti").token;
+        // Renewed in the last moment.
+        let renewed = Ticket { now: Millis(made.0 + 68_000), ..ticket }.sign(&secret, "jti");
+        for shown in [made.0, made.0 + 69_000, made.0 + 80_000] {
+            let Some(Denial::Token { token, until }) = end_of(&token, &verifier, Millis(shown)).unwrap() else {
+                panic!("nothing ends at {shown}");
+            };
+            assert_eq!(token, renewed.id);
+            assert!(until > renewed.expires_at, "believed again after {until:?}");
+        }
+        // What nothing renews ends by itself.
+        let alone = Ticket { longest: None, ..ticket }.sign(&secret, "other");
+        let ended = end_of(&alone.token, &verifier, made).unwrap();
+        assert_eq!(ended, Some(Denial::Token { token: alone.id, until: alone.expires_at }));
+        assert_eq!(end_of(&alone.token, &verifier, Millis(made.0 + 80_000)).unwrap(), None);
+        // Nobody but the server says what is a session.
+        let forged = ticket.sign(&Secret::ensure(&folder.path().join("other")).unwrap().0, "jti");
+        assert!(end_of(&forged.token, &verifier, Millis(made.0 + 80_000)).is_err());
+    }
 }

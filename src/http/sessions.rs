@@ -1,6 +1,8 @@
 //! `/api/sessions` and passwords: logging in, looking, renewing, logging out. A session is a token; what is kept of it
 //! is only that it has ended.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -116,11 +118,11 @@ pub(crate) async fn create_session(
     let attempt = Attempt::Password { address: came_from::address(&request), name: nickname.clone() };
     let login = Login { nickname, password: password.0 };
     let account = guarded(tokens, attempt, tokens.ask(login)).await?;
-    let jti = auth::random_id().map_err(|error| {
+    let session = auth::Session::begin().map_err(|error| {
         tracing::error!(%error, "make a token");
         Reject::plain(Code::Internal)
     })?;
-    let issued = tokens.authority.issue(&account, engine::now().wall, &jti);
+    let issued = tokens.authority.issue(&account, engine::now().wall, &session);
     let mut response = answer::json(StatusCode::CREATED, &Session::issued(&account, &issued));
     if sets_cookie.unwrap_or(true) {
         cookie::set(&mut response, &request, &issued.token, tokens.authority.ttl());
@@ -160,7 +162,7 @@ pub(crate) async fn delete_session(
 ) -> Result<HttpResponse, Problem> {
     let tokens = tokens(&settings)?;
     let (principal, _) = identity::holder(&request)?;
-    tokens.ask(Deny(end_of(tokens, &principal))).await?;
+    tokens.ask(Deny(end_of_session(tokens, &request, &principal))).await?;
     Ok(logged_out(&request))
 }
 
@@ -179,7 +181,7 @@ pub(crate) async fn delete_sessions(
     let time = Millis(engine::now().wall.0.saturating_add(1));
     tokens.ask(Deny(Denial::IssuedBefore { user: principal.user, time })).await?;
     // The clock of whoever made this one may be ahead of ours.
-    tokens.ask(Deny(end_of(tokens, &principal))).await?;
+    tokens.ask(Deny(end_of_session(tokens, &request, &principal))).await?;
     Ok(logged_out(&request))
 }
 
@@ -196,10 +198,7 @@ pub(crate) async fn renew_session(
     let tokens = tokens(&settings)?;
     let (principal, via) = identity::holder(&request)?;
     // Who gives short tokens means them to be short.
-    let token = identity::token(request.headers()).unwrap_or_default();
-    let claims = auth::peek(token).map(|(_, claims)| claims).unwrap_or_default();
-    let jti = claims["jti"].as_str().filter(|_| claims["iss"] == auth::ISSUER && claims["renewable"] == true);
-    let Some(jti) = jti else {
+    let Some(session) = identity::token(request.headers()).and_then(auth::Session::of) else {
         return Err(Problem::new(Code::Forbidden, "this token is no session's: ask whoever gave it for another"));
     };
     let account = tokens.ask(GetAccount(principal.user)).await.map_err(|reject| match reject.code {
@@ -210,7 +209,7 @@ pub(crate) async fn renew_session(
     identity::is_still_believed(&request)?;
     // Never more than either of the two.
     let account = Account { standing: account.standing.min(principal.standing), ..account };
-    let issued = tokens.authority.issue(&account, engine::now().wall, jti);
+    let issued = tokens.authority.issue(&account, engine::now().wall, &session);
     let mut response = answer::json(StatusCode::OK, &Session::issued(&account, &issued));
     if via == Via::Cookie {
         cookie::set(&mut response, &request, &issued.token, tokens.authority.ttl());
@@ -273,11 +272,19 @@ async fn guarded<T>(
     Ok(result?)
 }
 
-/// The end of a session: of the token at hand, and of all that have its name. None of them outlives what was made now.
-fn end_of(tokens: &Tokens, principal: &Principal) -> Denial {
-    let ttl = u64::try_from(tokens.authority.ttl().as_millis()).unwrap_or(u64::MAX);
-    let last = principal.expires_at.0.max(engine::now().wall.0.saturating_add(ttl));
+/// The end of a session: of the token at hand, and of all that have its name. None of them outlives what was made now, with
+/// the longest life that one of them was given.
+fn end_of(token: &str, principal: &Principal, ttl: Duration, now: Millis) -> Denial {
+    let longest = auth::Session::of(token).map(|session| session.longest()).unwrap_or_default().max(ttl);
+    let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+    let last = principal.expires_at.0.max(now.0.saturating_add(longest));
     Denial::Token { token: principal.token, until: Millis(last.saturating_add(AFTERWARDS_MS)) }
+}
+
+/// The same, of whoever asks.
+fn end_of_session(tokens: &Tokens, request: &HttpRequest, principal: &Principal) -> Denial {
+    let token = identity::token(request.headers()).unwrap_or_default();
+    end_of(token, principal, tokens.authority.ttl(), engine::now().wall)
 }
 
 fn logged_out(request: &HttpRequest) -> HttpResponse {
@@ -286,4 +293,36 @@ fn logged_out(request: &HttpRequest) -> HttpResponse {
         cookie::clear(&mut response, request);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{self, Authority};
+
+    #[test]
+    fn the_end_of_a_session_outlives_its_tokens_of_before_the_time_was_shortened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, _) = auth::Secret::ensure(folder.path()).unwrap();
+        let [day, minute] = [86_400, 60].map(Duration::from_secs);
+        let [before, after] = [day, minute].map(|ttl| Authority::new(secret.clone(), ttl, false));
+        let user = UserId::parse(1001).unwrap();
+        let account =
+            Account { user, nickname: "ann".into(), standing: Standing::User, disabled: false, created_at: Millis(0) };
+        let made = Millis(1_800_000_000_000);
+        let session = auth::Session::begin().unwrap();
+        let first = before.issue(&account, made, &session);
+        // Renewed before the setting was changed, and twice after.
+        let sibling = before.issue(&account, Millis(made.0 + 1000), &auth::Session::of(&first.token).unwrap());
+        let second = after.issue(&account, Millis(made.0 + 2000), &auth::Session::of(&first.token).unwrap());
+        let third = after.issue(&account, Millis(made.0 + 3000), &auth::Session::of(&second.token).unwrap());
+        let issued_at = Millis(made.0 + 3000);
+        let (token, standing, expires_at) = (third.id, Standing::User, third.expires_at);
+        let who = Principal { user, nickname: None, standing, token, issued_at, expires_at };
+        let Denial::Token { token, until } = end_of(&third.token, &who, minute, Millis(made.0 + 4000)) else {
+            panic!("a token ends");
+        };
+        assert_eq!(token, sibling.id);
+        assert!(until > sibling.expires_at, "{until:?} {:?}", sibling.expires_at);
+    }
 }

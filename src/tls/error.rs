@@ -14,6 +14,14 @@ pub enum TlsError {
         /// Why not.
         source: io::Error,
     },
+    /// A file of the server's own certificate cannot be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A file is no PEM, or holds nothing of the kind.
     #[error("{}: there is no {what} in it: PEM is needed, with -----BEGIN … lines", path.display())]
     Missing {

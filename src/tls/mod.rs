@@ -10,11 +10,12 @@ mod self_signed;
 pub mod stream;
 mod validity;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use chappe_actors::metrics::metrics;
 use rustls::server::ServerConfig;
 
 pub use self::chosen::{Certificate, check, files, look};
@@ -27,6 +28,9 @@ pub use self::self_signed::{CERT as OWN_CERT, KEY as OWN_KEY};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A certificate that runs out sooner is warned of.
 pub(crate) const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// How often it is warned of.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the doors show. One for all threads.
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ impl Tls {
 pub struct Keeper {
     tls: Tls,
     seen: RefCell<(Files, Stamp)>,
+    /// When it was last warned of the end of the certificate at hand.
+    warned: Cell<Option<SystemTime>>,
 }
 
 impl Keeper {
@@ -66,8 +72,11 @@ impl Keeper {
     pub fn start(files: Files) -> Result<Self, TlsError> {
         let stamp = files.stamp();
         let ready = files.read()?;
-        warn_of_the_end(&files, &ready);
-        Ok(Self { tls: Tls(Arc::new(ArcSwap::from_pointee(ready))), seen: RefCell::new((files, stamp)) })
+        tell_the_end(&ready);
+        let tls = Tls(Arc::new(ArcSwap::from_pointee(ready)));
+        let keeper = Self { tls, seen: RefCell::new((files, stamp)), warned: Cell::new(None) };
+        keeper.warn_of_the_end(SystemTime::now());
+        Ok(keeper)
     }
 
     /// For the doors.
@@ -83,12 +92,13 @@ impl Keeper {
         let stamp = files.stamp();
         let read = files.read();
         // Also of files that cannot be used: they are complained of once, and read again when they change.
-        let result = read.map(|ready| {
-            warn_of_the_end(&files, &ready);
-            self.tls.0.store(ready.into());
-        });
         self.seen.replace((files, stamp));
-        result
+        let ready = read?;
+        tell_the_end(&ready);
+        self.tls.0.store(ready.into());
+        self.warned.set(None);
+        self.warn_of_the_end(SystemTime::now());
+        Ok(())
     }
 
     /// Looks at the files for ever, and takes them over when they change.
@@ -96,26 +106,81 @@ impl Keeper {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
-            let (files, before) = self.seen.borrow().clone();
-            // Half of a new pair may be there; the other half is another change.
-            if files.stamp() != before {
-                match self.reload(files) {
-                    Ok(()) => tracing::info!(fingerprint = self.tls.fingerprint(), "take over a new TLS certificate"),
-                    Err(error) => tracing::error!(%error, "keep the TLS certificate: the new one cannot be used"),
-                }
+            self.look(SystemTime::now());
+        }
+    }
+
+    /// Takes over files that changed; warns of the end of what there is now, and says whether it did.
+    fn look(&self, now: SystemTime) -> bool {
+        let (files, before) = self.seen.borrow().clone();
+        // Half of a new pair may be there; the other half is another change.
+        if files.stamp() != before {
+            match self.reload(files) {
+                Ok(()) => tracing::info!(fingerprint = self.tls.fingerprint(), "take over a new TLS certificate"),
+                Err(error) => tracing::error!(%error, "keep the TLS certificate: the new one cannot be used"),
             }
         }
+        self.warn_of_the_end(now)
+    }
+
+    fn warn_of_the_end(&self, now: SystemTime) -> bool {
+        let Some(end) = self.tls.0.load().not_after else { return false };
+        let left = end.duration_since(now).ok();
+        // Not so by a clock that was set back meanwhile.
+        let is_told = |at: SystemTime| now.duration_since(at).is_ok_and(|since| since < DAY);
+        if left.is_some_and(|left| left >= SOON) || self.warned.get().is_some_and(is_told) {
+            return false;
+        }
+        self.warned.set(Some(now));
+        let (cert, fingerprint) = (self.seen.borrow().0.cert.display().to_string(), self.tls.fingerprint());
+        match left {
+            None => tracing::warn!(cert, fingerprint, "the TLS certificate has expired: clients will refuse it"),
+            Some(left) => {
+                let days = left.as_secs() / 86_400;
+                tracing::warn!(cert, fingerprint, days, "the TLS certificate expires soon");
+            }
+        }
+        true
     }
 }
 
-fn warn_of_the_end(files: &Files, ready: &Ready) {
-    let Some(end) = ready.not_after else { return };
-    let cert = files.cert.display();
-    match end.duration_since(SystemTime::now()) {
-        Err(_) => tracing::warn!(%cert, "the TLS certificate has expired: clients will refuse it"),
-        Ok(left) if left < SOON => {
-            tracing::warn!(%cert, days = left.as_secs() / 86_400, "the TLS certificate expires soon");
-        }
-        Ok(_) => {}
+/// For whoever watches.
+fn tell_the_end(ready: &Ready) {
+    let since = ready.not_after.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
+    metrics().tls_not_after.set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key, and a certificate that runs out at the end of that year.
+    fn until_year(folder: &std::path::Path, year: i32) -> Files {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let files = Files { cert: folder.join("cert.pem"), key: folder.join("key.pem"), client_ca: None };
+        std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+
+    #[test]
+    fn a_certificate_that_runs_out_under_a_running_server_is_warned_of_once_a_day() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = Keeper::start(until_year(folder.path(), 2100)).unwrap();
+        let end = keeper.tls.0.load().not_after.unwrap();
+        let warnings =
+            |from: SystemTime, days: u32| (0..days * 24).filter(|hour| keeper.look(from + HOUR * *hour)).count();
+        assert_eq!(warnings(end - SOON - HOUR * 24, 1), 0, "there is time");
+        assert_eq!(warnings(end - SOON + HOUR, 20), 20, "also when it is over");
+        // A clock that was set back does not silence it.
+        assert!(keeper.look(end - SOON + HOUR) && !keeper.look(end - SOON + HOUR * 2));
+        // The next one is another.
+        let next = until_year(folder.path(), 2101);
+        assert!(!keeper.look(end) && !keeper.look(end + HOUR * 48), "it is taken over");
+        keeper.reload(next).unwrap();
+        assert!(keeper.look(end + HOUR * 24 * 365));
     }
 }

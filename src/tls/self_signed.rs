@@ -61,7 +61,7 @@ fn this_year() -> i32 {
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
-    folder::write_whole(path, text.as_bytes(), mode).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    folder::write_whole(path, text.as_bytes(), mode).map_err(|source| TlsError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
         // Killed between the two: there is no pair that does not fit.
         fs::remove_file(&files.key).unwrap();
         fs::create_dir(folder.path().join("tls-cert.pem.new")).unwrap();
-        assert!(in_folder(folder.path(), None).is_err());
+        assert!(matches!(in_folder(folder.path(), None), Err(TlsError::Write { .. })));
         fs::remove_dir(folder.path().join("tls-cert.pem.new")).unwrap();
         in_folder(folder.path(), None).unwrap().read().unwrap();
     }

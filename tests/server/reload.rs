@@ -119,10 +119,14 @@ fn a_certificate_is_read_again_at_once() {
     let files = PairFiles::write(folder.path(), &authority.vouch());
     let server = TestServer::with_tls(&files.variables(), authority.trusted());
     let before = Socket::to(server.http, server.tls.as_ref()).shown();
-    files.replace(&authority.vouch());
+    let end = || server.metric("chappe_tls_not_after_seconds");
+    let first = end();
+    files.replace(&authority.vouch_until(2098));
     server.signal(Signal::HUP);
     until("the reload", || server.log().contains("reload: done").then_some(()));
     assert_ne!(Socket::to(server.http, server.tls.as_ref()).shown(), before);
+    // The last days of 2099 and of 2098.
+    assert_eq!((first, end()), (4_102_358_400.0, 4_070_822_400.0));
 }
 
 #[test]
@@ -219,4 +223,31 @@ fn new_limits_hold_for_those_who_are_there() {
     until("the old rate", || (refused() == 0).then_some(()));
     let limits = Http::to(&server).get("/api/limits").expect(200);
     assert_eq!(limits["frame_bytes"], 65_536, "that takes a start");
+}
+
+#[test]
+fn a_secret_that_is_gone_and_a_certificate_of_its_own_wait_for_a_start() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let files = PairFiles::write(folder.path(), &authority.vouch());
+    let [cert, key] = [&files.cert, &files.key];
+    let foreign = folder.path().join("foreign");
+    std::fs::write(&foreign, [3; 32]).unwrap();
+    let settings = |auth: &str, tls: &str| format!("[auth]\nmode = \"token\"\n{auth}\n[tls]\n{tls}\n");
+    let bought = settings("", &format!("cert_file = {cert:?}\nkey_file = {key:?}"));
+    let mut server = server_with(folder.path(), &bought);
+    server.tls = Some(authority.trusted());
+    let token = server.token(7);
+    let shown = || Socket::to(server.http, server.tls.as_ref()).shown();
+    let before = shown();
+    std::fs::remove_file(server.data().join("token.secret")).unwrap();
+    let keys = format!("secret_files = [{foreign:?}]");
+    reload(&server, folder.path(), &settings(&keys, "self_signed = true"), "take a new start");
+    assert!(server.log().contains("\"settings\":\"tls.self_signed, tls.cert_file, tls.key_file\""), "{}", server.log());
+    assert_eq!(shown(), before);
+    assert!(!server.data().join("tls-cert.pem").exists());
+    let status = |token: &str| server.as_user(token, "GET", "/api/users", None).status;
+    let foreign =
+        crate::support::tokens::sign(&[3; 32], &json!({"sub": "8", "exp": crate::support::tokens::now() + 3600}));
+    until("the hubs to be told", || (status(&foreign) == 200).then_some(()));
+    assert_eq!(status(&token), 200, "the secret of the start still signs");
 }
