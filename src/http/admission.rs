@@ -35,10 +35,19 @@ pub(crate) fn check(settings: &HttpSettings, request: &HttpRequest) -> Result<()
     if let Some(reject) = refused.filter(|reject| !is_watched(reject, request.path())) {
         return Err(Problem::from(reject.clone()).closing());
     }
+    if is_probe(request.path()) {
+        return Ok(());
+    }
     hub::ask_from(client(&settings.proxies, request)).map_err(Problem::from)
 }
 
 /// Who operates a full server can still see that it is.
 fn is_watched(reject: &Reject, path: &str) -> bool {
     reject.code == Code::Busy && (path == "/metrics" || path.starts_with("/health"))
+}
+
+/// Whoever decides over restarts may share an address with clients that ask too fast, and takes a refusal for a dead
+/// server. These answers cost no more than the refusal would.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/health/live" | "/health/ready")
 }
