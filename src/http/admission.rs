@@ -31,14 +31,23 @@ pub(crate) fn client<'a>(proxies: &Proxies, request: &'a HttpRequest) -> Option<
 /// # Errors
 /// `rate_limited` or `busy`; the connection ends where it was not let in itself.
 pub(crate) fn check(settings: &HttpSettings, request: &HttpRequest) -> Result<(), Problem> {
-    let refused = request.conn_data::<Rc<HttpConnection>>().and_then(|connection| connection.refused());
-    if let Some(reject) = refused.filter(|reject| !is_watched(reject, request.path())) {
-        return Err(Problem::from(reject.clone()).closing());
-    }
+    check_connection(request)?;
     if is_probe(request.path()) {
         return Ok(());
     }
     hub::ask_from(client(&settings.proxies, request)).map_err(Problem::from)
+}
+
+/// Lets a request in that does not count for itself.
+///
+/// # Errors
+/// `busy`, and the connection ends.
+pub(crate) fn check_connection(request: &HttpRequest) -> Result<(), Problem> {
+    let refused = request.conn_data::<Rc<HttpConnection>>().and_then(|connection| connection.refused());
+    if let Some(reject) = refused.filter(|reject| !is_watched(reject, request.path())) {
+        return Err(Problem::from(reject.clone()).closing());
+    }
+    Ok(())
 }
 
 /// Who operates a full server can still see that it is.
