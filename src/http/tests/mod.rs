@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::origin::Policy;
 use super::peer::Proxies;
-use super::{BODY_TIME, HEALTH_TIME, HttpSettings, routes};
+use super::{Answering, BODY_TIME, HEALTH_TIME, HttpSettings, routes};
 use crate::transport::listening;
 
 /// A response that was received, and what it answers.
@@ -55,6 +55,7 @@ fn settings() -> HttpSettings {
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
+        answering: Answering::default(),
         tokens: None,
     }
 }
