@@ -30,8 +30,8 @@ use crate::config::{AuthMode, Config, Shutdown};
 use crate::doors::{Doors, Hubs};
 use crate::exit::Exit;
 use crate::files;
-use crate::http::Tokens;
 use crate::http::origin::{Origins, Policy};
+use crate::http::{Answering, Tokens};
 use crate::listeners::{ListenError, Listeners};
 use crate::logging::Filter;
 use crate::reload::{Reload, Reread};
@@ -191,6 +191,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
             config,
             hubs: Hubs::new(hub, EngineLink::from(&engine.cache)),
             origins: Origins::from(origins),
+            answering: Answering::default(),
             tokens,
             tls: keeper.as_deref().map(Keeper::tls),
         };
@@ -224,7 +225,7 @@ pub fn run(config: &Config, log: Filter, reread: Reread, on_ready: impl FnOnce(&
         let asked_to_stop = asked_to_stop().map_err(system("listen for signals"))?;
         on_ready(&ready);
         asked_to_stop.await;
-        stop(engine, &handle, reload.shutdown()).await;
+        stop(engine, &handle, &doors.answering, reload.shutdown()).await;
         drop(serving.await);
         Ok(())
     })
@@ -343,11 +344,12 @@ fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Finishes what was taken, says goodbye, and closes the log.
-async fn stop(engine: Engine, server: &ServerHandle, shutdown: Shutdown) {
+async fn stop(engine: Engine, server: &ServerHandle, requests: &Answering, shutdown: Shutdown) {
     engine.cache.do_send(Retire);
     // Whoever sends us requests may notice, and stop.
     tokio::time::sleep(shutdown.delay).await;
     server.pause().await;
+    requests.end_connections();
     if !engine.drain(DRAIN).await {
         tracing::warn!("stop with writes under way: they were not acknowledged");
     }
@@ -358,6 +360,9 @@ async fn stop(engine: Engine, server: &ServerHandle, shutdown: Shutdown) {
     while websocket.get() + tcp.get() > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // Whatever it was: they did not wait to be told goodbye, but for an answer.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let _ = tokio::time::timeout(left, requests.are_over()).await;
     server.stop(false).await;
     engine.stop();
     tracing::info!("stopped");

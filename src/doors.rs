@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use crate::config::Config;
 use crate::http::limits::HEAD_TIME;
 use crate::http::origin::Origins;
-use crate::http::{self, BODY_TIME, HEALTH_TIME, HttpSettings, Tokens};
+use crate::http::{self, Answering, BODY_TIME, HEALTH_TIME, HttpSettings, Tokens};
 use crate::listeners::Door;
 use crate::tls::Tls;
 use crate::tls::stream::Stream;
@@ -57,6 +57,8 @@ pub(crate) struct Doors<'a> {
     pub(crate) hubs: Hubs,
     /// Whose pages may use the server; may change while it runs.
     pub(crate) origins: Origins,
+    /// The HTTP requests that are being answered.
+    pub(crate) answering: Answering,
     /// What is needed where tokens are asked for.
     pub(crate) tokens: Option<Tokens>,
     /// TLS for HTTP and TCP, where there is a certificate.
@@ -91,6 +93,7 @@ impl Doors<'_> {
             body_time: BODY_TIME,
             health_time: HEALTH_TIME,
             tls: self.tls.is_some(),
+            answering: self.answering.clone(),
             tokens: self.tokens.clone(),
         };
         let (hubs, tls, heartbeat) = (self.hubs.clone(), self.tls.clone(), self.config.heartbeat);

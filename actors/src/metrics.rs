@@ -277,7 +277,7 @@ impl Metrics {
         registry.register("rate_limited", "Requests that came too fast, by whose bucket was empty", limited);
         registry.register("too_slow", "Connections ended because something did not come in time, by what", ended);
         registry.register("packets", "Packets from clients, by packet_type", packets);
-        registry.register("acks", "Answers to requests that change something, by result", acks);
+        registry.register("acks", "Changes accepted and requests refused, by result", acks);
         let seconds = Unit::Seconds;
         let latency = "From the arrival of a message to its ack being ready to leave";
         registry.register_with_unit("ack_latency", latency, seconds.clone(), metrics.ack_latency.clone());

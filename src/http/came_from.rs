@@ -38,6 +38,7 @@ fn with_proxies<T>(request: &HttpRequest, work: impl FnOnce(&Proxies) -> T) -> T
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::HeaderValue;
     use actix_web::test::TestRequest;
 
     use super::*;
@@ -60,6 +61,21 @@ mod tests {
             let request = request.to_http_request();
             assert_eq!(address(&request), expected.parse().ok(), "{peer} {forwarded:?}");
             assert_eq!(is_secure(&request), secure, "{peer} {proto:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_writes_in_front_does_not_hide_what_its_proxy_adds() {
+        for (forwarded, expected) in [
+            (&b"\xc3\xa9, 10.0.0.7"[..], Some("10.0.0.7")),
+            (b"\xff, 10.0.0.7", Some("10.0.0.7")),
+            (b"1.2.3.4 \xc3\xa9, 10.0.0.7, 127.0.0.1", Some("10.0.0.7")),
+            (b"10.0.0.7, \xff", None),
+        ] {
+            let value = HeaderValue::from_bytes(forwarded).unwrap();
+            let request = TestRequest::default().peer_addr("127.0.0.1:1".parse().unwrap());
+            let request = request.insert_header(("x-forwarded-for", value)).to_http_request();
+            assert_eq!(address(&request), expected.map(|text| text.parse().unwrap()), "{forwarded:?}");
         }
     }
 }

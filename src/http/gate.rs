@@ -87,12 +87,17 @@ where
     forward_ready!(inner);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        if let Err(problem) = admission::check(&self.settings, request.request()) {
-            let response = request.into_response(problem.error_response());
-            return Either::Right(ready(Ok(response)).boxed_local());
-        }
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         let checked = check(&self.settings.origins.now(), request.head(), changes);
+        let asker = checked.as_ref().copied().unwrap_or(Asker::Own);
+        // What a preflight asks for counts when it comes. A browser shows a page nothing of a preflight that was refused.
+        let admitted = match asker {
+            Asker::Allowed if is_preflight(&request) => admission::check_connection(request.request()),
+            _ => admission::check(&self.settings, request.request()),
+        };
+        if let Err(problem) = admitted {
+            return refuse(request, problem, asker);
+        }
         if let Some(tokens) = &self.settings.tokens
             && let Ok(asker) = &checked
         {
@@ -128,11 +133,11 @@ where
 
 fn refuse<F>(
     request: ServiceRequest,
-    reject: Reject,
+    problem: impl Into<Problem>,
     asker: Asker,
 ) -> Either<F, LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, Error>>> {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = request.into_response(Problem::from(reject).error_response());
+    let mut response = request.into_response(problem.into().error_response());
     if asker == Asker::Allowed {
         allow(response.headers_mut(), origin);
     }

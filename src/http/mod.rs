@@ -5,6 +5,7 @@
 
 pub(crate) mod admission;
 mod answer;
+mod answering;
 mod body;
 mod came_from;
 mod chats;
@@ -41,11 +42,14 @@ use std::time::{Duration, Instant};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
+use actix_web::dev::Service;
+use actix_web::http::ConnectionType;
 use actix_web::web;
 use chappe_actors::accounts::AccountsActor;
 use chappe_proto::limits::Limits;
 use chappe_proto::{Code, Reject};
 
+pub use self::answering::Answering;
 use self::logins::Logins;
 use self::origin::Origins;
 use self::peer::Proxies;
@@ -74,6 +78,8 @@ pub struct HttpSettings {
     pub health_time: Duration,
     /// Whether everything on this port came by TLS.
     pub tls: bool,
+    /// The requests that are being answered.
+    pub answering: Answering,
     /// What is needed where tokens are asked for; `None` in open mode.
     pub tokens: Option<Tokens>,
 }
@@ -107,6 +113,19 @@ impl Tokens {
 /// Adds everything but `/ws`. It answers every path, so `/ws` is added before it.
 pub fn routes(config: &mut web::ServiceConfig, settings: web::Data<HttpSettings>) {
     config.app_data(settings.clone());
+    let answering = settings.answering.clone();
     let scope = pages::register(routing::register(web::scope("")));
-    config.service(scope.default_service(web::to(routing::not_found)).wrap(gate::Gate { settings }));
+    let gated = scope.default_service(web::to(routing::not_found)).wrap(gate::Gate { settings });
+    config.service(gated.wrap_fn(move |request, next| {
+        let (open, answering) = (answering.begin(), answering.clone());
+        let answer = next.call(request);
+        async move {
+            let mut response = answer.await?;
+            if answering.is_last() {
+                response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            }
+            drop(open);
+            Ok(response)
+        }
+    }));
 }

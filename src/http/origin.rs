@@ -126,13 +126,18 @@ fn foreign(origin: Option<&str>) -> Reject {
 }
 
 /// `scheme://host[:port]` in lower case and without the scheme's default port; `None` if `origin` is not that.
-fn canonical(origin: &str) -> Option<String> {
+pub(crate) fn canonical(origin: &str) -> Option<String> {
     let origin = origin.to_ascii_lowercase();
     let (scheme, authority) = origin.split_once("://")?;
     let host = without_port(authority);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    let port = authority[host.len()..].strip_prefix(':').is_none_or(|port| port.parse::<u16>().is_ok());
-    if !matches!(scheme, "http" | "https") || host.is_empty() || !host.bytes().all(plain) || !port {
+    let is_host = match host.strip_prefix('[') {
+        Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),
+    };
+    // Browsers write no sign and no zero in front.
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
+    let has_port = authority[host.len()..].strip_prefix(':').is_none_or(is_port);
+    if !matches!(scheme, "http" | "https") || !is_host || !has_port {
         return None;
     }
     Some(format!("{scheme}://{}", without_default_port(scheme, authority)))
@@ -253,6 +258,13 @@ mod tests {
             "http://a b",
             "http://a:b",
             "http://a:",
+            "http://a:+1",
+            "https://a:0443",
+            "https://[::1",
+            "https://[a]",
+            "https://a]",
+            "https://a_b!.example",
+            "https://münchen.example",
         ] {
             assert_eq!(Policy::new(&[bad.to_owned()], true), Err(BadOrigin(bad.to_owned())));
         }

@@ -47,7 +47,14 @@ impl FromStr for Network {
         let address: IpAddr = address.trim().parse().map_err(|_| bad())?;
         let size = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(size);
-        if bits > size { Err(bad()) } else { Ok(Self { address, bits }) }
+        if bits > size {
+            return Err(bad());
+        }
+        // IPv4 as IPv6 writes it, which is how it is compared.
+        match (address.to_canonical(), bits.checked_sub(96)) {
+            (IpAddr::V4(v4), Some(bits)) if address.is_ipv6() => Ok(Self { address: v4.into(), bits }),
+            _ => Ok(Self { address, bits }),
+        }
     }
 }
 

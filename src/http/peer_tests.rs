@@ -20,6 +20,8 @@ fn a_network_holds_what_begins_like_it() {
         ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
         ("::1", "::1", "::2"),
         ("127.0.0.0/8", "::ffff:127.0.0.1", "::1"),
+        ("::ffff:10.0.0.1", "10.0.0.1", "10.0.0.2"),
+        ("::ffff:10.0.0.0/104", "10.255.0.1", "11.0.0.1"),
     ] {
         let network: Network = network.parse().unwrap();
         assert!(network.holds(ip(inside)), "{network} {inside}");

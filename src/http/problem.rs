@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use chappe_actors::metrics::metrics;
 use chappe_actors::reply::Reply;
 use chappe_proto::{Code, Reject};
 use serde::Serialize;
@@ -19,6 +20,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     allow: Option<HeaderValue>,
     close: bool,
+    /// Whether it stands in the metrics: the hub counts what the engine answers, and nobody what is refused before.
+    is_counted: bool,
 }
 
 /// What a refusal looks like: RFC 9457, with the protocol's code in it.
@@ -53,7 +56,7 @@ fn code_schema() -> Ref {
 impl From<Reject> for Problem {
     fn from(reject: Reject) -> Self {
         let status = StatusCode::from_u16(reject.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { reject, status, allow: None, close: false }
+        Self { reject, status, allow: None, close: false, is_counted: false }
     }
 }
 
@@ -87,7 +90,7 @@ impl Problem {
     /// What the engine answered instead of what was asked for.
     pub(crate) fn instead(reply: Reply) -> Self {
         match reply {
-            Reply::Rejected { reject, .. } => reject.into(),
+            Reply::Rejected { reject, .. } => Self { is_counted: true, ..reject.into() },
             other => {
                 // Not the reply itself: what people say is in it.
                 let reply = std::mem::discriminant(&other);
@@ -103,7 +106,11 @@ impl ResponseError for Problem {
         self.status
     }
 
+    /// What the client is sent. Asked for once, when it is sent.
     fn error_response(&self) -> HttpResponse {
+        if !self.is_counted {
+            metrics().refuse(self.reject.code);
+        }
         let Reject { code, message, retry_after_ms } = &self.reject;
         let body = ProblemBody {
             kind: format!("/docs#{code}"),

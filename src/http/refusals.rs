@@ -71,7 +71,8 @@ fn refusals(path: &str, method: &Method, operation: &Operation) -> BTreeMap<u16,
     let in_chat = path.contains("{chat_id}") || changes_message;
     let has_body = operation.request_body.is_some();
     let rules: [(bool, &[Code]); 19] = [
-        (true, &[Forbidden]),
+        // Probes too: their connections count, if not what they ask.
+        (true, &[Forbidden, RateLimited]),
         (has_body, &[Malformed, TooDeep, TooLarge, UnsupportedMediaType, InvalidField]),
         (operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()), &[InvalidField]),
         (need != Need::None || of_sessions, &[NotAuthenticated]),
@@ -86,9 +87,9 @@ fn refusals(path: &str, method: &Method, operation: &Operation) -> BTreeMap<u16,
         (changes && (path == "/api/chats" || path.contains("/members")), &[UnknownUser]),
         (path == "/api/users/{user_id}", &[UnknownUser]),
         (path.ends_with("/key"), &[NotAuthenticated, IdentityMismatch]),
-        (path.starts_with("/api/") && path != "/api/openapi.json", &[Busy, ShuttingDown, RateLimited, Internal]),
+        (path.starts_with("/api/") && path != "/api/openapi.json", &[Busy, ShuttingDown, Internal]),
         (path.starts_with("/api/") && changes, &[StorageUnavailable, UnknownOutcome]),
-        (path == "/health", &[Busy]),
+        (matches!(path, "/health" | "/api/openapi.json"), &[Busy]),
         (path == "/health/ready", &[Busy, StorageUnavailable, ShuttingDown]),
     ];
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();

@@ -8,7 +8,7 @@ use chappe_actors::messages::{Batch, EngineLink, Formats, GetHealth, RegisterHub
 use tokio::sync::mpsc;
 
 /// Starts a hub inside an actix system, with settings that `change` changes; what the engine is asked comes out.
-pub(super) fn start_hub(change: impl FnOnce(&mut HubSettings)) -> mpsc::UnboundedReceiver<Command> {
+pub(crate) fn start_hub(change: impl FnOnce(&mut HubSettings)) -> mpsc::UnboundedReceiver<Command> {
     let (told, asked) = mpsc::unbounded_channel();
     let mut settings = HubSettings::default();
     change(&mut settings);

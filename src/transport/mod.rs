@@ -3,7 +3,7 @@
 mod datagrams;
 pub mod http_io;
 #[cfg(test)]
-mod listening;
+pub(crate) mod listening;
 pub mod tcp;
 pub mod turned_away;
 pub mod udp;

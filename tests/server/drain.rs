@@ -1,6 +1,7 @@
 //! A stop finishes what was taken, and tells everybody when to come back.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -9,6 +10,7 @@ use crate::recovery::write_until;
 use crate::slow::stuck_client;
 use crate::support::client::{Client, Door};
 use crate::support::flood::{assert_kept, history};
+use crate::support::http::Http;
 use crate::support::server::TestServer;
 use crate::support::until;
 
@@ -45,6 +47,32 @@ fn a_stop_in_a_flood_keeps_what_was_acknowledged_and_tells_everybody_when_to_com
         assert_kept(&history(&server, 1, 1), &written);
     }
     assert!(TestServer::verify_stopped(&mut server).contains("agree with the log"));
+}
+
+#[test]
+fn who_posts_over_http_is_answered_until_an_answer_ends_the_connection() {
+    let mut server = TestServer::for_floods();
+    let answers = AtomicU64::new(0);
+    let last = std::thread::scope(|scope| {
+        let posters = (1..=8).map(|user| {
+            let (mut http, answers) = (Http::to(&server), &answers);
+            scope.spawn(move || {
+                loop {
+                    // Fails where the connection ends instead.
+                    let answer = http.post("/api/chats/1/messages", &json!({"sender_id": user, "content": "x"}));
+                    answers.fetch_add(1, Ordering::Relaxed);
+                    if answer.header("connection") == Some("close") {
+                        return answer.status;
+                    }
+                }
+            })
+        });
+        let posters: Vec<_> = posters.collect();
+        until("the posts", || (answers.load(Ordering::Relaxed) >= 200).then_some(()));
+        assert_eq!(server.stop(), Some(0), "{}", server.log());
+        posters.into_iter().map(|poster| poster.join().expect("every request is answered")).collect::<Vec<_>>()
+    });
+    assert!(last.iter().all(|status| [201, 503].contains(status)), "{last:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Bad input, door by door: a coded error, and the connection lives on where the framing still holds.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::acks::group_chat;
@@ -280,6 +282,7 @@ fn http_requests_out_of_bounds_are_refused() {
     let server = TestServer::start();
     let chat = group_chat(&server, &[1, 2]);
     let mut http = Http::to(&server);
+    let mut refusals: BTreeMap<&str, f64> = BTreeMap::new();
     for (method, path, body, status, code) in [
         ("GET", "/api/chats/77", None, 404, "unknown_chat"),
         ("GET", "/api/chats/-1/messages", None, 422, "invalid_field"),
@@ -304,6 +307,10 @@ fn http_requests_out_of_bounds_are_refused() {
     ] {
         let answer = http.call(method, path, &[], body.as_ref());
         assert_eq!(answer.refusal(), (status, code.to_owned()), "{method} {path} {body:?}");
+        *refusals.entry(code).or_default() += 1.0;
+    }
+    for (code, count) in refusals {
+        assert_eq!(server.metric(&format!("chappe_acks_total{{result=\"{code}\"}}")), count, "{code}: once each");
     }
     let stranger = json!({"sender_id": 66, "content": "x"});
     let answer = http.post(&format!("/api/chats/{chat}/messages"), &stranger);

@@ -295,10 +295,15 @@ pub fn ask(command: Command) -> impl Future<Output = Reply> {
         hub.gather(origin, command);
         receiver
     });
+    // As those that the engine sends are, on their way back.
+    let counted = |code| {
+        metrics().refuse(code);
+        Reply::from(Reject::plain(code))
+    };
     async move {
         match answer {
-            None => Reject::plain(Code::ShuttingDown).into(),
-            Some(answer) => answer.await.unwrap_or_else(|_| Reject::plain(Code::UnknownOutcome).into()),
+            None => counted(Code::ShuttingDown),
+            Some(answer) => answer.await.unwrap_or_else(|_| counted(Code::UnknownOutcome)),
         }
     }
 }

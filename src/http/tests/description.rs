@@ -47,6 +47,7 @@ async fn operations_have_names_of_their_own_and_describe_their_refusals() {
             assert!(operation["summary"].is_string(), "{place}");
             let answers = operation["responses"].as_object().unwrap();
             assert!(answers.contains_key("403"), "{place}: a foreign name is refused everywhere");
+            assert!(answers.contains_key("429"), "{place}: so are connections of an address that has too many");
             for (status, answer) in answers.iter().filter(|(status, _)| status.as_str() >= "400") {
                 let problem = &answer["content"]["application/problem+json"]["schema"]["$ref"];
                 assert_eq!(problem, "#/components/schemas/Problem", "{place} {status}");

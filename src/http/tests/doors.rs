@@ -64,6 +64,26 @@ async fn an_allowed_page_may_do_what_a_program_may() {
 }
 
 #[actix_web::test]
+async fn an_allowed_page_can_read_how_long_to_wait() {
+    no_chats();
+    allow_requests(1);
+    let by = |origin, method| {
+        let asked = request(method, "/api/chats").insert_header(("access-control-request-method", "POST"));
+        from(origin, asked.peer_addr("192.0.2.7:1".parse().unwrap()))
+    };
+    assert_eq!(send(by("https://shop.example", "GET")).await.status.as_u16(), 200);
+    for (origin, readable) in [("https://shop.example", Some("https://shop.example")), ("https://evil.example", None)] {
+        let refused = send(by(origin, "GET")).await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, Some("1")), "{origin}");
+        assert_eq!(refused.header("access-control-allow-origin"), readable);
+        assert_eq!(refused.header("access-control-expose-headers"), readable.map(|_| "location, retry-after"));
+    }
+    // Else the browser would not even ask.
+    assert_eq!(send(by("https://shop.example", "OPTIONS")).await.status.as_u16(), 204);
+    assert_eq!(send(by("https://evil.example", "OPTIONS")).await.status.as_u16(), 429);
+}
+
+#[actix_web::test]
 async fn the_servers_own_page_gets_no_cors_headers() {
     no_chats();
     let answer = send(from("http://localhost:8080", request("GET", "/api/chats"))).await;

@@ -70,6 +70,18 @@ async fn an_engine_that_does_not_answer_is_not_waited_for() {
 }
 
 #[actix_web::test]
+async fn probes_are_answered_however_fast_their_address_asks() {
+    allow_requests(1);
+    let from = |path| request("GET", path).peer_addr("192.0.2.7:1".parse().unwrap());
+    assert_eq!(send(from("/api/limits")).await.status.as_u16(), 200);
+    for _ in 0..3 {
+        for (path, status) in [("/health/live", 200), ("/health/ready", 200), ("/health", 429), ("/metrics", 429)] {
+            assert_eq!(send(from(path)).await.status.as_u16(), status, "{path}");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn metrics_are_openmetrics_text() {
     let answer = send(request("GET", "/metrics")).await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -7,19 +7,24 @@ mod health;
 mod pages;
 mod refusals;
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, http::StatusCode};
-use chappe_proto::limits::Limits;
+use chappe_actors::clock::{Clock, Now};
+use chappe_actors::hub::{AddressRates, Addresses};
+use chappe_proto::Millis;
+use chappe_proto::limits::{Limits, Rate};
 use serde_json::Value;
 
 use super::origin::Policy;
 use super::peer::Proxies;
-use super::{BODY_TIME, HEALTH_TIME, HttpSettings, routes};
+use super::{Answering, BODY_TIME, HEALTH_TIME, HttpSettings, routes};
+use crate::transport::listening;
 
 /// A response that was received, and what it answers.
 struct Answer {
@@ -50,6 +55,7 @@ fn settings() -> HttpSettings {
         started: Instant::now(),
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
+        answering: Answering::default(),
         tokens: None,
     }
 }
@@ -62,6 +68,14 @@ async fn send_with(settings: HttpSettings, request: TestRequest) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let Ok(bytes) = response.into_body().try_into_bytes() else { panic!("a response of {status} comes in pieces") };
     Answer { method, path, status, headers, bytes }
+}
+
+/// Starts a hub that lets an address make `burst` requests, and no more: its clock stands still.
+fn allow_requests(burst: u32) {
+    let rate = |per_sec, burst| Rate { per_sec, burst };
+    let clock = Clock::told(|| Now { wall: Millis(0), mono: Duration::ZERO });
+    let addresses = AddressRates::new(rate(0, 1), rate(1, burst), clock);
+    drop(listening::start_hub(|settings| settings.addresses = Addresses::new(Arc::new(addresses))));
 }
 
 async fn send(request: TestRequest) -> Answer {
