@@ -16,7 +16,7 @@ use actix_web::{App, web};
 use bytes::Bytes;
 use chappe::http::origin::Policy;
 use chappe::http::peer::Proxies;
-use chappe::http::{BODY_TIME, HEALTH_TIME, HttpSettings, routes};
+use chappe::http::{Answering, BODY_TIME, HEALTH_TIME, HttpSettings, routes};
 use chappe_proto::limits::Limits;
 use serde_json::Value;
 
@@ -46,6 +46,7 @@ fn server() -> &'static Server {
         body_time: BODY_TIME,
         health_time: HEALTH_TIME,
         tokens: None,
+        answering: Answering::default(),
     };
     let app = App::new().configure(|config| routes(config, web::Data::new(settings)));
     let app = Rc::new(system.block_on(init_service(app)));

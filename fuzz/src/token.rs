@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chappe::auth::{self, Authority, Secret, Verifier};
+use chappe::auth::{self, Authority, Secret, Session, Verifier};
 use chappe::config::Config;
 use chappe_actors::accounts::Account;
 use chappe_actors::principal::{Authenticate, Standing};
@@ -44,7 +44,8 @@ fn make(folder: &Path) -> Result<Keys, String> {
         disabled: false,
         created_at: NOW,
     };
-    let good = Authority::new(secret, Duration::from_secs(3600), false).issue(&account, NOW, "session").token;
+    let session = Session::begin().map_err(|error| said(&error))?;
+    let good = Authority::new(secret, Duration::from_secs(3600), false).issue(&account, NOW, &session).token;
     let verifier = auth::verifier(&config).map_err(|error| said(&error))?;
     Ok(Keys { verifier, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes), good })
 }
