@@ -1,6 +1,6 @@
 //! One table: what each packet needs, and how it is answered.
 
-use crate::request::Request;
+use crate::request::{GetPresence, Request};
 
 /// How a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,11 +100,30 @@ impl Request {
         &RULES[self.kind()]
     }
 
-    /// How much of the window it takes until its answer has left: as its rule says, but for a `Hello` that asks for heads.
-    pub const fn weight(&self) -> u32 {
+    /// How much of the window it takes until its answer has left: as its rule says, but for a `Hello` that asks for heads,
+    /// and a `GetPresence` that names users: 1 for each, at most as much as a page.
+    pub fn weight(&self) -> u32 {
         match self {
             Self::Hello(hello) if hello.heads => PAGE_WEIGHT,
+            Self::GetPresence(GetPresence { user_ids: Some(users), .. }) => {
+                u32::try_from(users.len()).unwrap_or(PAGE_WEIGHT).clamp(1, PAGE_WEIGHT)
+            }
             _ => self.rule().weight,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_weighs_what_its_answer_may() {
+        let asks = |users: u64| {
+            let ids = (1..=users).filter_map(|id| crate::UserId::parse(id).ok()).collect();
+            Request::GetPresence(GetPresence { user_ids: Some(ids), chat_id: None }).weight()
+        };
+        assert_eq!([0, 1, 50, 128, 1000].map(asks), [1, 1, 50, PAGE_WEIGHT, PAGE_WEIGHT]);
+        assert_eq!(Request::GetPresence(GetPresence::default()).weight(), PAGE_WEIGHT, "of a chat");
     }
 }

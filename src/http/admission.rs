@@ -29,13 +29,14 @@ pub(crate) fn client<'a>(proxies: &Proxies, request: &'a HttpRequest) -> Option<
 /// Lets a request in.
 ///
 /// # Errors
-/// `rate_limited` or `busy`; the connection ends where it was not let in itself.
+/// `rate_limited` or `busy`, and the connection ends.
 pub(crate) fn check(settings: &HttpSettings, request: &HttpRequest) -> Result<(), Problem> {
     check_connection(request)?;
     if is_probe(request.path()) {
         return Ok(());
     }
-    hub::ask_from(client(&settings.proxies, request)).map_err(Problem::from)
+    // Else requests on a connection that stays would be refused as fast as they come, at the expense of all others.
+    hub::ask_from(client(&settings.proxies, request)).map_err(|reject| Problem::from(reject).closing())
 }
 
 /// Lets a request in that does not count for itself.

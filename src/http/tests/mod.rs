@@ -32,6 +32,8 @@ struct Answer {
     path: String,
     status: StatusCode,
     headers: HeaderMap,
+    /// Whether the connection ends with it.
+    closes: bool,
     bytes: Bytes,
 }
 
@@ -65,9 +67,9 @@ async fn send_with(settings: HttpSettings, request: TestRequest) -> Answer {
     let request = request.to_request();
     let (method, path) = (request.method().to_string(), request.path().to_owned());
     let response = call_service(&app, request).await.into_parts().1;
-    let (status, headers) = (response.status(), response.headers().clone());
+    let (status, headers, closes) = (response.status(), response.headers().clone(), !response.head().keep_alive());
     let Ok(bytes) = response.into_body().try_into_bytes() else { panic!("a response of {status} comes in pieces") };
-    Answer { method, path, status, headers, bytes }
+    Answer { method, path, status, headers, closes, bytes }
 }
 
 /// Starts a hub that lets an address make `burst` requests, and no more: its clock stands still.
